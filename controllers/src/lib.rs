@@ -1,0 +1,1 @@
+//! The Deployment, ReplicaSet, garbage-collector and namespace controllers.

@@ -1,0 +1,1 @@
+//! Steersman's own custom resource types.

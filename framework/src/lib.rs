@@ -1,0 +1,1 @@
+//! What a production controller needs beyond kube-runtime.

@@ -1,0 +1,1 @@
+//! Simulated nodes: thousands of kubelets in one process.

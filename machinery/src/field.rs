@@ -1,0 +1,331 @@
+//! Field paths and field errors: where in an object something is wrong, and what.
+//! Source: `k8s.io/apimachinery/pkg/util/validation/field`; the texts are those that kubectl shows.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// The way to a field: `spec.containers[0].image`, `metadata.annotations[foo]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Path(String);
+
+impl Path {
+    /// A path of one step; an empty name is the root of the object.
+    pub fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The field `name` below this one.
+    pub fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() {
+            Self::new(name)
+        } else {
+            Self(format!("{}.{name}", self.0))
+        }
+    }
+
+    /// The list item at `index`.
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// The map entry `key`.
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
+    /// The path as text; empty for the root.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Path {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+    }
+}
+
+/// The type of a field error; [`ErrorType::reason`] is what a Status cause carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// A mandatory field is absent.
+    Required,
+    /// The value is not acceptable.
+    Invalid,
+    /// The value has the wrong type.
+    TypeInvalid,
+    /// The value is not one of an enumeration.
+    NotSupported,
+    /// The value is well formed but not allowed here.
+    Forbidden,
+    /// The value stands twice where it may stand once.
+    Duplicate,
+    /// The value refers to something that is not there.
+    NotFound,
+    /// A text is too long.
+    TooLong,
+    /// A list has too many items.
+    TooMany,
+    /// A list has too few items.
+    TooFew,
+    /// Something failed that is not the caller's fault.
+    Internal,
+}
+
+impl ErrorType {
+    /// The machine-readable reason of a Status cause.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Required => "FieldValueRequired",
+            Self::Invalid => "FieldValueInvalid",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::NotFound => "FieldValueNotFound",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::TooFew => "FieldValueTooFew",
+            Self::Internal => "InternalError",
+        }
+    }
+
+    fn human(self) -> &'static str {
+        match self {
+            Self::Required => "Required value",
+            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::NotSupported => "Unsupported value",
+            Self::Forbidden => "Forbidden",
+            Self::Duplicate => "Duplicate value",
+            Self::NotFound => "Not found",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+            Self::TooFew => "Too few",
+            Self::Internal => "Internal error",
+        }
+    }
+
+    fn prints_value(self) -> bool {
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::Internal)
+    }
+}
+
+/// One thing that is wrong with an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldError {
+    /// What kind of fault it is.
+    pub error_type: ErrorType,
+    /// The field at fault.
+    pub field: Path,
+    /// The value at fault, already in the form in which it is shown (see [`show`]); empty if none is shown.
+    pub value: String,
+    /// What to do about it.
+    pub detail: String,
+}
+
+impl FieldError {
+    fn make(error_type: ErrorType, field: &Path, value: String, detail: impl Into<String>) -> Self {
+        Self {
+            error_type,
+            field: field.clone(),
+            value,
+            detail: detail.into(),
+        }
+    }
+
+    /// `Required value`; the detail may be empty.
+    pub fn required(field: &Path, detail: impl Into<String>) -> Self {
+        Self::make(ErrorType::Required, field, String::new(), detail)
+    }
+
+    /// `Invalid value: <value>: <detail>`.
+    pub fn invalid(field: &Path, value: &Value, detail: impl Into<String>) -> Self {
+        Self::make(ErrorType::Invalid, field, show(value), detail)
+    }
+
+    /// [`FieldError::invalid`] for a text.
+    pub fn invalid_str(field: &Path, value: &str, detail: impl Into<String>) -> Self {
+        Self::make(ErrorType::Invalid, field, go_quote(value), detail)
+    }
+
+    /// [`FieldError::invalid`] with a value that is already in the form in which it is to be shown.
+    pub fn invalid_shown(field: &Path, value: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::make(ErrorType::Invalid, field, value.into(), detail)
+    }
+
+    /// `Invalid value: <value>: <detail>` whose cause is FieldValueTypeInvalid.
+    pub fn type_invalid(field: &Path, value: &Value, detail: impl Into<String>) -> Self {
+        Self::make(ErrorType::TypeInvalid, field, show(value), detail)
+    }
+
+    /// `Unsupported value: <value>: supported values: "a", "b"`. The values are listed in the order given.
+    pub fn not_supported(field: &Path, value: &str, supported: &[&str]) -> Self {
+        let list: Vec<String> = supported.iter().map(|value| go_quote(value)).collect();
+        Self::make(
+            ErrorType::NotSupported,
+            field,
+            go_quote(value),
+            format!("supported values: {}", list.join(", ")),
+        )
+    }
+
+    /// `Forbidden: <detail>`.
+    pub fn forbidden(field: &Path, detail: impl Into<String>) -> Self {
+        Self::make(ErrorType::Forbidden, field, String::new(), detail)
+    }
+
+    /// `Duplicate value: <value>`.
+    pub fn duplicate(field: &Path, value: &Value) -> Self {
+        Self::make(ErrorType::Duplicate, field, show(value), "")
+    }
+
+    /// `Not found: <value>`.
+    pub fn not_found(field: &Path, value: &Value) -> Self {
+        Self::make(ErrorType::NotFound, field, show(value), "")
+    }
+
+    /// `Too long: may not be more than N bytes`.
+    pub fn too_long(field: &Path, max_bytes: usize) -> Self {
+        let detail = format!("may not be more than {max_bytes} bytes");
+        Self::make(ErrorType::TooLong, field, String::new(), detail)
+    }
+
+    /// `Too many: <actual>: must have at most N items`.
+    pub fn too_many(field: &Path, actual: usize, max: usize) -> Self {
+        let detail = format!("must have at most {max} item{}", if max == 1 { "" } else { "s" });
+        Self::make(ErrorType::TooMany, field, actual.to_string(), detail)
+    }
+
+    /// `Internal error: <detail>`.
+    pub fn internal(field: &Path, detail: impl Into<String>) -> Self {
+        Self::make(ErrorType::Internal, field, String::new(), detail)
+    }
+
+    /// The message of a Status cause: everything but the field.
+    pub fn body(&self) -> String {
+        let mut text = self.error_type.human().to_owned();
+        if self.error_type.prints_value() && !self.value.is_empty() {
+            text.push_str(": ");
+            text.push_str(&self.value);
+        }
+        if !self.detail.is_empty() {
+            text.push_str(": ");
+            text.push_str(&self.detail);
+        }
+        text
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.body())
+    }
+}
+
+/// All that is wrong with an object, in the order in which it was found.
+pub type ErrorList = Vec<FieldError>;
+
+/// The text of several errors: one alone as it is, several as `[a, b]`, duplicates once.
+pub fn aggregate(errors: &[FieldError]) -> String {
+    let mut texts: Vec<String> = Vec::with_capacity(errors.len());
+    for error in errors {
+        let text = error.to_string();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    match texts.len() {
+        1 => texts.remove(0),
+        _ => format!("[{}]", texts.join(", ")),
+    }
+}
+
+/// A value as a field error shows it: texts quoted, numbers and booleans bare, `null`, other values as JSON.
+pub fn show(value: &Value) -> String {
+    match value {
+        Value::String(text) => go_quote(text),
+        other => other.to_string(),
+    }
+}
+
+/// A text as Go's `%q` prints it.
+pub fn go_quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn errors_read_as_kubectl_shows_them() {
+        let replicas = Path::new("spec").child("replicas");
+        let image = Path::new("spec").child("containers").index(0).child("image");
+        let cases = [
+            (
+                FieldError::invalid(&replicas, &json!(-1), "must be greater than or equal to 0"),
+                "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            ),
+            (
+                FieldError::required(&image, ""),
+                "spec.containers[0].image: Required value",
+            ),
+            (
+                FieldError::not_supported(&Path::new("type"), "x", &["a", "b"]),
+                r#"type: Unsupported value: "x": supported values: "a", "b""#,
+            ),
+            (
+                FieldError::duplicate(&Path::new("a").key("b"), &json!("c")),
+                r#"a[b]: Duplicate value: "c""#,
+            ),
+            (
+                FieldError::too_long(&Path::new("a"), 5),
+                "a: Too long: may not be more than 5 bytes",
+            ),
+            (
+                FieldError::too_many(&Path::new("a"), 4, 3),
+                "a: Too many: 4: must have at most 3 items",
+            ),
+            (FieldError::forbidden(&Path::new("spec"), "no"), "spec: Forbidden: no"),
+        ];
+        for (error, expect) in cases {
+            assert_eq!(error.to_string(), expect);
+        }
+    }
+
+    #[test]
+    fn aggregates_drop_duplicates() {
+        let a = FieldError::required(&Path::new("a"), "");
+        let b = FieldError::required(&Path::new("b"), "");
+        assert_eq!(aggregate(&[a.clone(), a.clone()]), "a: Required value");
+        assert_eq!(aggregate(&[a.clone(), b, a]), "[a: Required value, b: Required value]");
+    }
+}

@@ -1,0 +1,17 @@
+//! What Kubernetes objects *are*: metadata and names, selectors, quantities, the schema of every built-in kind, the
+//! four patch algebras, Status errors, the clock and the source of randomness.
+//!
+//! Everything here is a pure function over [`serde_json::Value`]: no I/O, no hidden clock, no async runtime. A table
+//! test, a property test or a fuzzer can call any of it.
+
+pub mod clock;
+pub mod field;
+pub mod group;
+pub mod meta;
+pub mod names;
+pub mod random;
+pub mod schema;
+pub mod status;
+
+/// A JSON object, the form in which the server handles every Kubernetes object.
+pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,1 @@
+//! A scheduler framework with kube-scheduler's extension points and plugins.
