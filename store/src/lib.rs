@@ -1,1 +1,113 @@
-//! A revisioned key-value store with watch: etcd's part.
+//! A revisioned key-value store with watch: etcd's part in Kubernetes, behind the trait [`Store`].
+//!
+//! One counter numbers every write of every resource. Reads take an immutable snapshot; watchers read a bounded history
+//! by cursor. Neither ever blocks the writer.
+
+pub mod entry;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+pub use crate::entry::{Attributes, Draft, Entry, Key};
+
+/// The number of a write; one counter for all resources, above 0 from the first write on.
+pub type Revision = u64;
+
+/// A store of objects. Writes are asynchronous and may fail, so that a durable log or etcd can stand behind it.
+pub trait Store: Send + Sync + 'static {
+    /// The revision of the last write.
+    fn revision(&self) -> Revision;
+
+    /// The object at `key` as of now.
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Arc<Entry>>, StoreError>>;
+
+    /// The objects of `resource` ("pods", "deployments.apps"): all of them as of one revision.
+    fn snapshot<'a>(&'a self, resource: &'a str, at: At) -> BoxFuture<'a, Result<Snapshot, StoreError>>;
+
+    /// Performs one write if its expectation holds. Returns the entry as written; for a delete, the last entry with the
+    /// revision of the deletion.
+    fn commit(&self, write: Write) -> BoxFuture<'_, Result<Arc<Entry>, StoreError>>;
+
+    /// The writes to `resource` after revision `after`; that revision may lie in the future.
+    fn watch<'a>(&'a self, resource: &'a str, after: Revision) -> BoxFuture<'a, Result<Watch, StoreError>>;
+
+    /// Forgets the history up to and including `revision`.
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// Which revision a snapshot shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The last one.
+    Latest,
+    /// Exactly that one; fails if it is compacted or in the future.
+    Exactly(Revision),
+}
+
+/// A write.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Stores an object.
+    Put {
+        /// Where.
+        key: Key,
+        /// What.
+        draft: Draft,
+        /// What selectors look at.
+        attributes: Arc<Attributes>,
+        /// What must be there for the write to happen.
+        expect: Expect,
+    },
+    /// Removes an object.
+    Delete {
+        /// Where.
+        key: Key,
+        /// What must be there for the write to happen; [`Expect::Absent`] makes no sense and fails.
+        expect: Expect,
+    },
+}
+
+/// What must be at a key for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// The object, last written at that revision.
+    Revision(Revision),
+}
+
+/// Why a store did not do as it was told.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The expectation of a write did not hold; carries what is there instead.
+    #[error("the key holds another revision than expected")]
+    Conflict(Option<Arc<Entry>>),
+    /// The revision is older than the history that is kept.
+    #[error("revision {requested} is compacted; the oldest that is kept is {oldest}")]
+    Compacted {
+        /// The revision that was asked for.
+        requested: Revision,
+        /// The oldest revision that can be asked for.
+        oldest: Revision,
+    },
+    /// The revision has not been reached.
+    #[error("revision {requested} is in the future; the last is {current}")]
+    Future {
+        /// The revision that was asked for.
+        requested: Revision,
+        /// The revision of the last write.
+        current: Revision,
+    },
+    /// The store cannot be reached, or refuses: nobody knows whether the write happened.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(Arc<str>),
+}
+
+/// The objects of one resource as of one revision. Cheap to clone; never changes.
+#[derive(Clone, Debug)]
+pub struct Snapshot {}
+
+/// A cursor over the history of one resource.
+#[derive(Debug)]
+pub struct Watch {}

@@ -1,0 +1,4 @@
+//! What is served, and how each kind behaves.
+
+pub mod resource;
+pub mod strategy;

@@ -1,0 +1,111 @@
+//! A resource that is served: one row of the catalog.
+
+use std::fmt;
+use std::sync::Arc;
+
+use steersman_machinery::group::{GroupKind, GroupResource, GroupVersionKind};
+use steersman_machinery::schema::{Schema, Type, TypeRef};
+
+use super::strategy::Strategy;
+use crate::printers::Printer;
+
+/// What a subresource is called and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subresource {
+    /// Its name, such as `status`.
+    pub name: String,
+    /// The kind of its bodies.
+    pub kind: GroupVersionKind,
+    /// Its verbs, sorted.
+    pub verbs: Vec<String>,
+}
+
+/// The shape of a resource's objects.
+#[derive(Clone)]
+pub struct ObjectType {
+    /// The arena in which the type lives.
+    pub schema: Arc<Schema>,
+    /// The type of the whole object.
+    pub root: Type,
+}
+
+impl ObjectType {
+    /// A handle on the type of the whole object.
+    pub fn root(&self) -> TypeRef<'_> {
+        self.schema.type_ref(&self.root)
+    }
+}
+
+/// A resource in one version, and all that is needed to serve it.
+pub struct Resource {
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// The version.
+    pub version: String,
+    /// The plural, lower-case name.
+    pub name: String,
+    /// The singular name.
+    pub singular: String,
+    /// The kind of the objects.
+    pub kind: String,
+    /// The kind of lists.
+    pub list_kind: String,
+    /// Whether objects live in namespaces.
+    pub namespaced: bool,
+    /// Short names for kubectl.
+    pub short_names: Vec<String>,
+    /// Categories for kubectl, such as `all`.
+    pub categories: Vec<String>,
+    /// The verbs, sorted.
+    pub verbs: Vec<String>,
+    /// The subresources, sorted by name.
+    pub subresources: Vec<Subresource>,
+    /// Under which group and resource objects are stored: the same for all versions and for `events` of both groups.
+    pub storage: GroupResource,
+    /// The shape of the objects.
+    pub object_type: ObjectType,
+    /// The behaviour of the kind.
+    pub strategy: Arc<dyn Strategy>,
+    /// The columns of the kind.
+    pub printer: Arc<dyn Printer>,
+    /// Whether this is a custom resource; these have no protobuf and no strategic merge patch.
+    pub custom: bool,
+}
+
+impl Resource {
+    /// The group and version as in `apiVersion`.
+    pub fn api_version(&self) -> String {
+        self.gvk().api_version()
+    }
+
+    /// Group, version and kind of the objects.
+    pub fn gvk(&self) -> GroupVersionKind {
+        GroupVersionKind::new(self.group.clone(), self.version.clone(), self.kind.clone())
+    }
+
+    /// Group and kind, as in the text of an Invalid error.
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind::new(self.group.clone(), self.kind.clone())
+    }
+
+    /// Group and resource, as in the text of other errors.
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(self.group.clone(), self.name.clone())
+    }
+
+    /// Whether the verb is offered.
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|have| have == verb)
+    }
+
+    /// The subresource of that name.
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.gvk(), self.name)
+    }
+}

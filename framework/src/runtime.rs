@@ -1,0 +1,65 @@
+//! What every component is given when it starts: a client, the time, randomness, and the word to stop.
+
+use kube::Client;
+use steersman_machinery::clock::SharedClock;
+use steersman_machinery::random::Random;
+use tokio::sync::watch;
+
+/// The inputs of a component. Clones share everything.
+#[derive(Clone)]
+pub struct Context {
+    /// Speaks to the API server; the only way in which a component acts on the world.
+    pub client: Client,
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness for jitter and names.
+    pub random: Random,
+    /// Resolves when the component is to finish what is in flight and return.
+    pub shutdown: Shutdown,
+}
+
+/// The receiving side of the word to stop.
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Receiver<bool>);
+
+/// The sending side of the word to stop; dropping it stops as well.
+#[derive(Debug)]
+pub struct ShutdownTrigger(watch::Sender<bool>);
+
+impl Shutdown {
+    /// A pair of both sides.
+    pub fn new() -> (ShutdownTrigger, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (ShutdownTrigger(sender), Self(receiver))
+    }
+
+    /// Waits for the word; returns at once if it was given.
+    pub async fn requested(&self) {
+        let mut receiver = self.0.clone();
+        // An error means that the trigger was dropped, which stops as well.
+        let _ = receiver.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether the word was given.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+}
+
+impl ShutdownTrigger {
+    /// Gives the word.
+    pub fn trigger(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Context {
+    /// The same context with randomness of its own, so that components don't draw from each other's sequence.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            random: self.random.fork(),
+            ..self.clone()
+        }
+    }
+}
