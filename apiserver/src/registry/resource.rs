@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
 use steersman_machinery::group::{GroupKind, GroupResource, GroupVersionKind};
 use steersman_machinery::schema::{Schema, Type, TypeRef};
 
@@ -70,6 +71,8 @@ pub struct Resource {
     pub printer: Arc<dyn Printer>,
     /// Whether this is a custom resource; these have no protobuf and no strategic merge patch.
     pub custom: bool,
+    /// The `openAPIV3Schema` of a custom resource as its definition states it, descriptions included; OpenAPI publishes it.
+    pub published_schema: Option<Arc<Value>>,
 }
 
 impl Resource {
