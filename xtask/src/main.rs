@@ -1,2 +1,16 @@
-//! The project's commands.
-fn main() {}
+//! The project's commands: `cargo xtask <command>`.
+#![expect(clippy::print_stdout, reason = "these commands talk to a person at a terminal")]
+
+mod bench;
+mod ci;
+mod cli;
+mod demo;
+mod ignored;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+fn main() -> anyhow::Result<()> {
+    cli::run()
+}

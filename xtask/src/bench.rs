@@ -1,0 +1,36 @@
+//! `cargo xtask bench`: measures what the project promises, with optimised builds.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use xshell::cmd;
+
+use crate::workspace;
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Time to the first answer and resident memory, in process and as `steersman up`.
+    Start,
+}
+
+/// Builds with optimisations, measures, and prints the figures beside their aims.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let shell = workspace::shell()?;
+    match arguments.what {
+        What::Start => {
+            cmd!(
+                shell,
+                "cargo build --release --package steersman --bin steersman --example bench_start"
+            )
+            .run()?;
+            cmd!(shell, "target/release/examples/bench_start target/release/steersman").run()?;
+        }
+    }
+    Ok(())
+}

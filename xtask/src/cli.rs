@@ -1,0 +1,42 @@
+//! The command line.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{bench, ci, demo, test, tidy, tools};
+
+/// The project's commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts a cluster and shows the control loop at work, step by step.
+    Demo(demo::Arguments),
+    /// Runs all tests, offline.
+    Test(test::Arguments),
+    /// Everything that a change must pass: formatting, lints, tidy, tests.
+    Ci,
+    /// Checks the rules of the house: who imports whom, sizes, module docs, generated files.
+    Tidy,
+    /// Puts the tools that the end-to-end tests drive into target/tools.
+    Tools,
+    /// Measures.
+    Bench(bench::Arguments),
+}
+
+/// Parses the arguments and does what they say.
+pub(crate) fn run() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Ci => ci::run(),
+        Command::Tidy => tidy::run(),
+        Command::Tools => tools::run(),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask test`: all tests, without a network except for fetching kubectl once.
+
+use anyhow::Result;
+use clap::Args;
+use xshell::{Shell, cmd};
+
+use crate::{ignored, tools, workspace};
+
+/// What to run.
+#[derive(Args, Default)]
+pub(crate) struct Arguments {
+    /// Passed on to the test runner, for example a part of a test's name.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// Runs the doc tests, then every other test; the runner's summary comes last.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let shell = workspace::shell()?;
+    // The build script of `tests` looks for kubectl: it has to be there first.
+    if let Err(error) = tools::kubectl() {
+        println!("note: the tests that drive kubectl are ignored: {error:#}");
+    }
+    for reason in ignored::reasons(&shell)? {
+        println!("note: ignored: {reason}");
+    }
+    let rest = &arguments.rest;
+    if rest.is_empty() {
+        cmd!(shell, "cargo test --quiet --workspace --doc").run()?;
+    }
+    if has_nextest(&shell) {
+        cmd!(shell, "cargo nextest run --workspace {rest...}").run()?;
+    } else {
+        cmd!(shell, "cargo test --workspace --lib --bins --tests {rest...}").run()?;
+    }
+    Ok(())
+}
+
+fn has_nextest(shell: &Shell) -> bool {
+    cmd!(shell, "cargo nextest --version")
+        .quiet()
+        .ignore_stdout()
+        .ignore_stderr()
+        .run()
+        .is_ok()
+}
