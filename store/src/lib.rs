@@ -4,12 +4,21 @@
 //! by cursor. Neither ever blocks the writer.
 
 pub mod entry;
+mod history;
+pub mod memory;
+mod snapshot;
+#[cfg(test)]
+mod testing;
+mod watch;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 pub use crate::entry::{Attributes, Draft, Entry, Key};
+pub use crate::memory::{MemoryStore, Options};
+pub use crate::snapshot::Snapshot;
+pub use crate::watch::{Event, EventKind, Watch};
 
 /// The number of a write; one counter for all resources, above 0 from the first write on.
 pub type Revision = u64;
@@ -104,10 +113,11 @@ pub enum StoreError {
     Unavailable(Arc<str>),
 }
 
-/// The objects of one resource as of one revision. Cheap to clone; never changes.
-#[derive(Clone, Debug)]
-pub struct Snapshot {}
-
-/// A cursor over the history of one resource.
-#[derive(Debug)]
-pub struct Watch {}
+impl Write {
+    /// The resource that it writes to.
+    pub fn resource(&self) -> &Arc<str> {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => &key.resource,
+        }
+    }
+}
