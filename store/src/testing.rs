@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use crate::{Draft, Entry, Expect, Key, Revision, Write};
 
 /// An object whose content tells its place and a payload.
@@ -34,4 +36,9 @@ pub(crate) fn delete(resource: &str, name: &str, expect: Expect) -> Write {
         key: Key::new(resource, "ns", name),
         expect,
     }
+}
+
+/// The answer of a store that never waits.
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("the memory store answers at once")
 }
