@@ -5,7 +5,11 @@
 //! Source: the OpenAPI extensions `x-kubernetes-list-type`, `-list-map-keys`, `-map-type`, `-patch-strategy` and
 //! `-patch-merge-key` (Kubernetes doc "Server-Side Apply", section "Merge strategy").
 
+use serde_json::Value;
+
 use crate::group::GroupVersionKind;
+
+pub mod builtin;
 
 /// The index of a [`StructType`] in its [`Schema`].
 pub type StructId = usize;
@@ -32,8 +36,8 @@ pub struct StructType {
     pub kinds: Vec<GroupVersionKind>,
 }
 
-/// A field of a struct.
-#[derive(Clone, Debug)]
+/// A field of a struct. Make one with `..Field::default()`, so that a fact added later does not break you.
+#[derive(Clone, Debug, Default)]
 pub struct Field {
     /// The name in JSON.
     pub name: String,
@@ -45,6 +49,26 @@ pub struct Field {
     pub atomic: bool,
     /// How a strategic merge patch treats it.
     pub patch: PatchStrategy,
+    /// What is written when the value is empty.
+    pub empty: Empty,
+    /// The value that stands for an absent one, where server-side apply needs it (keys of list items).
+    pub default: Option<Value>,
+    /// The Go type as decoding errors name it, where it can't be told from [`Field::ty`]: `v1.PullPolicy`.
+    pub go_type: Option<String>,
+}
+
+/// What Go writes for a field whose value is the zero value of its type: `""`, `0`, `false`, no items, no fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Empty {
+    /// Nothing: an empty value and an absent one are the same (`omitempty`).
+    Omit,
+    /// What was given: an empty value differs from an absent one (a pointer with `omitempty`).
+    #[default]
+    Keep,
+    /// The empty value, even if the field was absent: `""`, `0`, `false`, `{}`; `null` for lists, maps, bytes and times.
+    Always,
+    /// `null` if the field was absent, else what was given (a pointer without `omitempty`).
+    Null,
 }
 
 /// How a strategic merge patch treats a field. The default: maps merge, lists are replaced.
@@ -61,7 +85,7 @@ pub struct PatchStrategy {
 }
 
 /// The type of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Type {
     /// A text.
     String,
@@ -84,6 +108,7 @@ pub enum Type {
     /// A whole number or a text.
     IntOrString,
     /// Any JSON, owned as a whole (`RawExtension`, `JSON`, `FieldsV1`).
+    #[default]
     Any,
     /// An object without declared fields: maps in it merge, lists are atomic.
     FreeForm,

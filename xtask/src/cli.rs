@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, ci, demo, test, tidy, tools};
+use crate::{bench, ci, codegen, demo, test, tidy, tools};
 
 /// The project's commands.
 #[derive(Parser)]
@@ -23,6 +23,12 @@ enum Command {
     Ci,
     /// Checks the rules of the house: who imports whom, sizes, module docs, generated files.
     Tidy,
+    /// Writes the table of built-in types from Kubernetes' OpenAPI definitions.
+    Codegen {
+        /// Writes nothing; fails if the committed table is stale.
+        #[arg(long)]
+        check: bool,
+    },
     /// Puts the tools that the end-to-end tests drive into target/tools.
     Tools,
     /// Measures.
@@ -36,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
+        Command::Codegen { check } => codegen::run(check),
         Command::Tools => tools::run(),
         Command::Bench(arguments) => bench::run(&arguments),
     }

@@ -4,6 +4,7 @@
 mod bench;
 mod ci;
 mod cli;
+mod codegen;
 mod demo;
 mod ignored;
 mod test;
