@@ -6,9 +6,11 @@
 
 pub mod clock;
 pub mod field;
+pub mod field_set;
 pub mod group;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod random;
 pub mod schema;
 pub mod status;

@@ -1,0 +1,1 @@
+//! Server-side apply: the merge of a configuration into a live object.
