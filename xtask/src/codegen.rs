@@ -17,13 +17,13 @@ use crate::workspace;
 const PACKAGE: &str = "kubernetes-validate";
 const VERSION: &str = "1.36.0";
 /// Where the package is installed, below the workspace.
-const INSTALL_DIR: &str = "target/tools/kubernetes-validate";
+pub(crate) const INSTALL_DIR: &str = "target/tools/kubernetes-validate";
 /// The definitions inside the package.
 const DEFINITIONS: &str = "kubernetes_validate/kubernetes-json-schema/v1.36.0-local/_definitions.json";
 /// The resources whose types are kept.
 const RESOURCES: &str = "machinery/src/schema/resources.txt";
-/// What is generated.
-const TABLE: &str = "machinery/src/schema/builtin.txt";
+/// What is generated, below the workspace.
+pub(crate) const TABLE: &str = "machinery/src/schema/builtin.txt";
 
 /// Writes the table, or with `check` fails if the committed one is stale.
 pub(crate) fn run(check: bool) -> Result<()> {
@@ -52,7 +52,8 @@ fn generate(root: &Path) -> Result<String> {
     Ok(header() + &convert::table(definitions, &resources)?)
 }
 
-fn header() -> String {
+/// What stands at the top of the table: where it is from, and how it is made.
+pub(crate) fn header() -> String {
     format!(
         "# Kubernetes' built-in types. Generated: don't edit; `cargo xtask codegen` writes it, `--check` compares.\n\
          # Source: PyPI {PACKAGE} {VERSION}, {DEFINITIONS}\n\

@@ -3,6 +3,7 @@
 //! Every finding says what is wrong, where, and what to do.
 
 mod dependencies;
+mod generated;
 mod sizes;
 mod source;
 mod text;
@@ -49,6 +50,7 @@ impl fmt::Display for Finding {
 pub(crate) fn run() -> Result<()> {
     let files = workspace::files()?;
     let mut findings = dependencies::check(&workspace::root())?;
+    findings.extend(generated::check(&workspace::root())?);
     findings.extend(check_files(&files)?);
     if findings.is_empty() {
         println!("tidy: {} files are in order", files.len());

@@ -23,7 +23,8 @@ pub(super) fn check(file: &Path, content: &str) -> Vec<Finding> {
             "is called mod.rs: call it after its module, foo.rs beside foo/",
         ));
     }
-    if !content.trim_start().starts_with("//!") {
+    let is_unit_test = file.file_name().is_some_and(|name| name == "tests.rs");
+    if !is_unit_test && !content.trim_start().starts_with("//!") {
         findings.push(Finding::at_line(
             file,
             1,
@@ -102,6 +103,8 @@ mod tests {
     #[test]
     fn every_module_has_docs_and_none_is_called_mod() {
         check_content("a.rs", "fn a() {}\n", &["no module docs"]);
+        // What `a/tests.rs` is for needs no words.
+        check_content("a/tests.rs", "fn a() {}\n", &[]);
         check_content("a/mod.rs", "//! Docs.\n", &["is called mod.rs"]);
     }
 }
