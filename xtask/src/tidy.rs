@@ -4,6 +4,7 @@
 
 mod dependencies;
 mod generated;
+mod invariants;
 mod sizes;
 mod source;
 mod text;
@@ -51,6 +52,7 @@ pub(crate) fn run() -> Result<()> {
     let files = workspace::files()?;
     let mut findings = dependencies::check(&workspace::root())?;
     findings.extend(generated::check(&workspace::root())?);
+    findings.extend(invariants::check(&workspace::root(), &files)?);
     findings.extend(check_files(&files)?);
     if findings.is_empty() {
         println!("tidy: {} files are in order", files.len());
