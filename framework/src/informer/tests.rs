@@ -1,0 +1,142 @@
+//! Informers against a scripted server, under virtual time.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+
+const PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
+
+/// The answers of a server in order, and the requests that it was sent.
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<(VecDeque<(u16, String)>, Vec<String>)>>);
+
+impl Script {
+    fn answer(&self, code: u16, lines: &[Value]) {
+        let body: Vec<String> = lines.iter().map(Value::to_string).collect();
+        self.0.lock().0.push_back((code, body.join("\n")));
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.0.lock().1.clone()
+    }
+
+    fn client(&self) -> Client {
+        let script = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let script = script.clone();
+            async move {
+                let answer = {
+                    let mut state = script.0.lock();
+                    let uri = request.uri().to_string();
+                    state.1.push(uri);
+                    state.0.pop_front()
+                };
+                match answer {
+                    Some((code, body)) => {
+                        let response = Response::builder().status(code);
+                        Ok::<_, Infallible>(response.body(Body::from(body.into_bytes())).unwrap())
+                    }
+                    // Nothing more happens: the watch stays open.
+                    None => std::future::pending().await,
+                }
+            }
+        });
+        Client::new(service, "default")
+    }
+}
+
+fn pod(name: &str, version: u64, owner: Option<&str>) -> Value {
+    let owners: Vec<Value> = owner.iter().map(|uid| json!({"uid": uid, "controller": true})).collect();
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": "ns", "name": name, "resourceVersion": version.to_string(), "ownerReferences": owners},
+    })
+}
+
+fn list(version: u64, next: &str, items: &[Value]) -> Value {
+    json!({"metadata": {"resourceVersion": version.to_string(), "continue": next}, "items": items})
+}
+
+/// Runs an informer for a virtual minute; returns it and what its handler was told.
+async fn observe(script: &Script) -> (Informer<Partial>, Vec<String>) {
+    let (trigger, shutdown) = Shutdown::new();
+    let informers = Informers::new(Api::new(script.client(), "test"), shutdown);
+    let informer = informers.informer::<Partial>(&PODS);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let handler_log = Arc::clone(&log);
+    informer.on_change(move |delta| {
+        let name = |object: &Option<Arc<Partial>>| {
+            object.as_ref().map_or("-".to_owned(), |object| {
+                format!("{}@{}", object.metadata.name, object.metadata.resource_version)
+            })
+        };
+        handler_log.lock().push(format!("{} {}", name(&delta.old), name(&delta.new)));
+    });
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        trigger.trigger();
+    };
+    futures::join!(informers.run(), stop);
+    let log = log.lock().clone();
+    (informer, log)
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_and_events_end_up_in_the_cache() {
+    let script = Script::default();
+    script.answer(200, &[list(7, "more", &[pod("b", 3, None)])]);
+    script.answer(200, &[list(7, "", &[pod("a", 5, Some("u1"))])]);
+    script.answer(
+        200,
+        &[
+            json!({"type": "ADDED", "object": pod("c", 8, Some("u1"))}),
+            json!({"type": "MODIFIED", "object": pod("a", 9, None)}),
+            json!({"type": "DELETED", "object": pod("b", 10, None)}),
+            json!({"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Pod", "metadata": {"resourceVersion": "20"}}}),
+        ],
+    );
+    let (informer, log) = observe(&script).await;
+    assert_eq!(log, ["- a@5", "- b@3", "- c@8", "a@5 a@9", "b@3 -"]);
+    let names = |pods: Vec<Arc<Partial>>| pods.iter().map(|pod| pod.metadata.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(informer.indexed(&owned_by("u1"))), ["c"]);
+    assert_eq!(names(informer.indexed(&orphans_of("ns"))), ["a"]);
+    assert_eq!(names(informer.in_namespace("ns")), ["a", "c"]);
+    assert_eq!(informer.resource_version(), 20);
+    let requests = script.requests();
+    assert!(requests[1].contains("continue=more"), "{requests:?}");
+    assert!(requests[2].contains("resourceVersion=7"), "{requests:?}");
+    assert!(requests[3].contains("resourceVersion=20"), "resumes where it ended: {requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_watch_lists_again_and_tells_the_difference() {
+    let script = Script::default();
+    script.answer(200, &[list(7, "", &[pod("a", 3, None), pod("b", 4, None)])]);
+    let gone = json!({"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410, "message": "too old"});
+    script.answer(200, &[json!({"type": "ERROR", "object": gone})]);
+    script.answer(200, &[list(30, "", &[pod("b", 4, None), pod("c", 21, None)])]);
+    let (informer, log) = observe(&script).await;
+    assert_eq!(log, ["- a@3", "- b@4", "a@3 -", "- c@21"]);
+    assert_eq!(informer.resource_version(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_server_is_asked_again_with_growing_pauses() {
+    let script = Script::default();
+    let broken = json!({"kind": "Status", "status": "Failure", "code": 500, "message": "no"});
+    for _ in 0..3 {
+        script.answer(500, std::slice::from_ref(&broken));
+    }
+    script.answer(200, &[list(1, "", &[])]);
+    let (informer, log) = observe(&script).await;
+    assert!(log.is_empty());
+    assert_eq!(informer.resource_version(), 1);
+    assert_eq!(script.requests().len(), 5, "three failures, a list, a watch");
+}

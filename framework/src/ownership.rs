@@ -1,0 +1,123 @@
+//! Who owns whom: which objects a controller may claim, which it has to adopt and which to release.
+//! Source: `k8s.io/kubernetes/pkg/controller/controller_ref_manager.go`.
+
+use serde_json::{Value, json};
+
+use crate::api::Resource;
+use crate::meta::{Meta, OwnerReference};
+use crate::selector::LabelSelector;
+
+/// What to do about one candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours and stays ours.
+    Owned,
+    /// It has no controller and our selector matches: take it.
+    Adopt,
+    /// It is ours but our selector does not match any more: let it go.
+    Release,
+    /// It is none of our business.
+    Ignore,
+}
+
+/// Decides about one candidate; `owner` is the would-be controller.
+pub fn claim(owner: &Meta, selector: &LabelSelector, candidate: &Meta) -> Claim {
+    let matches = selector.matches(&candidate.labels);
+    match candidate.controller() {
+        Some(controller) if controller.uid != owner.uid => Claim::Ignore,
+        Some(_) if matches => Claim::Owned,
+        Some(_) if owner.is_deleting() => Claim::Ignore,
+        Some(_) => Claim::Release,
+        None if !matches || owner.is_deleting() || candidate.is_deleting() => Claim::Ignore,
+        None if candidate.namespace != owner.namespace => Claim::Ignore,
+        None => Claim::Adopt,
+    }
+}
+
+/// The reference with which `owner` controls an object.
+pub fn controller_reference(resource: &Resource, owner: &Meta) -> OwnerReference {
+    OwnerReference {
+        api_version: resource.api_version(),
+        kind: resource.kind.to_string(),
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// The strategic merge patch that adopts `candidate`; its uid makes sure that it is still the same object.
+pub fn adopt_patch(reference: &OwnerReference, candidate: &Meta) -> Value {
+    json!({"metadata": {"uid": candidate.uid, "ownerReferences": [reference]}})
+}
+
+/// The strategic merge patch that takes `owner_uid` out of the owners of `candidate`.
+pub fn release_patch(owner_uid: &str, candidate: &Meta) -> Value {
+    json!({"metadata": {
+        "uid": candidate.uid,
+        "ownerReferences": [{"$patch": "delete", "uid": owner_uid}],
+    }})
+}
+
+/// The key under which the default index of an informer keeps the objects that the owner with this uid controls.
+pub fn owned_by(uid: &str) -> String {
+    uid.to_owned()
+}
+
+/// The key under which the default index of an informer keeps the objects of a namespace that nobody controls.
+pub fn orphans_of(namespace: &str) -> String {
+    format!("/{namespace}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(uid: &str, deleting: bool) -> Meta {
+        Meta {
+            uid: uid.to_owned(),
+            namespace: "ns".to_owned(),
+            deletion_timestamp: deleting.then_some(jiff::Timestamp::UNIX_EPOCH),
+            ..Meta::default()
+        }
+    }
+
+    #[test]
+    fn the_decision_table() {
+        let selector: LabelSelector = serde_json::from_value(json!({"matchLabels": {"a": "1"}})).unwrap();
+        let check = |controller: Option<&str>, matches: bool, owner_deleting: bool, deleting: bool, expect: Claim| {
+            let mut candidate = meta("pod", deleting);
+            if matches {
+                candidate.labels.insert("a", "1");
+            }
+            candidate.owner_references = controller
+                .map(|uid| OwnerReference {
+                    uid: uid.to_owned(),
+                    controller: Some(true),
+                    ..OwnerReference::default()
+                })
+                .into_iter()
+                .collect();
+            let got = claim(&meta("me", owner_deleting), &selector, &candidate);
+            assert_eq!(got, expect, "{controller:?} {matches} {owner_deleting} {deleting}");
+        };
+        check(Some("other"), true, false, false, Claim::Ignore);
+        check(Some("me"), true, false, false, Claim::Owned);
+        check(Some("me"), true, true, false, Claim::Owned);
+        check(Some("me"), false, true, false, Claim::Ignore);
+        check(Some("me"), false, false, false, Claim::Release);
+        check(None, false, false, false, Claim::Ignore);
+        check(None, true, true, false, Claim::Ignore);
+        check(None, true, false, true, Claim::Ignore);
+        check(None, true, false, false, Claim::Adopt);
+    }
+
+    #[test]
+    fn an_object_of_another_namespace_is_not_adopted() {
+        let owner = Meta {
+            namespace: "other".to_owned(),
+            ..meta("me", false)
+        };
+        assert_eq!(claim(&owner, &LabelSelector::default(), &meta("pod", false)), Claim::Ignore);
+    }
+}

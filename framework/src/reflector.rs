@@ -1,0 +1,189 @@
+//! List and watch of one resource, for ever: whatever happens to the connection, the sink ends up knowing what is there.
+//! Source: `k8s.io/client-go/tools/cache` reflector; Kubernetes doc "Efficient detection of changes".
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Error;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
+
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::api::{Api, Resource, has_code};
+use crate::runtime::Shutdown;
+
+/// Objects a page of the initial list.
+const PAGE: u32 = 500;
+/// The first wait after a failure. No jitter: one trace for one input.
+const RETRY_BASE: Duration = Duration::from_millis(100);
+/// The longest wait after a failure.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A watch that lasted this long was a good one, even without events.
+const HEALTHY: Duration = Duration::from_secs(5);
+/// After this time the server is asked to end a watch, so that a silently dead connection is noticed.
+const WATCH_SECONDS: u32 = 290;
+
+/// What happened to the resource.
+#[derive(Debug)]
+pub enum Change<T> {
+    /// This is all there is; what is not in it is gone.
+    Replaced(Vec<T>),
+    /// An object was created or changed.
+    Applied(T),
+    /// An object was removed; this is its last state.
+    Deleted(T),
+    /// Nothing, but the version moved on.
+    Progress,
+}
+
+/// Takes the changes of a resource in.
+pub trait Sink<T>: Send + Sync {
+    /// Takes one change in, in the order of the server; `resource_version` is the version reached with it.
+    fn take(&self, change: Change<T>, resource_version: &str);
+}
+
+
+/// What is listed and watched.
+pub struct Reflector<T, S> {
+    /// Reads with this.
+    pub api: Api,
+    /// The resource, over all namespaces.
+    pub resource: Resource,
+    /// Whether only the metadata of the objects is asked for.
+    pub metadata_only: bool,
+    /// Gives the version of an object.
+    pub version: fn(&T) -> &str,
+    /// Takes the changes in.
+    pub sink: S,
+}
+
+/// Why a list or watch has to begin again.
+enum Broken {
+    /// Ask for a new watch from where the last one ended.
+    Resume,
+    /// The server has forgotten that version: list again.
+    Expired,
+    /// Something failed: wait, then resume.
+    Failed(Error),
+}
+
+impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
+    /// Lists and watches until `shutdown` is requested.
+    pub async fn run(self, shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => {}
+            () = self.forever() => {}
+        }
+    }
+
+    async fn forever(&self) {
+        let mut retry = RETRY_BASE;
+        let mut version: Option<String> = None;
+        loop {
+            let begun = Instant::now();
+            let result = match version.as_mut() {
+                None => match self.list().await {
+                    Ok(listed) => {
+                        version = Some(listed);
+                        continue;
+                    }
+                    Err(error) => Broken::Failed(error),
+                },
+                Some(version) => self.watch(version).await,
+            };
+            if begun.elapsed() >= HEALTHY {
+                retry = RETRY_BASE;
+            }
+            match result {
+                Broken::Resume if begun.elapsed() >= HEALTHY => continue,
+                Broken::Resume => {}
+                Broken::Expired => version = None,
+                Broken::Failed(error) => {
+                    tracing::debug!(resource = %self.resource, %error, "list or watch failed, retrying");
+                    if has_code(&error, 410) {
+                        version = None;
+                    }
+                }
+            }
+            tokio::time::sleep(retry).await;
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn list(&self) -> Result<String, Error> {
+        let mut items = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = if self.metadata_only {
+                self.api.list_metadata::<T>(&self.resource, "", &params).await?
+            } else {
+                self.api.list::<T>(&self.resource, "", &params).await?
+            };
+            items.extend(page.items);
+            if page.metadata.continue_token.is_empty() {
+                let version = page.metadata.resource_version;
+                self.sink.take(Change::Replaced(items), &version);
+                return Ok(version);
+            }
+            params = params.continue_token(&page.metadata.continue_token);
+        }
+    }
+
+    async fn watch(&self, version: &mut String) -> Broken {
+        let params = WatchParams {
+            timeout: Some(WATCH_SECONDS),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let collection = Request::new(self.resource.path(""));
+        let request = if self.metadata_only {
+            collection.watch_metadata(&params, version)
+        } else {
+            collection.watch(&params, version)
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return Broken::Failed(Error::BuildRequest(error)),
+        };
+        let events = match self.api.client().request_events::<T>(request).await {
+            Ok(events) => events,
+            Err(error) => return Broken::Failed(error),
+        };
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if let Some(broken) = self.take(event, version) {
+                        return broken;
+                    }
+                }
+                Err(error) => return Broken::Failed(error),
+            }
+        }
+        Broken::Resume
+    }
+
+    fn take(&self, event: WatchEvent<T>, version: &mut String) -> Option<Broken> {
+        let change = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                (self.version)(&object).clone_into(version);
+                Change::Applied(object)
+            }
+            WatchEvent::Deleted(object) => {
+                (self.version)(&object).clone_into(version);
+                Change::Deleted(object)
+            }
+            WatchEvent::Bookmark(bookmark) => {
+                *version = bookmark.metadata.resource_version;
+                Change::Progress
+            }
+            WatchEvent::Error(status) if status.code == 410 => return Some(Broken::Expired),
+            WatchEvent::Error(status) => return Some(Broken::Failed(Error::Api(status))),
+        };
+        self.sink.take(change, version);
+        None
+    }
+}
