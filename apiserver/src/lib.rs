@@ -1,8 +1,128 @@
 //! The Kubernetes API over a store, as a tower service and over HTTPS.
+//!
+//! Every request, from a socket or from the same process, goes the same way: [`service`] reads, authenticates and
+//! authorizes it, `handlers` find out what is to be done, the write path lets it pass admission and validation and
+//! commits it, and the answer is spliced from the stored bytes. What is particular about a kind is in [`kinds`] (its
+//! rules), [`printers`] (its columns) and [`crd`] (custom resources).
 
+pub mod admission;
+pub mod authentication;
+mod authorization;
+mod bootstrap;
+pub mod crd;
+mod definitions;
 pub mod discovery;
+mod events;
+mod handlers;
 pub mod health;
+pub mod http;
 pub mod kinds;
+pub mod listener;
+pub mod metrics;
+pub mod object;
+pub mod openapi;
+pub mod options;
 pub mod printers;
 pub mod registry;
+pub mod server;
+pub mod service;
+pub mod tls;
 pub mod version;
+
+use std::sync::Arc;
+
+use steersman_machinery::clock::SharedClock;
+use steersman_machinery::random::Random;
+use steersman_machinery::status::Status;
+use steersman_store::{MemoryStore, Store};
+
+use crate::authentication::{Tokens, UserInfo};
+use crate::server::{Parts, Server};
+use crate::service::ApiService;
+
+/// An API server. Clones share everything; it lives as long as one of them, or a service made from it, does.
+#[derive(Clone)]
+pub struct ApiServer {
+    server: Arc<Server>,
+}
+
+/// What an [`ApiServer`] is made of.
+pub struct Builder {
+    clock: SharedClock,
+    random: Random,
+    store: Option<Arc<dyn Store>>,
+    tokens: Tokens,
+    disabled_admission: Vec<String>,
+}
+
+/// Why an [`ApiServer`] could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An admission plugin is named that does not exist.
+    #[error("{0}")]
+    Admission(String),
+    /// The objects that must always be there could not be written.
+    #[error("the system's own objects could not be written")]
+    Bootstrap(#[source] Status),
+}
+
+impl ApiServer {
+    /// Begins an API server with that clock and that source of uids and names. Without further settings its store is in
+    /// memory, no bearer token is known and all admission plugins are on.
+    pub fn builder(clock: SharedClock, random: Random) -> Builder {
+        Builder { clock, random, store: None, tokens: Tokens::default(), disabled_admission: Vec::new() }
+    }
+
+    /// A service whose requests come from `user`, who needs no credentials.
+    pub fn service_as(&self, user: UserInfo) -> ApiService {
+        ApiService::new(self.server.clone(), Some(user))
+    }
+
+    /// A service whose requests come from the administrator.
+    pub fn service(&self) -> ApiService {
+        self.service_as(UserInfo::admin())
+    }
+
+    /// A service whose requests must carry credentials.
+    pub fn public_service(&self) -> ApiService {
+        ApiService::new(self.server.clone(), None)
+    }
+
+    /// The state that requests share.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+}
+
+impl Builder {
+    /// Keeps the objects in that store.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Accepts these bearer tokens.
+    #[must_use]
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// Switches admission plugins off, by upstream's names.
+    #[must_use]
+    pub fn disable_admission(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.disabled_admission.extend(names);
+        self
+    }
+
+    /// Makes the server and writes the objects that must always be there.
+    pub async fn build(self) -> Result<ApiServer, Error> {
+        let admission = admission::Chain::without(&self.disabled_admission).map_err(Error::Admission)?;
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
+        let parts = Parts { store, clock: self.clock, random: self.random, admission, tokens: self.tokens };
+        let server = Arc::new(Server::new(parts));
+        bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
+        Ok(ApiServer { server })
+    }
+}

@@ -12,12 +12,12 @@ use crate::group::{GroupKind, GroupResource};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    kind: String,
-    api_version: String,
+    kind: Kind,
+    api_version: ApiVersion,
     /// List metadata: only `continue` is ever set, in the 410 of an expired continue token.
     pub metadata: StatusMeta,
-    /// `Success` or `Failure`.
-    pub status: String,
+    /// Whether it worked.
+    pub status: Outcome,
     /// What happened, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -30,6 +30,26 @@ pub struct Status {
     /// The HTTP status code; 0 for a Success that does not say.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub code: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Kind {
+    Status,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum ApiVersion {
+    #[serde(rename = "v1")]
+    V1,
+}
+
+/// Whether what a [`Status`] is about worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It did.
+    Success,
+    /// It did not.
+    Failure,
 }
 
 /// List metadata of a [`Status`].
@@ -90,10 +110,10 @@ impl Status {
     /// A failure with a code, a reason and a message; without details.
     pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
         Self {
-            kind: "Status".to_owned(),
-            api_version: "v1".to_owned(),
+            kind: Kind::Status,
+            api_version: ApiVersion::V1,
             metadata: StatusMeta::default(),
-            status: "Failure".to_owned(),
+            status: Outcome::Failure,
             message: message.into(),
             reason: reason.to_owned(),
             details: None,
@@ -104,8 +124,7 @@ impl Status {
     /// The confirmation of a delete, a binding or an eviction.
     pub fn success(details: Option<StatusDetails>) -> Self {
         Self {
-            status: "Success".to_owned(),
-            code: 0,
+            status: Outcome::Success,
             details: details.map(Box::new),
             ..Self::failure(0, "", "")
         }

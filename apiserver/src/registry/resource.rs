@@ -21,6 +21,40 @@ pub struct Subresource {
     pub verbs: Vec<String>,
 }
 
+/// Where the numbers of the scale subresource are in an object, as dotted paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// The replicas that are wanted: `spec.replicas`.
+    pub spec: String,
+    /// The replicas that there are: `status.replicas`.
+    pub status: String,
+    /// The label selector: `spec.selector`, or for custom resources a field that holds its text form; may be empty.
+    pub selector: String,
+    /// Whether the selector is a map of labels rather than a LabelSelector.
+    pub plain_selector: bool,
+}
+
+impl ScalePaths {
+    /// The steps of [`ScalePaths::spec`].
+    pub fn spec_steps(&self) -> Vec<&str> {
+        steps(&self.spec)
+    }
+
+    /// The steps of [`ScalePaths::status`].
+    pub fn status_steps(&self) -> Vec<&str> {
+        steps(&self.status)
+    }
+
+    /// The steps of [`ScalePaths::selector`].
+    pub fn selector_steps(&self) -> Vec<&str> {
+        steps(&self.selector)
+    }
+}
+
+fn steps(path: &str) -> Vec<&str> {
+    path.split('.').filter(|step| !step.is_empty()).collect()
+}
+
 /// The shape of a resource's objects.
 #[derive(Clone)]
 pub struct ObjectType {
@@ -67,6 +101,8 @@ pub struct Resource {
     pub object_type: ObjectType,
     /// The behaviour of the kind.
     pub strategy: Arc<dyn Strategy>,
+    /// Where the scale subresource finds its numbers, if there is one.
+    pub scale: Option<ScalePaths>,
     /// The columns of the kind.
     pub printer: Arc<dyn Printer>,
     /// Whether this is a custom resource; these have no protobuf and no strategic merge patch.

@@ -47,9 +47,21 @@ pub trait Strategy: Send + Sync {
     /// Fills in what the versioned type defaults. Must be idempotent.
     fn default(&self, _object: &mut Value) {}
 
+    /// Takes away what the kind's own schema does not know, and returns the paths of that: `spec.x`. Built-in kinds lose
+    /// unknown fields while they are decoded, so that only custom resources do anything here.
+    fn prune(&self, _object: &mut Value) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Clears what a client may not set on create (the write path itself removes `status` if `has_status`, before this)
     /// and sets what the server sets.
     fn prepare_for_create(&self, _object: &mut Value, _now: Timestamp) {}
+
+    /// Whether a new object keeps the status that the client gives it, although the kind has a status subresource:
+    /// kubelets register nodes that way.
+    fn keeps_status_on_create(&self) -> bool {
+        false
+    }
 
     /// Restores what an update may not touch. The write path itself restores `status` if `has_status`, before this.
     fn prepare_for_update(&self, _object: &mut Value, _old: &Value) {}
@@ -100,6 +112,9 @@ pub trait Strategy: Send + Sync {
         None
     }
 
+    /// What the first DELETE changes besides the metadata, when the object stays: a namespace becomes `Terminating`.
+    fn prepare_for_delete(&self, _object: &mut Value) {}
+
     /// Whether the object, marked for deletion and without finalizers in its metadata, may leave the store.
     fn may_be_removed(&self, _object: &Value) -> bool {
         true
@@ -109,6 +124,18 @@ pub trait Strategy: Send + Sync {
     /// every object, in a fixed order.
     fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+
+    /// Turns an object as it is stored into the form in which this version serves it: defaults that were added later,
+    /// fields that other versions name otherwise. `apiVersion` and `kind` are already those of this version.
+    fn from_storage(&self, _object: &mut Value) {}
+
+    /// The reverse of [`Strategy::from_storage`].
+    fn to_storage(&self, _object: &mut Value) {}
+
+    /// Whether [`Strategy::from_storage`] changes anything; if not, stored bytes are sent as they are.
+    fn converts(&self) -> bool {
+        false
     }
 
     /// Whether `metadata.namespace` is a field selector although the kind is cluster-scoped.

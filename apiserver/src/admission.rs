@@ -1,0 +1,130 @@
+//! Admission: what a write has to pass between defaulting and the store.
+//! Source: Kubernetes doc "Admission Control in Kubernetes".
+
+mod default_toleration_seconds;
+mod namespace_lifecycle;
+mod priority;
+mod service_account;
+
+use futures::future::{BoxFuture, FutureExt};
+use serde_json::Value;
+use steersman_machinery::status::Status;
+
+use crate::authentication::UserInfo;
+use crate::registry::resource::Resource;
+use crate::server::Server;
+
+/// What is done to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is made.
+    Create,
+    /// It is changed.
+    Update,
+    /// It is deleted.
+    Delete,
+}
+
+/// What admission knows of a write besides the object.
+pub struct Attributes<'a> {
+    /// What is done.
+    pub operation: Operation,
+    /// To an object of which resource.
+    pub resource: &'a Resource,
+    /// By way of which subresource; empty for the object itself.
+    pub subresource: &'a str,
+    /// In which namespace; empty for cluster-scoped resources.
+    pub namespace: &'a str,
+    /// Its name; empty while it is still to be generated.
+    pub name: &'a str,
+    /// The object as it was.
+    pub old: Option<&'a Value>,
+    /// Who does it.
+    pub user: &'a UserInfo,
+    /// Whether nothing is stored.
+    pub dry_run: bool,
+}
+
+impl Attributes<'_> {
+    /// Whether the write is about this resource itself, not a subresource.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.subresource.is_empty() && self.resource.group == group && self.resource.name == resource
+    }
+}
+
+/// The answer of a plugin, later.
+pub type Verdict<'a> = BoxFuture<'a, Result<(), Status>>;
+
+/// One admission plugin.
+pub trait Plugin: Send + Sync {
+    /// Upstream's name, as in `--disable-admission-plugins`.
+    fn name(&self) -> &'static str;
+
+    /// May change the object of a create or update, or refuse it.
+    fn admit<'a>(&'a self, _server: &'a Server, _attributes: &'a Attributes<'a>, _object: &'a mut Value) -> Verdict<'a> {
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    /// May refuse a write whose object is final. There is no object for a delete.
+    fn validate<'a>(
+        &'a self,
+        _server: &'a Server,
+        _attributes: &'a Attributes<'a>,
+        _object: Option<&'a Value>,
+    ) -> Verdict<'a> {
+        futures::future::ready(Ok(())).boxed()
+    }
+}
+
+/// The plugins that are switched on, in upstream's order.
+pub struct Chain(Vec<Box<dyn Plugin>>);
+
+fn all() -> Vec<Box<dyn Plugin>> {
+    vec![
+        Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(service_account::ServiceAccount),
+        Box::new(priority::Priority),
+        Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+    ]
+}
+
+impl Chain {
+    /// All plugins but these.
+    ///
+    /// # Errors
+    /// A text that names a plugin that does not exist, and those that do.
+    pub fn without(disabled: &[String]) -> Result<Self, String> {
+        let all = all();
+        let names: Vec<&str> = all.iter().map(|plugin| plugin.name()).collect();
+        if let Some(unknown) = disabled.iter().find(|name| !names.contains(&name.as_str())) {
+            return Err(format!("unknown admission plugin {unknown:?}; there are {}", names.join(", ")));
+        }
+        Ok(Self(all.into_iter().filter(|plugin| !disabled.iter().any(|name| name == plugin.name())).collect()))
+    }
+
+    /// Lets every plugin change the object.
+    pub async fn admit(
+        &self,
+        server: &Server,
+        attributes: &Attributes<'_>,
+        object: &mut Value,
+    ) -> Result<(), Status> {
+        for plugin in &self.0 {
+            plugin.admit(server, attributes, object).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets every plugin refuse the write.
+    pub async fn validate(
+        &self,
+        server: &Server,
+        attributes: &Attributes<'_>,
+        object: Option<&Value>,
+    ) -> Result<(), Status> {
+        for plugin in &self.0 {
+            plugin.validate(server, attributes, object).await?;
+        }
+        Ok(())
+    }
+}

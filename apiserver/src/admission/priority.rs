@@ -1,0 +1,75 @@
+//! `Priority`: the priority class of a pod becomes its priority and preemption policy.
+//! Source: Kubernetes doc "Pod Priority and Preemption".
+
+use futures::future::FutureExt;
+use serde_json::Value;
+use steersman_machinery::meta;
+use steersman_machinery::status::Status;
+
+use super::{Attributes, Operation, Plugin, Verdict};
+use crate::server::Server;
+
+const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
+
+pub(super) struct Priority;
+
+impl Plugin for Priority {
+    fn name(&self) -> &'static str {
+        "Priority"
+    }
+
+    fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+        async move {
+            if attributes.operation != Operation::Create || !attributes.is("", "pods") {
+                return Ok(());
+            }
+            let name = meta::text(object, &["spec", "priorityClassName"]).to_owned();
+            let class = match name.as_str() {
+                "" => default_class(server).await?,
+                name => Some(server.read(CLASSES, "", name).await?.ok_or_else(|| {
+                    let why = format!("no PriorityClass with name {name} was found");
+                    Status::forbidden(&attributes.resource.group_resource(), attributes.name, why)
+                })?),
+            };
+            apply(object, class.as_ref());
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// The class with `globalDefault` and the smallest value.
+async fn default_class(server: &Server) -> Result<Option<Value>, Status> {
+    let classes = server.read_all(CLASSES).await?;
+    let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
+    Ok(classes.into_iter().filter(is_default).min_by_key(|class| class.get("value").and_then(Value::as_i64)))
+}
+
+fn apply(pod: &mut Value, class: Option<&Value>) {
+    let value = class.and_then(|class| class.get("value")).and_then(Value::as_i64).unwrap_or(0);
+    let policy = class.map_or("", |class| meta::text(class, &["preemptionPolicy"]));
+    if let Some(class) = class {
+        meta::set(pod, &["spec", "priorityClassName"], meta::name(class));
+    }
+    meta::set(pod, &["spec", "priority"], value);
+    let policy = if policy.is_empty() { "PreemptLowerPriority" } else { policy };
+    meta::set_default(pod, &["spec", "preemptionPolicy"], policy);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_class_sets_the_priority() {
+        let mut pod = json!({"spec": {}});
+        apply(&mut pod, None);
+        assert_eq!(pod["spec"], json!({"priority": 0, "preemptionPolicy": "PreemptLowerPriority"}));
+        let class = json!({"metadata": {"name": "high"}, "value": 7, "preemptionPolicy": "Never"});
+        let mut pod = json!({"spec": {}});
+        apply(&mut pod, Some(&class));
+        assert_eq!(pod["spec"], json!({"priority": 7, "preemptionPolicy": "Never", "priorityClassName": "high"}));
+    }
+}

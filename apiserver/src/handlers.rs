@@ -1,0 +1,137 @@
+//! What is done with a request: one file a verb or subresource.
+
+mod binding;
+mod create;
+mod delete;
+mod delete_collection;
+mod eviction;
+mod get;
+mod input;
+mod list;
+mod nonresource;
+mod output;
+mod patch;
+mod review;
+mod scale;
+mod selection;
+mod update;
+mod watch;
+mod write;
+
+pub(crate) use write::put;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Response};
+use serde_json::Value;
+use steersman_machinery::names;
+use steersman_machinery::status::Status;
+
+use crate::authentication::UserInfo;
+use crate::events;
+use crate::http::body::Body;
+use crate::http::query::Query;
+use crate::http::request_info::RequestInfo;
+use crate::http::respond;
+use crate::http::warnings::Warnings;
+use crate::registry::resource::Resource;
+use crate::server::Server;
+use crate::service::Call;
+
+/// The answer to a request.
+pub(crate) type Answer = Result<Response<Body>, Status>;
+
+/// Finds what is to be done and does it.
+pub(crate) async fn dispatch(call: &mut Call) -> Answer {
+    if !call.info.is_resource {
+        return nonresource::handle(call).await;
+    }
+    let catalog = call.server.catalog();
+    let info = &call.info;
+    if !catalog.has_group_version(&info.group, &info.version) {
+        let known = catalog.all().iter().any(|it| it.group == info.group);
+        return if known { Err(Status::no_such_resource()) } else { Ok(respond::text(404, "404 page not found\n")) };
+    }
+    let Some(resource) = catalog.find(&info.group, &info.version, &info.resource).cloned() else {
+        return Err(Status::no_such_resource());
+    };
+    if info.name_in_path {
+        check_name(&info.name)?;
+    }
+    if resource.storage.resource == "events" {
+        events::expire(&call.server).await;
+    }
+    if info.subresource.is_empty() { on_object(call, resource).await } else { on_subresource(call, resource).await }
+}
+
+fn check_name(name: &str) -> Result<(), Status> {
+    match names::path_segment(name).first() {
+        Some(complaint) => Err(Status::bad_request(format!("Name parameter invalid: \"{name}\": {complaint}"))),
+        None => Ok(()),
+    }
+}
+
+async fn on_object(call: &mut Call, resource: Arc<Resource>) -> Answer {
+    check_scope(call, &resource)?;
+    if !resource.has_verb(&call.info.verb) {
+        return Err(Status::method_not_allowed());
+    }
+    match call.info.verb.as_str() {
+        "get" => get::handle(call, &resource).await,
+        "list" => list::handle(call, &resource).await,
+        "watch" => watch::handle(call, resource).await,
+        "create" if !resource.has_verb("get") => review::handle(call, &resource).await,
+        "create" if !call.info.name_in_path => create::handle(call, &resource).await,
+        "update" if call.info.name_in_path => update::handle(call, &resource, "").await,
+        "patch" if call.info.name_in_path => patch::handle(call, &resource, "").await,
+        "delete" => delete::handle(call, &resource).await,
+        "deletecollection" => delete_collection::handle(call, &resource).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// A collection over all namespaces can only be read; a cluster-scoped resource has no place in a namespace.
+fn check_scope(call: &Call, resource: &Resource) -> Result<(), Status> {
+    let info = &call.info;
+    let reads = matches!(info.verb.as_str(), "list" | "watch");
+    match (resource.namespaced, info.namespace.is_empty()) {
+        (true, true) if info.name_in_path => Err(Status::no_such_resource()),
+        (true, true) if !reads => Err(Status::method_not_allowed()),
+        (false, false) if resource.name != "namespaces" => Err(Status::no_such_resource()),
+        _ => Ok(()),
+    }
+}
+
+async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
+    let name = call.info.subresource.clone();
+    let Some(subresource) = resource.subresource(&name).filter(|_| call.info.rest.is_empty()) else {
+        return Err(Status::no_such_resource());
+    };
+    if !subresource.verbs.contains(&call.info.verb) {
+        return Err(Status::method_not_allowed());
+    }
+    match (name.as_str(), call.info.verb.as_str()) {
+        ("scale", _) => scale::handle(call, &resource).await,
+        ("binding", _) => binding::handle(call, &resource).await,
+        ("eviction", _) => eviction::handle(call, &resource).await,
+        (_, "get") => get::handle(call, &resource).await,
+        (_, "update") => update::handle(call, &resource, &name).await,
+        (_, "patch") => patch::handle(call, &resource, &name).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// Performs a request on behalf of the server itself, in the same way as a request from outside.
+pub(crate) async fn perform(
+    server: &Arc<Server>,
+    user: UserInfo,
+    (method, path): (Method, &str),
+    body: &Value,
+) -> Result<(), Status> {
+    let query = Query::parse("fieldManager=kube-apiserver");
+    let info = RequestInfo::new(&method, path, &query);
+    let body = body.to_string().into();
+    let (headers, warnings) = (HeaderMap::new(), Warnings::default());
+    let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings };
+    dispatch(&mut call).await.map(drop)
+}

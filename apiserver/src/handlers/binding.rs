@@ -1,0 +1,109 @@
+//! `pods/binding`: a pod gets its node.
+
+use serde_json::{Value, json};
+use steersman_machinery::clock::format_time;
+use steersman_machinery::meta;
+use steersman_machinery::field::{FieldError, Path};
+use steersman_machinery::group::{GroupResource, GroupVersionKind};
+use steersman_machinery::schema::builtin;
+use steersman_machinery::status::Status;
+
+use super::write::{self, Change};
+use super::{Answer, input, output};
+use crate::options::{WriteKind, WriteOptions};
+use crate::registry::resource::Resource;
+use crate::service::Call;
+
+/// Binds the pod to the node that the body names. The pod is named by the path or, for `bindings`, by the body.
+pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
+    let options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
+    let output = output::negotiate(call)?;
+    let ty = builtin::type_ref(&GroupVersionKind::new("", "v1", "Binding"));
+    let expected = input::Expected { api_version: "v1", kind: "Binding", ty };
+    let binding = input::typed(call, expected, options.field_validation)?;
+    if !call.info.name_in_path {
+        call.info.name = meta::name(&binding).to_owned();
+    } else if meta::name(&binding) != call.info.name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
+    }
+    let node = target(&binding)?.to_owned();
+    let how = Change::internal("binding", &options);
+    let now = format_time(call.server.clock.now());
+    write::update(call, resource, &how, |_, pod| bind(pod, &binding, (&node, &now))).await?;
+    Ok(output::success(&Status { code: 201, ..Status::success(None) }, 201, output))
+}
+
+fn target(binding: &Value) -> Result<&str, Status> {
+    let (kind, name) = (meta::text(binding, &["target", "kind"]), meta::text(binding, &["target", "name"]));
+    if !matches!(kind, "" | "Node") {
+        let error = FieldError::not_supported(&Path::from("target.kind"), kind, &["Node", "<empty>"]);
+        return Err(Status::untyped(error.to_string()));
+    }
+    match name {
+        "" => Err(Status::untyped("target.name: Required value")),
+        name => Ok(name),
+    }
+}
+
+fn bind(pod: &Value, binding: &Value, (node, now): (&str, &str)) -> Result<Value, Status> {
+    let name = meta::name(pod);
+    let conflict = |why: String| Err(Status::conflict(&GroupResource::new("", "pods/binding"), name, why));
+    if meta::deletion_timestamp(pod).is_some() {
+        return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    let assigned = meta::text(pod, &["spec", "nodeName"]);
+    if !assigned.is_empty() {
+        return conflict(format!("pod {name} is already assigned to node \"{assigned}\""));
+    }
+    if !meta::items(pod, &["spec", "schedulingGates"]).is_empty() {
+        return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    let mut pod = pod.clone();
+    meta::set(&mut pod, &["spec", "nodeName"], node);
+    meta::remove(&mut pod, &["status", "nominatedNodeName"]);
+    for map in ["annotations", "labels"] {
+        for (key, value) in meta::pairs(binding, &["metadata", map]) {
+            meta::set(&mut pod, &["metadata", map, key], value);
+        }
+    }
+    for precondition in ["uid", "resourceVersion"] {
+        let wanted = meta::text(binding, &["metadata", precondition]);
+        if !wanted.is_empty() {
+            meta::set(&mut pod, &["metadata", precondition], wanted);
+        }
+    }
+    set_condition(&mut pod, json!({"type": "PodScheduled", "status": "True"}), now);
+    Ok(pod)
+}
+
+/// Sets a condition of a pod; the time of the last transition changes only with the status.
+pub(super) fn set_condition(pod: &mut Value, mut condition: Value, now: &str) {
+    let kind = meta::text(&condition, &["type"]).to_owned();
+    let mut conditions = meta::items(pod, &["status", "conditions"]).to_vec();
+    let present = conditions.iter().position(|it| meta::text(it, &["type"]) == kind);
+    let same = present.filter(|at| conditions[*at]["status"] == condition["status"]);
+    let since = same.and_then(|at| conditions[at].get("lastTransitionTime").cloned());
+    condition["lastTransitionTime"] = since.unwrap_or_else(|| json!(now));
+    condition["lastProbeTime"] = Value::Null;
+    match present {
+        Some(at) => conditions[at] = condition,
+        None => conditions.push(condition),
+    }
+    meta::set(pod, &["status", "conditions"], conditions);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_keeps_its_time_while_its_status_stays() {
+        let mut pod = json!({});
+        set_condition(&mut pod, json!({"type": "PodScheduled", "status": "True"}), "t1");
+        set_condition(&mut pod, json!({"type": "PodScheduled", "status": "True", "reason": "x"}), "t2");
+        assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "t1");
+        set_condition(&mut pod, json!({"type": "PodScheduled", "status": "False"}), "t3");
+        assert_eq!(pod["status"]["conditions"].as_array().unwrap().len(), 1);
+        assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "t3");
+    }
+}

@@ -1,0 +1,235 @@
+//! GET of a collection: an immutable snapshot, whole or in pages.
+//! Source: Kubernetes doc "API Concepts", sections "Resource versions" and "Retrieving large results sets in chunks".
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use steersman_machinery::status::Status;
+use steersman_store::{At, Entry, Revision, Snapshot, StoreError};
+
+use super::selection::Selection;
+use super::{Answer, output};
+use crate::http::body::Body;
+use crate::http::negotiate::{Form, Media, Output};
+use crate::http::respond;
+use crate::object;
+use crate::options::{ListOptions, Match};
+use crate::printers;
+use crate::registry::resource::Resource;
+use crate::server::{Server, unavailable};
+use crate::service::Call;
+
+/// Where a list goes on; upstream's format.
+#[derive(Serialize, Deserialize)]
+struct Continue {
+    v: String,
+    rv: i64,
+    start: String,
+}
+
+/// The version of the format of continue tokens.
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+
+/// One page of a list.
+pub(super) struct Page {
+    revision: Revision,
+    pub(super) entries: Vec<Arc<Entry>>,
+    continue_token: String,
+    remaining: Option<usize>,
+}
+
+/// Answers with the objects that are selected.
+pub(super) async fn handle(call: &Call, resource: &Resource) -> Answer {
+    let output = output::negotiate_list(call)?;
+    let options = ListOptions::read(&call.query, false)?;
+    let page = page(call, resource, &options).await?;
+    render(call, resource, &page, output)
+}
+
+/// Finds the objects that are selected.
+pub(super) async fn page(call: &Call, resource: &Resource, options: &ListOptions) -> Result<Page, Status> {
+    let selection = Selection::read(call, resource, options)?;
+    let start = start(options, &selection)?;
+    let snapshot = snapshot(&call.server, resource, options, start.as_ref()).await?;
+    let whole = options.resource_version == Some(0) && options.version_match != Match::Exact && start.is_none();
+    let limit = if options.limit == 0 || whole { usize::MAX } else { options.limit };
+    Ok(select(&snapshot, &selection, start.map(|start| start.after), limit))
+}
+
+/// Where a page begins, and on which revision.
+struct Start {
+    /// The key after which it begins, relative to the list, as it stood in the token.
+    relative: String,
+    after: (String, String),
+    revision: Option<Revision>,
+}
+
+fn start(options: &ListOptions, selection: &Selection) -> Result<Option<Start>, Status> {
+    if options.continue_token.is_empty() {
+        return Ok(None);
+    }
+    if options.resource_version.is_some_and(|version| version != 0) {
+        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    let invalid = |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+    let json = URL_SAFE_NO_PAD.decode(&options.continue_token).map_err(|error| invalid(&error.to_string()))?;
+    let token: Continue = serde_json::from_slice(&json).map_err(|error| invalid(&error.to_string()))?;
+    if token.v != TOKEN_VERSION || token.rv == 0 || token.rv < -1 {
+        return Err(invalid("incorrect version or encoding"));
+    }
+    let key = token.start.trim_end_matches('\0').trim_start_matches('/');
+    if key.is_empty() || key.split('/').any(|segment| matches!(segment, "." | ".." | "")) {
+        return Err(invalid("the start key is not clean"));
+    }
+    let after = match (selection.namespace(), key.split_once('/')) {
+        (Some(namespace), None) => (namespace.to_owned(), key.to_owned()),
+        (None, Some((namespace, name))) => (namespace.to_owned(), name.to_owned()),
+        (None, None) => (String::new(), key.to_owned()),
+        (Some(_), Some(_)) => return Err(invalid("the start key belongs to another collection")),
+    };
+    Ok(Some(Start { relative: key.to_owned(), after, revision: u64::try_from(token.rv).ok() }))
+}
+
+async fn snapshot(
+    server: &Server,
+    resource: &Resource,
+    options: &ListOptions,
+    start: Option<&Start>,
+) -> Result<Snapshot, Status> {
+    let paged_exactly = options.version_match == Match::Unset && options.limit > 0;
+    let at = match (start, options.resource_version) {
+        (Some(start), _) => start.revision.map_or(At::Latest, At::Exactly),
+        (None, Some(revision)) if options.version_match == Match::Exact => At::Exactly(revision),
+        (None, Some(revision)) if revision != 0 && paged_exactly => At::Exactly(revision),
+        (None, Some(revision)) if revision > server.store.revision() => {
+            return Err(Status::too_large_resource_version(revision, server.store.revision()));
+        }
+        _ => At::Latest,
+    };
+    server.store.snapshot(&object::storage_name(resource), at).await.map_err(|error| match (error, start) {
+        (StoreError::Compacted { .. }, Some(start)) => expired_token(start),
+        (StoreError::Compacted { .. }, None) => Status::expired("The resourceVersion for the provided list is too old."),
+        (StoreError::Future { requested, current }, _) => Status::too_large_resource_version(requested, current),
+        (error, _) => unavailable(&error),
+    })
+}
+
+/// 410 with a token with which the list can go on, inconsistently.
+fn expired_token(start: &Start) -> Status {
+    let mut status = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    status.metadata.continue_token = token(-1, &start.relative);
+    status
+}
+
+fn token(revision: i64, start: &str) -> String {
+    let token = Continue { v: TOKEN_VERSION.to_owned(), rv: revision, start: format!("{start}\0") };
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token can be written as JSON"))
+}
+
+fn select(snapshot: &Snapshot, selection: &Selection, after: Option<(String, String)>, limit: usize) -> Page {
+    let after = after.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+    let mut entries: Vec<Arc<Entry>> = Vec::new();
+    let mut more = false;
+    for entry in snapshot.range(selection.namespace(), after).filter(|entry| selection.matches(entry)) {
+        if entries.len() == limit {
+            more = true;
+            break;
+        }
+        entries.push(entry.clone());
+    }
+    let mut page =
+        Page { revision: snapshot.revision(), entries, continue_token: String::new(), remaining: None };
+    if let Some(last) = page.entries.last().filter(|_| more) {
+        let key = &last.key;
+        let start = match selection.namespace() {
+            None if !key.namespace.is_empty() => format!("{}/{}", key.namespace, key.name),
+            _ => key.name.to_string(),
+        };
+        let revision = i64::try_from(page.revision).unwrap_or(i64::MAX);
+        page.remaining = (!selection.is_selective())
+            .then(|| snapshot.count(selection.namespace(), Some((&key.namespace, &key.name))));
+        page.continue_token = token(revision, &start);
+    }
+    page
+}
+
+impl Page {
+    /// The metadata of the list.
+    pub(super) fn metadata(&self) -> Value {
+        let mut metadata = json!({"resourceVersion": self.revision.to_string()});
+        if !self.continue_token.is_empty() {
+            metadata["continue"] = json!(self.continue_token);
+        }
+        if let Some(remaining) = self.remaining {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+        metadata
+    }
+}
+
+/// Answers with a page. Plain JSON is spliced from the stored bytes.
+pub(super) fn render(call: &Call, resource: &Resource, page: &Page, output: Output) -> Answer {
+    let as_stored = output.form == Form::Plain && output.media == Media::Json && !output.pretty;
+    if as_stored && !resource.strategy.converts() {
+        return Ok(respond::with_body(200, "application/json", splice(resource, page)));
+    }
+    let objects: Vec<Value> = page.entries.iter().map(|entry| object::decode(entry, resource)).collect();
+    let list = match output.form {
+        Form::Table { beta } => {
+            output::table(call, resource, &objects, output::Shape { metadata: page.metadata(), beta })?
+        }
+        Form::MetadataList | Form::Metadata => {
+            let items: Vec<Value> = objects.iter().map(partial_item).collect();
+            list_of("PartialObjectMetadataList", "meta.k8s.io/v1", page, items)
+        }
+        Form::Plain => list_of(&resource.list_kind, &resource.api_version(), page, items(resource, objects)),
+    };
+    Ok(respond::object(200, &list, output))
+}
+
+fn partial_item(object: &Value) -> Value {
+    printers::partial(object)
+}
+
+fn list_of(kind: &str, api_version: &str, page: &Page, items: Vec<Value>) -> Value {
+    json!({"kind": kind, "apiVersion": api_version, "metadata": page.metadata(), "items": items})
+}
+
+/// Items of built-in kinds don't repeat the type that the list has.
+fn items(resource: &Resource, mut objects: Vec<Value>) -> Vec<Value> {
+    if !resource.custom {
+        for object in objects.iter_mut().filter_map(Value::as_object_mut) {
+            object.remove("apiVersion");
+            object.remove("kind");
+        }
+    }
+    objects
+}
+
+fn splice(resource: &Resource, page: &Page) -> Body {
+    let kind = json!(resource.list_kind);
+    let head = format!(
+        "{{\"kind\":{kind},\"apiVersion\":{},\"metadata\":{},\"items\":[",
+        json!(resource.api_version()),
+        page.metadata()
+    );
+    let prefix = if resource.custom { object::type_prefix(resource) } else { Bytes::from_static(b"{") };
+    let comma = Bytes::from([b",", &prefix[..]].concat());
+    let mut pieces = Vec::with_capacity(page.entries.len() * 2 + 2);
+    pieces.push(Bytes::from(head));
+    for (index, entry) in page.entries.iter().enumerate() {
+        pieces.push(if index == 0 { prefix.clone() } else { comma.clone() });
+        pieces.push(object::tail(entry));
+    }
+    pieces.push(Bytes::from_static(b"]}\n"));
+    Body::pieces(pieces)
+}

@@ -1,0 +1,128 @@
+//! Paths that are no resource: discovery, OpenAPI, version, health, metrics.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::{HeaderValue, Method};
+use serde_json::Value;
+use steersman_machinery::group::GroupVersion;
+use steersman_machinery::status::Status;
+
+use super::Answer;
+use crate::http::body::Body;
+use crate::http::negotiate::{self, Media, Output};
+use crate::http::respond;
+use crate::service::Call;
+use crate::{discovery, health, openapi, version};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// The checks of the health endpoints. The server answers only once it is complete, so that they hold whenever it does.
+const CHECKS: [&str; 4] = ["ping", "log", "etcd", "poststarthook/start-system-namespaces-controller"];
+
+/// Answers a request for a path that is no resource.
+pub(super) async fn handle(call: &Call) -> Answer {
+    let path = call.info.path.clone();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if path.starts_with("//") {
+        return not_found();
+    }
+    if !matches!(call.method, Method::GET | Method::HEAD) {
+        return Err(Status::method_not_allowed());
+    }
+    let catalog = call.server.catalog();
+    match segments.as_slice() {
+        [] | ["index.html"] => document(call, Some(discovery::root_paths(catalog.all()))),
+        ["version"] => pretty(&version::info()),
+        ["healthz" | "livez" | "readyz", ..] => health(call, &path),
+        ["metrics"] => Ok(respond::text(200, call.server.metrics.render())),
+        ["api"] if wants_aggregated(call) => aggregated(call, true),
+        ["apis"] if wants_aggregated(call) => aggregated(call, false),
+        ["api"] => document(call, Some(discovery::api_versions(&host(call)))),
+        ["apis"] => document(call, Some(discovery::api_group_list(catalog.all()))),
+        ["api", version] => document(call, discovery::api_resource_list(catalog.all(), "", version)),
+        ["apis", group] => document(call, discovery::api_group(catalog.all(), group)),
+        ["apis", group, version] => match discovery::api_resource_list(catalog.all(), group, version) {
+            None if catalog.all().iter().any(|it| it.group == *group) => Err(Status::no_such_resource()),
+            list => document(call, list),
+        },
+        ["openapi", "v2"] => cacheable(call, &openapi::v2::document(catalog.all())),
+        ["openapi", "v3"] => cacheable(call, &openapi::v3::index(catalog.all())),
+        ["openapi", "v3", "api", version] => openapi_v3(call, &GroupVersion::new("", *version)),
+        ["openapi", "v3", "apis", group, version] => openapi_v3(call, &GroupVersion::new(*group, *version)),
+        _ => not_found(),
+    }
+}
+
+fn not_found() -> Answer {
+    Ok(respond::text(404, "404 page not found\n"))
+}
+
+fn document(call: &Call, value: Option<Value>) -> Answer {
+    let output = negotiate::output(&call.headers, &call.query)?;
+    value.map_or_else(not_found, |value| Ok(respond::object(200, &value, output)))
+}
+
+fn pretty(value: &Value) -> Answer {
+    Ok(respond::object(200, value, Output { media: Media::Json, pretty: true, ..Output::default() }))
+}
+
+fn host(call: &Call) -> String {
+    call.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+fn health(call: &Call, path: &str) -> Answer {
+    let exclude: Vec<String> = call.query.all("exclude").map(str::to_owned).collect();
+    let query = health::Query { verbose: call.query.first("verbose").is_some(), exclude: &exclude };
+    let (code, text) = health::render(path, &CHECKS.map(|name| (name, Ok(()))), query);
+    Ok(respond::text(code, text))
+}
+
+fn wants_aggregated(call: &Call) -> bool {
+    let clauses = negotiate::clauses(&call.headers);
+    let readable = clauses.iter().find(|clause| {
+        let plain = clause.parameter("as").is_empty();
+        let current = clause.parameter("as") == "APIGroupDiscoveryList"
+            && clause.parameter("g") == "apidiscovery.k8s.io"
+            && clause.parameter("v") == "v2";
+        matches!(clause.media.as_str(), "application/json" | "*/*" | "application/*") && (plain || current)
+    });
+    readable.is_some_and(|clause| !clause.parameter("as").is_empty())
+}
+
+fn aggregated(call: &Call, core: bool) -> Answer {
+    let body = respond::json(&discovery::aggregated(call.server.catalog().all(), core), false);
+    let mut response = tagged(call, body, AGGREGATED);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+    Ok(response)
+}
+
+fn cacheable(call: &Call, value: &Value) -> Answer {
+    let mut response = tagged(call, respond::json(value, false), "application/json");
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
+}
+
+/// The body with its ETag, or 304 if the client has it.
+fn tagged(call: &Call, body: Vec<u8>, content_type: &'static str) -> http::Response<Body> {
+    let tag = format!("\"{}\"", discovery::hash(&body));
+    let known = call.headers.get_all(IF_NONE_MATCH).iter().any(|have| have.as_bytes() == tag.as_bytes());
+    let mut response = match known {
+        true => respond::with_body(304, content_type, Body::empty()),
+        false => respond::with_body(200, content_type, Body::from(body)),
+    };
+    if known {
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+fn openapi_v3(call: &Call, group_version: &GroupVersion) -> Answer {
+    let catalog = call.server.catalog();
+    match openapi::v3::document(catalog.all(), &group_version.group, &group_version.version) {
+        Some(document) => cacheable(call, &document),
+        None => not_found(),
+    }
+}

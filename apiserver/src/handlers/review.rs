@@ -1,0 +1,87 @@
+//! Kinds that are only ever sent: reviews of who one is and what one may do, and bindings.
+//! Source: `authentication.k8s.io/v1`, `authorization.k8s.io/v1`.
+
+use serde_json::{Value, json};
+use steersman_machinery::clock::format_time;
+use steersman_machinery::meta;
+use steersman_machinery::status::Status;
+
+use super::{Answer, binding, input, output};
+use crate::authentication::{AUTHENTICATED, UserInfo};
+use crate::options::{WriteKind, WriteOptions};
+use crate::registry::resource::Resource;
+use crate::service::Call;
+
+/// Answers a review with its status; performs a binding.
+pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
+    if resource.name == "bindings" {
+        let catalog = call.server.catalog();
+        let pods = catalog.find("", "v1", "pods").cloned().ok_or_else(Status::no_such_resource)?;
+        return binding::handle(call, &pods).await;
+    }
+    let options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
+    let output = output::negotiate(call)?;
+    let mut review = input::object(call, resource, options.field_validation)?;
+    let status = match resource.name.as_str() {
+        "selfsubjectreviews" => {
+            let now = format_time(call.server.clock.now());
+            meta::set(&mut review, &["metadata", "creationTimestamp"], now);
+            json!({"userInfo": user_json(&call.user)})
+        }
+        "tokenreviews" => token_status(call, &review)?,
+        "selfsubjectrulesreviews" => everything(),
+        "selfsubjectaccessreviews" => verdict(&call.user.groups),
+        _ => verdict(&subject_groups(&review)?),
+    };
+    meta::set(&mut review, &["status"], status);
+    output::object(call, resource, (201, &review), output)
+}
+
+fn user_json(user: &UserInfo) -> Value {
+    let mut json = json!({"username": user.name, "groups": user.groups});
+    if !user.uid.is_empty() {
+        json["uid"] = json!(user.uid);
+    }
+    json
+}
+
+fn token_status(call: &Call, review: &Value) -> Result<Value, Status> {
+    let token = meta::text(review, &["spec", "token"]);
+    if token.is_empty() {
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+    }
+    Ok(match call.server.tokens.find(token) {
+        Some(user) => json!({"authenticated": true, "user": user_json(user)}),
+        None => json!({"user": {}, "error": "invalid bearer token"}),
+    })
+}
+
+/// The groups of the subject of a review; somebody with a name is taken as known.
+fn subject_groups(review: &Value) -> Result<Vec<String>, Status> {
+    let spec = |field: &str| meta::items(review, &["spec", field]).iter().filter_map(Value::as_str);
+    let mut groups: Vec<String> = spec("groups").map(str::to_owned).collect();
+    let user = meta::text(review, &["spec", "user"]);
+    if user.is_empty() && groups.is_empty() {
+        return Err(Status::bad_request("spec.user: Invalid value: \"\": at least one of user or group must be specified"));
+    }
+    if !user.is_empty() && user != "system:anonymous" {
+        groups.push(AUTHENTICATED.to_owned());
+    }
+    Ok(groups)
+}
+
+fn verdict(groups: &[String]) -> Value {
+    let known = groups.iter().any(|group| group == AUTHENTICATED);
+    match known {
+        true => json!({"allowed": true, "reason": "everybody who is authenticated may do everything"}),
+        false => json!({"allowed": false}),
+    }
+}
+
+fn everything() -> Value {
+    json!({
+        "incomplete": false,
+        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+    })
+}

@@ -1,0 +1,291 @@
+//! Watch: the changes of a collection as a stream of events.
+//! Source: Kubernetes doc "API Concepts", section "Efficient detection of changes"; KEP-3157 (initial events).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use prometheus_client::metrics::gauge::Gauge;
+use serde_json::{Value, json};
+use steersman_machinery::status::Status;
+use steersman_store::{Entry, Event, Revision, StoreError, Watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::selection::{Seen, Selection};
+use super::{Answer, output};
+use crate::http::body::Body;
+use crate::http::negotiate::{Form, Media, Output};
+use crate::http::respond;
+use crate::object;
+use crate::options::{ListOptions, Match};
+use crate::printers::{self, IncludeObject, TableOptions};
+use crate::registry::resource::Resource;
+use crate::server::{Server, unavailable};
+use crate::service::Call;
+
+/// The shortest watch for which the client names no end; the longest is twice that.
+/// Source: kube-apiserver's `--min-request-timeout`.
+const MIN_TIMEOUT_SECONDS: u64 = 1800;
+/// How often a bookmark is sent.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long before the end of a watch the last bookmark is sent.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+/// The annotation of the bookmark that ends the initial events.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+/// The media type that a watch can have.
+const STREAM_TYPES: [&str; 1] = ["application/json;stream=watch"];
+
+/// Answers with a stream of events.
+pub(super) async fn handle(call: &Call, resource: Arc<Resource>) -> Answer {
+    let output = output::negotiate(call)?;
+    if output.media != Media::Json {
+        return Err(Status::not_acceptable(&STREAM_TYPES));
+    }
+    let options = ListOptions::read(&call.query, true)?;
+    let selection = Selection::read(call, &resource, &options)?;
+    let include = call.query.text("includeObject").parse().map_err(output::bad_include)?;
+    let framer = Framer::new(call.server.clone(), resource.clone(), output, include);
+    let stream = match Watcher::start(call, &options, selection, framer).await {
+        Ok(watcher) => watcher.into_stream().boxed(),
+        Err(Start::Refused(status)) => return Err(status),
+        Err(Start::Error(status)) => {
+            let frame = error_frame(&status);
+            futures::stream::once(std::future::ready(frame)).boxed()
+        }
+    };
+    Ok(respond::with_body(200, "application/json", Body::stream(stream)))
+}
+
+/// Why a watch does not start.
+enum Start {
+    /// With an HTTP error.
+    Refused(Status),
+    /// With an event on an open stream.
+    Error(Status),
+}
+
+struct Watcher {
+    watch: Watch,
+    selection: Selection,
+    framer: Framer,
+    /// Frames that are ready.
+    ready: VecDeque<Bytes>,
+    /// The objects that were there when the watch began, still to be sent.
+    initial: VecDeque<Arc<Entry>>,
+    /// Whether a bookmark is still to end the initial events, and at which revision.
+    initial_end: Option<Revision>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    end: Instant,
+    catalog: tokio::sync::watch::Receiver<()>,
+    _open: OpenWatch,
+}
+
+/// Counts a watch as long as it is open.
+struct OpenWatch(Gauge);
+
+impl Drop for OpenWatch {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Watcher {
+    async fn start(call: &Call, options: &ListOptions, selection: Selection, framer: Framer) -> Result<Self, Start> {
+        let server = &call.server;
+        let storage = object::storage_name(&framer.resource);
+        let from_now = matches!(options.resource_version, None | Some(0));
+        let unsaid = options.send_initial_events.is_none() && options.version_match == Match::Unset;
+        let with_initial = options.send_initial_events.unwrap_or(unsaid && from_now);
+        let mut initial = VecDeque::new();
+        let mut after = options.resource_version.filter(|_| !from_now).unwrap_or_else(|| server.store.revision());
+        if with_initial {
+            let current = server.store.revision();
+            if after > current {
+                return Err(Start::Error(Status::too_large_resource_version(after, current)));
+            }
+            let snapshot = server.snapshot(&storage).await.map_err(Start::Refused)?;
+            after = snapshot.revision();
+            let range = snapshot.range(selection.namespace(), None);
+            initial = range.filter(|entry| selection.matches(entry)).cloned().collect();
+        }
+        let watch = server.store.watch(&storage, after).await.map_err(|error| refuse(after, error))?;
+        let seconds = options.timeout_seconds.unwrap_or_else(|| {
+            MIN_TIMEOUT_SECONDS + server.random.below(MIN_TIMEOUT_SECONDS)
+        });
+        let now = Instant::now();
+        server.metrics.watches.inc();
+        Ok(Self {
+            watch,
+            selection,
+            ready: VecDeque::new(),
+            initial,
+            initial_end: (with_initial && options.allow_bookmarks).then_some(after),
+            bookmarks: options.allow_bookmarks,
+            next_bookmark: now + BOOKMARK_EVERY,
+            end: now + Duration::from_secs(seconds),
+            catalog: server.catalog_changes(),
+            _open: OpenWatch(server.metrics.watches.clone()),
+            framer,
+        })
+    }
+
+    fn into_stream(self) -> impl futures::Stream<Item = Bytes> + Send {
+        futures::stream::unfold(self, |mut watcher| async move {
+            let frame = watcher.next_frame().await?;
+            Some((frame, watcher))
+        })
+    }
+
+    async fn next_frame(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(frame);
+            }
+            if let Some(entry) = self.initial.pop_front() {
+                self.framer.event(Seen::Added, &entry, &mut self.ready);
+            } else if let Some(revision) = self.initial_end.take() {
+                self.ready.push_back(self.framer.bookmark(revision, true));
+            } else {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Waits for something to send; `None` ends the watch.
+    async fn wait(&mut self) -> Option<()> {
+        let last_bookmark = self.end.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(self.end);
+        let bookmark = if self.next_bookmark < last_bookmark { self.next_bookmark } else { last_bookmark.max(self.next_bookmark) };
+        tokio::select! {
+            biased;
+            event = self.watch.next() => match event {
+                Ok(event) => self.deliver(&event),
+                Err(error) => {
+                    self.ready.push_back(error_frame(&expired(&error)));
+                    self.end = Instant::now();
+                }
+            },
+            changed = self.catalog.changed() => {
+                let same = changed.is_ok() && self.framer.still_served();
+                return same.then_some(());
+            }
+            () = sleep_until(self.end) => return None,
+            () = sleep_until(bookmark), if self.bookmarks && bookmark < self.end => {
+                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                self.ready.push_back(self.framer.bookmark(self.watch.revision(), false));
+            }
+        }
+        Some(())
+    }
+
+    fn deliver(&mut self, event: &Event) {
+        match self.selection.sees(event) {
+            None => {}
+            // What left the view is shown as it was when it was last in view.
+            Some(Seen::Deleted) if let Some(previous) = &event.previous => {
+                self.framer.event(Seen::Deleted, &previous.at_revision(event.revision), &mut self.ready);
+            }
+            Some(seen) => self.framer.event(seen, &event.entry, &mut self.ready),
+        }
+    }
+}
+
+fn refuse(after: Revision, error: StoreError) -> Start {
+    match error {
+        StoreError::Compacted { .. } => Start::Error(expired(&error)),
+        StoreError::Future { current, .. } => Start::Error(Status::too_large_resource_version(after, current)),
+        error => Start::Refused(unavailable(&error)),
+    }
+}
+
+fn expired(error: &StoreError) -> Status {
+    match error {
+        StoreError::Compacted { requested, oldest } => {
+            Status::expired(format!("too old resource version: {requested} ({oldest})"))
+        }
+        error => unavailable(error),
+    }
+}
+
+fn error_frame(status: &Status) -> Bytes {
+    Bytes::from(respond::json(&json!({"type": "ERROR", "object": status}), false))
+}
+
+/// Writes events in the form that was negotiated.
+struct Framer {
+    server: Arc<Server>,
+    resource: Arc<Resource>,
+    form: Form,
+    include: IncludeObject,
+    /// Whether a Table still has to name its columns.
+    columns: bool,
+    /// The beginnings of plain events, by type.
+    heads: [Bytes; 3],
+}
+
+impl Framer {
+    fn new(server: Arc<Server>, resource: Arc<Resource>, output: Output, include: IncludeObject) -> Self {
+        let prefix = object::type_prefix(&resource);
+        let head = |name: &str| Bytes::from([format!("{{\"type\":\"{name}\",\"object\":").as_bytes(), &prefix[..]].concat());
+        let heads = [head("ADDED"), head("MODIFIED"), head("DELETED")];
+        Self { server, resource, form: output.form, include, columns: true, heads }
+    }
+
+    /// Whether the catalog still has the very resource that is watched.
+    fn still_served(&self) -> bool {
+        let resource = &self.resource;
+        let catalog = self.server.catalog();
+        let found = catalog.find(&resource.group, &resource.version, &resource.name);
+        found.is_some_and(|found| Arc::ptr_eq(found, resource))
+    }
+
+    fn event(&mut self, seen: Seen, entry: &Entry, out: &mut VecDeque<Bytes>) {
+        if self.form == Form::Plain && !self.resource.strategy.converts() {
+            out.extend([self.heads[seen as usize].clone(), object::tail(entry), Bytes::from_static(b"}\n")]);
+            return;
+        }
+        let object = object::decode(entry, &self.resource);
+        let shaped = self.shape(object, self.include);
+        let name = match seen {
+            Seen::Added => "ADDED",
+            Seen::Modified => "MODIFIED",
+            Seen::Deleted => "DELETED",
+        };
+        out.push_back(Bytes::from(respond::json(&json!({"type": name, "object": shaped}), false)));
+    }
+
+    fn shape(&mut self, object: Value, include: IncludeObject) -> Value {
+        match self.form {
+            Form::Plain | Form::MetadataList => object,
+            Form::Metadata => printers::partial(&object),
+            Form::Table { beta } => {
+                let options = TableOptions {
+                    version: if beta { "v1beta1" } else { "v1" },
+                    columns: std::mem::replace(&mut self.columns, false),
+                    include,
+                    now: self.server.clock.now(),
+                };
+                let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                printers::table(&*self.resource.printer, [&object], metadata, &options)
+            }
+        }
+    }
+
+    fn bookmark(&mut self, revision: Revision, ends_initial: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if ends_initial {
+            metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
+        }
+        let (kind, api_version) = (&self.resource.kind, self.resource.api_version());
+        let object = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
+        // The annotation must reach the client even if it wants no objects.
+        let include = match self.include {
+            IncludeObject::None if ends_initial => IncludeObject::Metadata,
+            include => include,
+        };
+        let shaped = self.shape(object, include);
+        Bytes::from(respond::json(&json!({"type": "BOOKMARK", "object": shaped}), false))
+    }
+}

@@ -1,0 +1,571 @@
+//! The write path that create, update, patch and the subresources share: who owns what, admission, preparation,
+//! validation, and the store.
+//! Source: `k8s.io/apiserver/pkg/registry/generic/registry.Store` and `rest.BeforeCreate`, `rest.BeforeUpdate`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use steersman_machinery::clock::format_time;
+use steersman_machinery::field::{ErrorList, FieldError, Path};
+use steersman_machinery::managed_fields;
+use steersman_machinery::status::Status;
+use steersman_machinery::{meta, names, object_meta};
+use steersman_store::{Entry, Expect, StoreError, Write};
+
+use crate::admission::{Attributes, Operation};
+use crate::kinds;
+use crate::object;
+use crate::options::WriteOptions;
+use crate::registry::resource::Resource;
+use crate::server::{Server, unavailable};
+use crate::service::Call;
+
+/// How often a generated name is drawn anew when it is taken.
+const NAME_ATTEMPTS: usize = 8;
+/// How often a change is made anew on what another writer left. Each failure means that another write went through.
+const CHANGE_ATTEMPTS: usize = 100;
+
+/// Which part of an object a write touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All but the status, if that has a subresource.
+    Main,
+    /// The status alone.
+    Status,
+    /// `spec.finalizers` of a namespace.
+    Finalize,
+    /// What the server itself changes by way of a subresource: nothing is held back and nothing validated.
+    Internal,
+}
+
+/// A change of an object that exists.
+pub(super) struct Change<'a> {
+    /// Through which subresource; empty for the object itself.
+    pub(super) subresource: &'a str,
+    /// What it touches.
+    pub(super) part: Part,
+    /// The options of the request.
+    pub(super) options: &'a WriteOptions,
+    /// Whether the ownership of fields is already recorded in the new object (apply).
+    pub(super) applied: bool,
+    /// Whether a body without a resource version is refused for kinds that want one (PUT).
+    pub(super) replaces: bool,
+}
+
+impl<'a> Change<'a> {
+    /// A change that the server makes on behalf of a client, by way of a subresource. Nobody owns what it sets.
+    pub(super) fn internal(subresource: &'a str, options: &'a WriteOptions) -> Self {
+        Self { subresource, part: Part::Internal, options, applied: true, replaces: false }
+    }
+}
+
+/// Makes an object. Returns it as it was stored.
+pub(super) async fn create(
+    call: &mut Call,
+    resource: &Resource,
+    mut object: Value,
+    options: &WriteOptions,
+    applied: bool,
+) -> Result<Value, Status> {
+    let server = call.server.clone();
+    wipe(&mut object);
+    if !meta::resource_version(&object).is_empty() {
+        return Err(Status::untyped("resourceVersion should not be set on objects to be created"));
+    }
+    check_namespace(call, resource, &mut object)?;
+    unique_owners(call, &mut object);
+    if !applied {
+        object = writer(call, resource, "", options).record(resource, None, object);
+    }
+    let name = meta::name(&object).to_owned();
+    let user = call.user.clone();
+    let namespace = call.info.namespace.clone();
+    let attributes = attributes((resource, ""), Operation::Create, (&namespace, &name), &user, options);
+    server.admission.admit(&server, &attributes, &mut object).await?;
+    resource.strategy.default(&mut object);
+    let now = server.clock.now();
+    meta::set(&mut object, &["metadata", "uid"], server.random.uuid());
+    meta::set(&mut object, &["metadata", "creationTimestamp"], format_time(now));
+    let rules = resource.strategy.rules();
+    if rules.has_status {
+        meta::remove(&mut object, &["status"]);
+    }
+    if rules.tracks_generation {
+        meta::set(&mut object, &["metadata", "generation"], 1);
+    } else {
+        meta::remove(&mut object, &["metadata", "generation"]);
+    }
+    resource.strategy.prepare_for_create(&mut object, now);
+    let prefix = meta::text(&object, &["metadata", "generateName"]).to_owned();
+    let generated = name.is_empty() && !prefix.is_empty();
+    let _allocation = allocate(&server, resource, &mut object, None).await?;
+    for attempt in 1.. {
+        if generated {
+            meta::set(&mut object, &["metadata", "name"], names::generate_name(&prefix, &server.random));
+        }
+        let name = meta::name(&object).to_owned();
+        let attributes = Attributes { name: &name, ..attributes_of(&attributes) };
+        let attempted = attempt_create(call, resource, &mut object, &attributes).await;
+        match attempted {
+            Err(status) if generated && status.is("AlreadyExists") && attempt < NAME_ATTEMPTS => {}
+            Err(status) if generated && status.is("AlreadyExists") => return Err(exhausted(status)),
+            Err(status) => return Err(status),
+            Ok(()) => break,
+        }
+    }
+    Ok(object)
+}
+
+fn attributes_of<'a>(other: &Attributes<'a>) -> Attributes<'a> {
+    Attributes { ..*other }
+}
+
+fn exhausted(mut status: Status) -> Status {
+    status.message.push_str(", the server was not able to generate a unique name for the object");
+    status.retry_after(1)
+}
+
+async fn attempt_create(
+    call: &mut Call,
+    resource: &Resource,
+    object: &mut Value,
+    attributes: &Attributes<'_>,
+) -> Result<(), Status> {
+    let server = call.server.clone();
+    let strategy = &resource.strategy;
+    let mut errors = object_meta::validate(object, resource.namespaced, &|name| strategy.validate_name(name));
+    errors.extend(strategy.validate(object));
+    refuse_invalid(resource, object, &errors)?;
+    call.warnings.extend(strategy.warnings(object, None));
+    server.admission.validate(&server, attributes, Some(object)).await?;
+    let key = object::key(resource, attributes.namespace, attributes.name);
+    if attributes.dry_run {
+        let existing = server.store.get(&key).await.map_err(|error| unavailable(&error))?;
+        return existing.map_or(Ok(()), |entry| Err(already_exists(resource, &entry)));
+    }
+    match put(&server, resource, object, Expect::Absent).await {
+        Ok(entry) => {
+            meta::set(object, &["metadata", "resourceVersion"], entry.revision.to_string());
+            crate::definitions::written(&server, resource, object).await
+        }
+        Err(StoreError::Conflict(Some(entry))) => Err(already_exists(resource, &entry)),
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+fn already_exists(resource: &Resource, existing: &Entry) -> Status {
+    let mut status = Status::already_exists(&resource.group_resource(), &existing.key.name);
+    let existing = object::decode(existing, resource);
+    if meta::deletion_timestamp(&existing).is_some() {
+        status.message.insert_str(0, "object is being deleted: ");
+    }
+    status
+}
+
+/// Changes an object: reads it, lets `change` make the new one of it, and stores that; again from the beginning if
+/// somebody else wrote in between, unless the client named the resource version that it had seen.
+pub(super) async fn update<F>(call: &mut Call, resource: &Resource, how: &Change<'_>, mut change: F) -> Result<Value, Status>
+where
+    F: FnMut(&mut Call, &Value) -> Result<Value, Status>,
+{
+    let name = call.info.name.clone();
+    let key = object::key(resource, &call.info.namespace, &name);
+    let group_resource = resource.group_resource();
+    for _ in 0..CHANGE_ATTEMPTS {
+        let entry = call.server.store.get(&key).await.map_err(|error| unavailable(&error))?;
+        let entry = entry.ok_or_else(|| Status::not_found(&group_resource, &name))?;
+        let live = object::decode(&entry, resource);
+        let new = change(call, &live)?;
+        let named = how.replaces && !meta::resource_version(&new).is_empty();
+        match attempt_update(call, resource, how, (&entry, &live), new).await {
+            Err(Attempt::Overtaken) if named => return Err(Status::stale(&group_resource, &name)),
+            Err(Attempt::Overtaken) => {}
+            Err(Attempt::Refused(status)) => return Err(status),
+            Ok(object) => return Ok(object),
+        }
+    }
+    Err(Status::stale(&group_resource, &name))
+}
+
+/// How an attempt to change an object ends without success.
+enum Attempt {
+    /// Somebody else wrote in between.
+    Overtaken,
+    /// With an error for the client.
+    Refused(Status),
+}
+
+impl From<Status> for Attempt {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
+async fn attempt_update(
+    call: &mut Call,
+    resource: &Resource,
+    how: &Change<'_>,
+    (entry, live): (&Entry, &Value),
+    mut new: Value,
+) -> Result<Value, Attempt> {
+    let server = call.server.clone();
+    check_identity(call, resource, how, live, &new)?;
+    if !how.applied {
+        new = writer(call, resource, how.subresource, how.options).record(resource, Some(live), new);
+    }
+    unique_owners(call, &mut new);
+    isolate(resource, how.part, live, &mut new);
+    let user = call.user.clone();
+    let place = (meta::namespace(live), meta::name(live));
+    let attributes = Attributes {
+        old: Some(live),
+        ..attributes((resource, how.subresource), Operation::Update, place, &user, how.options)
+    };
+    server.admission.admit(&server, &attributes, &mut new).await?;
+    prepare(resource, how.part, live, &mut new);
+    let _allocation = match how.part {
+        Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,
+        _ => None,
+    };
+    refuse_invalid(resource, &new, &problems(resource, how.part, live, &new))?;
+    call.warnings.extend(if how.part == Part::Main { resource.strategy.warnings(&new, Some(live)) } else { Vec::new() });
+    managed_fields::keep_times_if_unchanged(live, &mut new);
+    server.admission.validate(&server, &attributes, Some(&new)).await?;
+    if is_finished(resource, live, &new) {
+        remove(call, resource, entry, how.options.dry_run).await?;
+        return Ok(new);
+    }
+    if new == *live || how.options.dry_run {
+        return Ok(new);
+    }
+    store(&server, resource, entry, new).await
+}
+
+async fn store(server: &Arc<Server>, resource: &Resource, entry: &Entry, mut new: Value) -> Result<Value, Attempt> {
+    match put(server, resource, &new, Expect::Revision(entry.revision)).await {
+        Ok(entry) => {
+            meta::set(&mut new, &["metadata", "resourceVersion"], entry.revision.to_string());
+            crate::definitions::written(server, resource, &mut new).await?;
+            Ok(new)
+        }
+        Err(StoreError::Conflict(_)) => Err(Attempt::Overtaken),
+        Err(error) => Err(unavailable(&error).into()),
+    }
+}
+
+/// Stores an object.
+pub(crate) async fn put(
+    server: &Server,
+    resource: &Resource,
+    object: &Value,
+    expect: Expect,
+) -> Result<Arc<Entry>, StoreError> {
+    let key = object::key(resource, meta::namespace(object), meta::name(object));
+    let attributes = object::attributes(object, resource);
+    let draft = match resource.strategy.converts() {
+        false => object::encode(object),
+        true => {
+            let mut stored = object.clone();
+            resource.strategy.to_storage(&mut stored);
+            object::encode(&stored)
+        }
+    };
+    let entry = server.store.commit(Write::Put { key, draft, attributes, expect }).await?;
+    if resource.storage.resource == "events" {
+        server.events.written(server.clock.now(), entry.key.clone(), entry.revision);
+    }
+    Ok(entry)
+}
+
+/// Removes an object for good.
+pub(super) async fn remove(
+    call: &mut Call,
+    resource: &Resource,
+    entry: &Entry,
+    dry_run: bool,
+) -> Result<Option<Arc<Entry>>, Attempted> {
+    if dry_run {
+        return Ok(None);
+    }
+    let write = Write::Delete { key: entry.key.clone(), expect: Expect::Revision(entry.revision) };
+    match call.server.store.commit(write).await {
+        Ok(removed) => {
+            crate::definitions::removed(&call.server, resource, &removed).await.map_err(Attempted)?;
+            Ok(Some(removed))
+        }
+        Err(StoreError::Conflict(_)) => Err(Attempted(overtaken(resource, entry))),
+        Err(error) => Err(Attempted(unavailable(&error))),
+    }
+}
+
+/// A removal that failed.
+pub(super) struct Attempted(pub(super) Status);
+
+impl From<Attempted> for Attempt {
+    fn from(Attempted(status): Attempted) -> Self {
+        if status.is("Conflict") { Self::Overtaken } else { Self::Refused(status) }
+    }
+}
+
+fn overtaken(resource: &Resource, entry: &Entry) -> Status {
+    Status::stale(&resource.group_resource(), &entry.key.name)
+}
+
+/// What a client may not set on a new object.
+fn wipe(object: &mut Value) {
+    if let Some(metadata) = meta::at_mut(object, &["metadata"]).and_then(Value::as_object_mut) {
+        for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            metadata.remove(field);
+        }
+    }
+}
+
+fn check_namespace(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    if !resource.namespaced {
+        meta::remove(object, &["metadata", "namespace"]);
+        return Ok(());
+    }
+    match meta::namespace(object) {
+        "" => meta::set(object, &["metadata", "namespace"], call.info.namespace.as_str()),
+        namespace if namespace == call.info.namespace => {}
+        _ => {
+            let why = "the namespace of the provided object does not match the namespace sent on the request";
+            return Err(Status::bad_request(why));
+        }
+    }
+    Ok(())
+}
+
+fn unique_owners(call: &mut Call, object: &mut Value) {
+    let Some(owners) = meta::at_mut(object, &["metadata", "ownerReferences"]).and_then(Value::as_array_mut) else {
+        return;
+    };
+    let mut unique: Vec<Value> = Vec::with_capacity(owners.len());
+    for owner in owners.drain(..) {
+        if unique.contains(&owner) {
+            let uid = meta::text(&owner, &["uid"]);
+            call.warnings.add(format!(
+                ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uid}"
+            ));
+        } else {
+            unique.push(owner);
+        }
+    }
+    *owners = unique;
+}
+
+fn attributes<'a>(
+    (resource, subresource): (&'a Resource, &'a str),
+    operation: Operation,
+    (namespace, name): (&'a str, &'a str),
+    user: &'a crate::authentication::UserInfo,
+    options: &WriteOptions,
+) -> Attributes<'a> {
+    let old = None;
+    Attributes { operation, resource, subresource, namespace, name, old, user, dry_run: options.dry_run }
+}
+
+/// Chooses addresses and ports for services. They are taken as long as the returned guard lives or the service is stored.
+async fn allocate<'a>(
+    server: &'a Server,
+    resource: &Resource,
+    object: &mut Value,
+    old: Option<&Value>,
+) -> Result<Option<tokio::sync::MutexGuard<'a, ()>>, Status> {
+    if !(resource.group.is_empty() && resource.name == "services") {
+        return Ok(None);
+    }
+    let guard = server.service_allocation.lock().await;
+    let services = server.read_all("services").await?;
+    let others = services.iter().filter(|service| meta::uid(service) != meta::uid(object));
+    let used = kinds::service::Used::of(others);
+    let allocated = kinds::service::allocate(object, old, &used, &server.random);
+    allocated.map_err(|errors| Status::invalid(&resource.group_kind(), meta::name(object), &errors))?;
+    Ok(Some(guard))
+}
+
+/// Records who owns which fields.
+pub(super) struct Recorder {
+    manager: String,
+    subresource: String,
+    now: jiff::Timestamp,
+}
+
+/// A recorder for the manager of a request.
+pub(super) fn writer(call: &Call, _resource: &Resource, subresource: &str, options: &WriteOptions) -> Recorder {
+    let now = call.server.clock.now();
+    Recorder { manager: options.field_manager.clone(), subresource: subresource.to_owned(), now }
+}
+
+impl Recorder {
+    fn with<T>(&self, resource: &Resource, run: impl FnOnce(&managed_fields::Writer<'_>) -> T) -> T {
+        let api_version = resource.api_version();
+        let reset = reset_fields(resource, &self.subresource);
+        run(&managed_fields::Writer {
+            manager: &self.manager,
+            subresource: &self.subresource,
+            api_version: &api_version,
+            now: self.now,
+            ty: resource.object_type.root(),
+            reset_fields: reset,
+        })
+    }
+
+    /// Records a create, update or patch.
+    pub(super) fn record(&self, resource: &Resource, live: Option<&Value>, new: Value) -> Value {
+        self.with(resource, |writer| writer.update(live, new))
+    }
+
+    /// Merges an applied configuration into the object.
+    pub(super) fn apply(
+        &self,
+        resource: &Resource,
+        live: Option<&Value>,
+        config: Value,
+        force: bool,
+    ) -> Result<Value, Status> {
+        self.with(resource, |writer| writer.apply(live, config, force)).map_err(Status::from)
+    }
+}
+
+/// The fields that a write by this way does not touch, and therefore does not own.
+fn reset_fields(resource: &Resource, subresource: &str) -> &'static [&'static [&'static str]] {
+    match subresource {
+        "" if resource.strategy.rules().has_status => &[&["status"]],
+        "status" => &[&["spec"]],
+        _ => &[],
+    }
+}
+
+fn check_identity(
+    call: &Call,
+    resource: &Resource,
+    how: &Change<'_>,
+    live: &Value,
+    new: &Value,
+) -> Result<(), Status> {
+    let url = &call.info.name;
+    let name = meta::name(new);
+    if !name.is_empty() && name != url {
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
+        return Err(Status::bad_request(message));
+    }
+    let namespace = meta::namespace(new);
+    if !namespace.is_empty() && resource.namespaced && namespace != meta::namespace(live) {
+        let message = format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the URL ({})",
+            meta::namespace(live)
+        );
+        return Err(Status::bad_request(message));
+    }
+    let (want, have) = (meta::uid(new), meta::uid(live));
+    if !want.is_empty() && want != have {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: {}, AdditionalErrorMsg: Precondition \
+             failed: UID in precondition: {want}, UID in object meta: {have}",
+            registry_key(resource, live),
+            meta::resource_version(live),
+        );
+        return Err(Status::conflict(&resource.group_resource(), url, why));
+    }
+    let version = meta::resource_version(new);
+    if version.is_empty() && how.replaces && !resource.strategy.rules().unconditional_update {
+        let path = Path::from("metadata.resourceVersion");
+        let error = FieldError::invalid(&path, &json!(0), "must be specified for an update");
+        return Err(Status::invalid(&resource.group_kind(), url, &[error]));
+    }
+    if !version.is_empty() && version != meta::resource_version(live) {
+        return Err(Status::stale(&resource.group_resource(), url));
+    }
+    Ok(())
+}
+
+/// The key under which upstream stores an object in etcd; it shows in the texts of failed preconditions.
+pub(super) fn registry_key(resource: &Resource, object: &Value) -> String {
+    let group = if resource.custom { format!("{}/", resource.group) } else { String::new() };
+    let parts = [meta::namespace(object), meta::name(object)];
+    let place: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("/registry/{group}{}/{}", resource.name, place.join("/"))
+}
+
+/// Holds back what a write by this way may not touch.
+fn isolate(resource: &Resource, part: Part, live: &Value, new: &mut Value) {
+    let kept = |fields: &[&str], new: &mut Value| {
+        let mut object = live.clone();
+        for field in fields {
+            crate::registry::strategy::restore(&mut object, new, &[field]);
+        }
+        *new = object;
+    };
+    match part {
+        Part::Main if resource.strategy.rules().has_status => crate::registry::strategy::restore(new, live, &["status"]),
+        Part::Main | Part::Internal => {}
+        Part::Status => kept(&["metadata", "status"], new),
+        Part::Finalize => {
+            let finalizers = meta::at(new, &["spec", "finalizers"]).cloned();
+            kept(&["metadata"], new);
+            match finalizers {
+                Some(finalizers) => meta::set(new, &["spec", "finalizers"], finalizers),
+                None => drop(meta::remove(new, &["spec", "finalizers"])),
+            }
+        }
+    }
+}
+
+fn prepare(resource: &Resource, part: Part, live: &Value, new: &mut Value) {
+    let strategy = &resource.strategy;
+    keep_metadata(live, new);
+    match part {
+        Part::Main => {
+            strategy.prepare_for_update(new, live);
+            if strategy.rules().tracks_generation && strategy.spec_changed(new, live) {
+                meta::set(new, &["metadata", "generation"], meta::generation(live) + 1);
+            }
+        }
+        Part::Status => strategy.prepare_for_status_update(new, live),
+        Part::Finalize | Part::Internal => {}
+    }
+}
+
+/// What an update leaves as it is, whatever the body says.
+fn keep_metadata(live: &Value, new: &mut Value) {
+    for field in ["creationTimestamp", "generation", "uid", "resourceVersion", "namespace", "name"] {
+        crate::registry::strategy::restore(new, live, &["metadata", field]);
+    }
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if meta::at(live, &["metadata", field]).is_some() {
+            crate::registry::strategy::restore(new, live, &["metadata", field]);
+        }
+    }
+    meta::remove(new, &["metadata", "selfLink"]);
+}
+
+fn problems(resource: &Resource, part: Part, live: &Value, new: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if part != Part::Internal {
+        let strategy = &resource.strategy;
+        errors.extend(object_meta::validate(new, resource.namespaced, &|name| strategy.validate_name(name)));
+        errors.extend(object_meta::validate_update(new, live));
+    }
+    match part {
+        Part::Main => errors.extend(resource.strategy.validate_update(new, live)),
+        Part::Status => errors.extend(resource.strategy.validate_status_update(new, live)),
+        Part::Finalize | Part::Internal => {}
+    }
+    errors
+}
+
+fn refuse_invalid(resource: &Resource, object: &Value, errors: &[FieldError]) -> Result<(), Status> {
+    match errors {
+        [] => Ok(()),
+        errors => Err(Status::invalid(&resource.group_kind(), meta::name(object), errors)),
+    }
+}
+
+/// Whether the write took the last thing away for which a deleted object was kept.
+fn is_finished(resource: &Resource, live: &Value, new: &Value) -> bool {
+    meta::deletion_timestamp(live).is_some()
+        && meta::deletion_grace_period(live).unwrap_or(0) == 0
+        && meta::finalizers(new).next().is_none()
+        && resource.strategy.may_be_removed(new)
+}

@@ -1,0 +1,8 @@
+//! The HTTP surface: classification, negotiation, bodies and headers. Nothing here knows of any resource.
+
+pub mod body;
+pub mod negotiate;
+pub mod query;
+pub mod request_info;
+pub mod respond;
+pub mod warnings;

@@ -1,0 +1,133 @@
+//! The state of an API server, shared by all requests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use serde_json::Value;
+use steersman_machinery::clock::SharedClock;
+use steersman_machinery::random::Random;
+use steersman_machinery::status::Status;
+use tokio::sync::watch;
+use steersman_store::{At, Key, Snapshot, Store, StoreError};
+
+use crate::admission;
+use crate::authentication::Tokens;
+use crate::metrics::Metrics;
+use crate::registry::catalog::Catalog;
+
+/// What every request works with.
+pub struct Server {
+    /// The objects.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness for uids and generated names.
+    pub random: Random,
+    /// The admission plugins that are switched on.
+    pub admission: admission::Chain,
+    /// The bearer tokens that are known.
+    pub tokens: Tokens,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Held while addresses and ports are chosen and until the service that has them is stored.
+    pub service_allocation: tokio::sync::Mutex<()>,
+    /// Held while a definition changes what is served, so that changes apply in the order in which they were written.
+    pub definitions: tokio::sync::Mutex<()>,
+    pub(crate) events: crate::events::Expiry,
+    catalog: ArcSwap<Catalog>,
+    catalog_changes: watch::Sender<()>,
+    /// Which state of each definition the catalog shows, by group and plural name.
+    definitions_served: Mutex<BTreeMap<(String, String), DefinitionState>>,
+}
+
+/// What of a definition decides how its resources are served: its uid, its generation, whether it is established and
+/// whether it is being deleted.
+type DefinitionState = (String, i64, (bool, bool));
+
+/// What a [`Server`] is made of.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: SharedClock,
+    pub(crate) random: Random,
+    pub(crate) admission: admission::Chain,
+    pub(crate) tokens: Tokens,
+}
+
+impl Server {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            store: parts.store,
+            clock: parts.clock,
+            random: parts.random,
+            admission: parts.admission,
+            tokens: parts.tokens,
+            metrics: Metrics::default(),
+            service_allocation: tokio::sync::Mutex::default(),
+            definitions: tokio::sync::Mutex::default(),
+            events: crate::events::Expiry::default(),
+            catalog: ArcSwap::from_pointee(Catalog::builtin()),
+            catalog_changes: watch::Sender::new(()),
+            definitions_served: Mutex::default(),
+        }
+    }
+
+    /// What is served now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// Serves something else from now on.
+    pub(crate) fn replace_catalog(&self, catalog: Catalog) {
+        self.catalog.store(Arc::new(catalog));
+        self.catalog_changes.send_replace(());
+    }
+
+    /// Whether the catalog shows that state of a definition.
+    pub(crate) fn is_installed(&self, group: &str, plural: &str, state: &DefinitionState) -> bool {
+        self.definitions_served.lock().get(&(group.to_owned(), plural.to_owned())) == Some(state)
+    }
+
+    /// Notes which state of a definition the catalog shows; `None` if it is gone.
+    pub(crate) fn installed(&self, group: &str, plural: &str, state: Option<DefinitionState>) {
+        let place = (group.to_owned(), plural.to_owned());
+        let mut served = self.definitions_served.lock();
+        match state {
+            Some(state) => drop(served.insert(place, state)),
+            None => drop(served.remove(&place)),
+        }
+    }
+
+    /// Tells when something else is served; watches of what is gone end then.
+    pub(crate) fn catalog_changes(&self) -> watch::Receiver<()> {
+        self.catalog_changes.subscribe()
+    }
+
+    /// The stored form of one object (without `apiVersion` and `kind`). `resource` is as in the store:
+    /// `serviceaccounts`, `deployments.apps`.
+    pub async fn read(&self, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+        let entry = self.store.get(&Key::new(resource, namespace, name)).await.map_err(|error| unavailable(&error))?;
+        Ok(entry.map(|entry| parse(entry.bytes())))
+    }
+
+    /// The stored forms of all objects of a resource.
+    pub async fn read_all(&self, resource: &str) -> Result<Vec<Value>, Status> {
+        let snapshot = self.snapshot(resource).await?;
+        Ok(snapshot.range(None, None).map(|entry| parse(entry.bytes())).collect())
+    }
+
+    /// All objects of a resource as of now.
+    pub async fn snapshot(&self, resource: &str) -> Result<Snapshot, Status> {
+        self.store.snapshot(resource, At::Latest).await.map_err(|error| unavailable(&error))
+    }
+}
+
+fn parse(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("the store holds what was encoded as JSON")
+}
+
+/// The Status for a failure of the store that is nobody's fault.
+pub(crate) fn unavailable(error: &StoreError) -> Status {
+    Status::internal(error)
+}

@@ -1,0 +1,162 @@
+//! The door: every request, from a socket or from the same process, enters here.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use steersman_machinery::status::Status;
+use tower::Service;
+use tracing::Instrument;
+
+use crate::authentication::{self, UserInfo};
+use crate::authorization;
+use crate::handlers;
+use crate::http::body::Body;
+use crate::http::negotiate::{self, Output};
+use crate::http::query::Query;
+use crate::http::request_info::RequestInfo;
+use crate::http::respond;
+use crate::http::warnings::Warnings;
+use crate::metrics::RequestLabels;
+use crate::server::Server;
+
+/// The most bytes of a request body.
+/// Source: `k8s.io/apiserver/pkg/server.DefaultMaxRequestSizeBytes`.
+pub const BODY_MAX: usize = 3 * 1024 * 1024;
+
+/// The API server as a tower service. Clones share everything.
+#[derive(Clone)]
+pub struct ApiService {
+    server: Arc<Server>,
+    identity: Option<UserInfo>,
+}
+
+impl ApiService {
+    /// A service for requests of `identity`; if there is none, each request says itself who sends it.
+    pub(crate) fn new(server: Arc<Server>, identity: Option<UserInfo>) -> Self {
+        Self { server, identity }
+    }
+}
+
+impl<B> Service<Request<B>> for ApiService
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let server = self.server.clone();
+        let identity = self.identity.clone();
+        Box::pin(async move { Ok(answer(server, identity, request).await) })
+    }
+}
+
+/// A request that was read, authenticated and classified.
+pub struct Call {
+    /// The state of the server.
+    pub server: Arc<Server>,
+    /// What the request is about.
+    pub info: RequestInfo,
+    /// Its method.
+    pub method: Method,
+    /// Its parameters.
+    pub query: Query,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// Who sent it.
+    pub user: UserInfo,
+    /// What is told the client besides the answer.
+    pub warnings: Warnings,
+}
+
+impl Call {
+    /// The `User-Agent` header; empty if it is absent.
+    pub fn user_agent(&self) -> &str {
+        self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+async fn answer<B>(server: Arc<Server>, identity: Option<UserInfo>, request: Request<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let info = RequestInfo::new(&parts.method, parts.uri.path(), &query);
+    let span = tracing::debug_span!("request", verb = %info.verb, path = %parts.uri.path());
+    let labels = labels(&info, &query);
+    let output = negotiate::output(&parts.headers, &query).unwrap_or_default();
+    let output = Output { form: negotiate::Form::Plain, ..output };
+    let audit_id = audit_id(&parts.headers, &server);
+    let call = async {
+        let user = authentication::authenticate(&parts.headers, identity.as_ref(), &server.tokens)?;
+        authorization::authorize(&user, &info)?;
+        let body = read_body(body).await?;
+        let (method, headers) = (parts.method, parts.headers);
+        let warnings = Warnings::default();
+        let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings };
+        let mut response = handlers::dispatch(&mut call).await?;
+        call.warnings.write(response.headers_mut());
+        Ok(response)
+    };
+    let mut response = call.instrument(span).await.unwrap_or_else(|status: Status| respond::status(&status, output));
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    headers.insert("Audit-Id", audit_id);
+    server.metrics.requests.get_or_create(&RequestLabels { code: response.status().as_u16(), ..labels }).inc();
+    response
+}
+
+fn audit_id(headers: &HeaderMap, server: &Server) -> HeaderValue {
+    headers.get("Audit-Id").cloned().unwrap_or_else(|| {
+        HeaderValue::from_str(&server.random.uuid()).expect("a uuid has only characters that a header may have")
+    })
+}
+
+fn labels(info: &RequestInfo, query: &Query) -> RequestLabels {
+    let scope = match (info.is_resource, info.name_in_path, info.namespace.is_empty()) {
+        (false, ..) => "",
+        (true, true, _) => "resource",
+        (true, false, false) => "namespace",
+        (true, false, true) => "cluster",
+    };
+    RequestLabels {
+        verb: info.verb.to_ascii_uppercase(),
+        dry_run: query.text("dryRun").to_owned(),
+        group: info.group.clone(),
+        version: info.version.clone(),
+        resource: info.resource.clone(),
+        subresource: info.subresource.clone(),
+        scope: scope.to_owned(),
+        component: "apiserver".to_owned(),
+        code: 0,
+    }
+}
+
+async fn read_body<B>(body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match Limited::new(body, BODY_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(format!("limit is {BODY_MAX}"))),
+        Err(error) => Err(Status::bad_request(format!("the body could not be read: {error}"))),
+    }
+}

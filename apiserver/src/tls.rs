@@ -1,0 +1,81 @@
+//! A certificate authority of the server's own, and the certificates that it signs.
+
+use std::net::IpAddr;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+
+/// The names under which a pod would reach the server.
+const SERVICE_NAMES: [&str; 5] =
+    ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+
+/// Why a certificate could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("a certificate could not be made")]
+pub struct Error(#[from] rcgen::Error);
+
+/// A certificate and its key, in PEM.
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key. Write it only to files that nobody else can read.
+    pub key: String,
+}
+
+/// A self-signed certificate authority.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// A new authority with a new key.
+    pub fn generate() -> Result<Self, Error> {
+        let mut params = named("steersman-ca", &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+    }
+
+    /// The certificate that clients have to trust, in PEM.
+    pub fn certificate(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate for a server at these addresses, and on this machine.
+    pub fn server(&self, addresses: &[IpAddr]) -> Result<Identity, Error> {
+        let mut params = named("kube-apiserver", &[]);
+        for name in SERVICE_NAMES {
+            params.subject_alt_names.push(SanType::DnsName(name.try_into()?));
+        }
+        let local = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 1])];
+        params.subject_alt_names.extend(local.iter().chain(addresses).map(|ip| SanType::IpAddress(*ip)));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(params)
+    }
+
+    /// A certificate for a client: the common name is the user, the organizations are the groups.
+    pub fn client(&self, user: &str, groups: &[&str]) -> Result<Identity, Error> {
+        let mut params = named(user, groups);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Result<Identity, Error> {
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+}
+
+fn named(common_name: &str, organizations: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for organization in organizations {
+        params.distinguished_name.push(DnType::OrganizationName, *organization);
+    }
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+}
