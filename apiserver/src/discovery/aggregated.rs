@@ -31,10 +31,7 @@ pub fn aggregated(catalog: &[Arc<Resource>], core: bool) -> Value {
 }
 
 fn version_entry(catalog: &[Arc<Resource>], group: &str, version: &str) -> Value {
-    let resources: Vec<_> = resources_of(catalog, group, version)
-        .into_iter()
-        .map(resource_entry)
-        .collect();
+    let resources: Vec<_> = resources_of(catalog, group, version).into_iter().map(resource_entry).collect();
     json!({"version": version, "resources": resources, "freshness": "Current"})
 }
 

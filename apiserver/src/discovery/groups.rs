@@ -64,10 +64,7 @@ pub fn group_versions(catalog: &[Arc<Resource>]) -> Vec<(&str, Vec<&str>)> {
     let mut groups: Vec<_> = catalog.iter().map(|resource| resource.group.as_str()).collect();
     groups.sort_by_key(|group| (Reverse(group_priority(group)), *group));
     groups.dedup();
-    groups
-        .into_iter()
-        .map(|group| (group, versions_of(catalog, group)))
-        .collect()
+    groups.into_iter().map(|group| (group, versions_of(catalog, group))).collect()
 }
 
 fn versions_of<'a>(catalog: &'a [Arc<Resource>], group: &str) -> Vec<&'a str> {
@@ -87,10 +84,7 @@ fn group_entry(group: &str, versions: &[&str]) -> Value {
 }
 
 fn group_priority(group: &str) -> i32 {
-    GROUP_PRIORITIES
-        .into_iter()
-        .find(|(name, _)| *name == group)
-        .map_or(GROUP_PRIORITY, |(_, priority)| priority)
+    GROUP_PRIORITIES.into_iter().find(|(name, _)| *name == group).map_or(GROUP_PRIORITY, |(_, priority)| priority)
 }
 
 /// How versions compare: stable over beta over alpha, then the greater numbers; versions of another form come last, in

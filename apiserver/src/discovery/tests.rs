@@ -38,6 +38,7 @@ fn resource(info: &ResourceInfo) -> Resource {
         printer: printer_for(&info.group, &info.resource),
         custom: false,
         published_schema: None,
+        scale: None,
     }
 }
 
@@ -48,10 +49,7 @@ pub(crate) fn widgets(version: &str) -> Resource {
         kind: GroupVersionKind::new(group, version, kind),
         verbs: ["get", "patch", "update"].map(str::to_owned).into(),
     };
-    let config_maps = builtin::resources()
-        .iter()
-        .find(|it| it.resource == "configmaps")
-        .unwrap();
+    let config_maps = builtin::resources().iter().find(|it| it.resource == "configmaps").unwrap();
     Resource {
         group: "example.com".to_owned(),
         version: version.to_owned(),
@@ -74,38 +72,17 @@ fn groups_come_in_the_order_of_their_priority() {
     let mut catalog = catalog();
     catalog.extend(["v1beta1", "v2", "v1"].map(widgets).map(Arc::new));
     let list = api_group_list(&catalog);
-    let names: Vec<_> = list["groups"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        names[..4],
-        [
-            "apiregistration.k8s.io",
-            "apps",
-            "events.k8s.io",
-            "authentication.k8s.io"
-        ]
-    );
+    let names: Vec<_> = list["groups"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names[..4], ["apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io"]);
     assert_eq!(
         names[names.len() - 4..],
-        [
-            "discovery.k8s.io",
-            "resource.k8s.io",
-            "flowcontrol.apiserver.k8s.io",
-            "example.com"
-        ]
+        ["discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io", "example.com"]
     );
     let group = api_group(&catalog, "example.com").unwrap();
     assert_eq!(group["kind"], "APIGroup");
     assert_eq!(group["preferredVersion"]["groupVersion"], "example.com/v2");
     assert_eq!(group["versions"][2]["version"], "v1beta1");
-    assert_eq!(
-        api_group(&catalog, "autoscaling").unwrap()["preferredVersion"]["version"],
-        "v2"
-    );
+    assert_eq!(api_group(&catalog, "autoscaling").unwrap()["preferredVersion"]["version"], "v2");
     assert_eq!(api_group(&catalog, "nothing.example.org"), None);
     assert_eq!(api_group(&catalog, ""), None);
 }
@@ -119,16 +96,7 @@ fn entry(catalog: &[Arc<Resource>], group: &str, version: &str, name: &str) -> V
 #[test]
 fn entries_say_what_clients_need() {
     let catalog = catalog();
-    let all = [
-        "create",
-        "delete",
-        "deletecollection",
-        "get",
-        "list",
-        "patch",
-        "update",
-        "watch",
-    ];
+    let all = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
     assert_eq!(
         entry(&catalog, "", "v1", "pods"),
         json!({"name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod", "verbs": all,
@@ -157,18 +125,9 @@ fn hashes_name_the_stored_version() {
         ("", "v1", "configmaps", "qFsyl6wFWjQ="),
         ("events.k8s.io", "v1", "events", "r2yiGXH7wu8="),
         ("autoscaling", "v1", "horizontalpodautoscalers", "qwQve8ut294="),
-        (
-            "apiextensions.k8s.io",
-            "v1",
-            "customresourcedefinitions",
-            "jfWCUB31mvA=",
-        ),
+        ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "jfWCUB31mvA="),
     ] {
-        assert_eq!(
-            entry(&catalog, group, version, name)["storageVersionHash"],
-            expect,
-            "{name}"
-        );
+        assert_eq!(entry(&catalog, group, version, name)["storageVersionHash"], expect, "{name}");
     }
 }
 
@@ -176,12 +135,7 @@ fn hashes_name_the_stored_version() {
 fn custom_resources_are_listed_in_upstreams_order() {
     let catalog = [Arc::new(widgets("v1"))];
     let list = api_resource_list(&catalog, "example.com", "v1").unwrap();
-    let names: Vec<_> = list["resources"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| &it["name"])
-        .collect();
+    let names: Vec<_> = list["resources"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["widgets", "widgets/status", "widgets/scale"]);
     assert_eq!(list["resources"][0]["verbs"], json!(CUSTOM_VERBS));
 }
@@ -196,15 +150,8 @@ fn aggregated_discovery_nests_subresources() {
     let pods = resources.iter().find(|it| it["resource"] == "pods").unwrap();
     assert_eq!(pods["responseKind"], json!({"group": "", "version": "", "kind": "Pod"}));
     assert_eq!(pods["scope"], "Namespaced");
-    let eviction = pods["subresources"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|it| it["subresource"] == "eviction");
-    assert_eq!(
-        eviction.unwrap()["responseKind"],
-        json!({"group": "policy", "version": "v1", "kind": "Eviction"})
-    );
+    let eviction = pods["subresources"].as_array().unwrap().iter().find(|it| it["subresource"] == "eviction");
+    assert_eq!(eviction.unwrap()["responseKind"], json!({"group": "policy", "version": "v1", "kind": "Eviction"}));
     let groups = aggregated(&catalog, false);
     assert_eq!(groups["items"][0]["metadata"]["name"], "apiregistration.k8s.io");
     assert_eq!(groups["items"][1]["versions"][0]["freshness"], "Current");
@@ -213,12 +160,7 @@ fn aggregated_discovery_nests_subresources() {
 #[test]
 fn the_root_lists_what_can_be_read() {
     let root = root_paths(&catalog());
-    let paths: Vec<_> = root["paths"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it.as_str().unwrap())
-        .collect();
+    let paths: Vec<_> = root["paths"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
     assert!(paths.is_sorted());
     for path in ["/api", "/api/v1", "/apis/apps", "/apis/apps/v1", "/readyz", "/version"] {
         assert!(paths.contains(&path), "{path}");
