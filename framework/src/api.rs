@@ -44,12 +44,7 @@ impl Resource {
     }
 
     /// A cluster-scoped resource that is known at compile time.
-    pub const fn cluster(
-        group: &'static str,
-        version: &'static str,
-        kind: &'static str,
-        plural: &'static str,
-    ) -> Self {
+    pub const fn cluster(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Self {
         Self {
             group: Cow::Borrowed(group),
             version: Cow::Borrowed(version),
@@ -61,11 +56,7 @@ impl Resource {
 
     /// `group/version`, or the version alone for the core group.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.to_string()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
     }
 
     /// The path of the collection; over all namespaces if `namespace` is empty.
@@ -82,11 +73,7 @@ impl Resource {
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() {
-            f.write_str(&self.plural)
-        } else {
-            write!(f, "{}.{}", self.plural, self.group)
-        }
+        if self.group.is_empty() { f.write_str(&self.plural) } else { write!(f, "{}.{}", self.plural, self.group) }
     }
 }
 
@@ -177,7 +164,7 @@ impl Api {
         &self,
         resource: &Resource,
         namespace: &str,
-        body: &impl Serialize,
+        body: &(impl Serialize + ?Sized),
     ) -> Result<T, Error> {
         let body = serde_json::to_vec(body).map_err(Error::SerdeError)?;
         let request = Request::new(resource.path(namespace)).create(&self.post_params(), body);
@@ -212,7 +199,7 @@ impl Api {
         &self,
         resource: &Resource,
         key: &ObjectKey,
-        body: &impl Serialize,
+        body: &(impl Serialize + ?Sized),
     ) -> Result<T, Error> {
         let body = serde_json::to_vec(body).map_err(Error::SerdeError)?;
         let request = Request::new(resource.path(&key.namespace)).replace(&key.name, &self.post_params(), body);
@@ -225,7 +212,7 @@ impl Api {
         resource: &Resource,
         key: &ObjectKey,
         subresource: &str,
-        body: &impl Serialize,
+        body: &(impl Serialize + ?Sized),
     ) -> Result<T, Error> {
         let body = serde_json::to_vec(body).map_err(Error::SerdeError)?;
         let collection = Request::new(resource.path(&key.namespace));
@@ -253,17 +240,11 @@ impl Api {
     }
 
     fn post_params(&self) -> PostParams {
-        PostParams {
-            field_manager: Some(self.field_manager.to_owned()),
-            ..PostParams::default()
-        }
+        PostParams { field_manager: Some(self.field_manager.to_owned()), ..PostParams::default() }
     }
 
     fn patch_params(&self) -> PatchParams {
-        PatchParams {
-            field_manager: Some(self.field_manager.to_owned()),
-            ..PatchParams::default()
-        }
+        PatchParams { field_manager: Some(self.field_manager.to_owned()), ..PatchParams::default() }
     }
 }
 

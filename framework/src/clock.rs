@@ -9,10 +9,7 @@ use tokio::time::Instant;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where the wall clock is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the wall clock is read")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -28,10 +25,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that shows `epoch` now. Call it inside the runtime whose time it is to follow.
     pub fn starting_at(epoch: Timestamp) -> Self {
-        Self {
-            epoch,
-            start: Instant::now(),
-        }
+        Self { epoch, start: Instant::now() }
     }
 }
 

@@ -96,11 +96,7 @@ mod tests {
     use super::*;
 
     fn workers(concurrency: usize, max_retries: Option<u32>) -> Workers {
-        Workers {
-            name: "test",
-            concurrency,
-            max_retries,
-        }
+        Workers { name: "test", concurrency, max_retries }
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use crate::api::{Api, Resource, Written, is_not_found};
 use crate::meta::{Meta, ObjectKey};
 
 /// Where events are written.
-pub const EVENTS: Resource = Resource::namespaced("", "v1", "Event", "events");
+pub static EVENTS: Resource = Resource::namespaced("", "v1", "Event", "events");
 
 /// Events that wait to be written; more are dropped, since nobody may wait for an event.
 const WAITING_MAX: usize = 1000;
@@ -96,10 +96,7 @@ impl Recorder {
     /// The same recorder under the name of another component.
     #[must_use]
     pub fn of(&self, component: &'static str) -> Self {
-        Self {
-            component,
-            ..self.clone()
-        }
+        Self { component, ..self.clone() }
     }
 
     /// Records an event about `involved`. If too many wait already it is dropped.
@@ -130,18 +127,8 @@ pub struct Broadcaster {
 /// A recorder for `component`, and the broadcaster that delivers its events.
 pub fn broadcaster(api: Api, component: &'static str, clock: SharedClock, random: Random) -> (Recorder, Broadcaster) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let recorder = Recorder {
-        component,
-        clock,
-        sender,
-    };
-    let broadcaster = Broadcaster {
-        api,
-        random,
-        receiver,
-        correlator: Correlator::default(),
-        last_name: 0,
-    };
+    let recorder = Recorder { component, clock, sender };
+    let broadcaster = Broadcaster { api, random, receiver, correlator: Correlator::default(), last_name: 0 };
     (recorder, broadcaster)
 }
 
@@ -202,11 +189,7 @@ impl Broadcaster {
     fn name(&mut self, event: &Event) -> String {
         self.last_name = event.time.as_nanosecond().max(self.last_name + 1);
         let name = format!("{}.{:x}", event.involved.key.name, self.last_name);
-        if names::dns1123_subdomain(&name).is_empty() {
-            name
-        } else {
-            self.random.uuid()
-        }
+        if names::dns1123_subdomain(&name).is_empty() { name } else { self.random.uuid() }
     }
 }
 
@@ -269,22 +252,12 @@ impl Correlator {
         if !self.is_allowed(&event) {
             return None;
         }
-        let message = if combined {
-            format!("{SIMILAR_PREFIX}{}", event.message)
-        } else {
-            event.message.clone()
-        };
+        let message = if combined { format!("{SIMILAR_PREFIX}{}", event.message) } else { event.message.clone() };
         // All combined events share one entry, whatever their message.
         let identity = (similar, if combined { String::new() } else { message.clone() });
         let known = self.known.get(&identity).cloned();
         let (written, count) = known.map_or((None, 1), |(key, count)| (Some(key), count + 1));
-        Some(Correlated {
-            event,
-            message,
-            count,
-            written,
-            identity,
-        })
+        Some(Correlated { event, message, count, written, identity })
     }
 
     fn written(&mut self, correlated: &Correlated, key: ObjectKey) {
@@ -324,11 +297,7 @@ struct Bounded<K, V> {
 
 impl<K, V> Default for Bounded<K, V> {
     fn default() -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            ages: BTreeMap::new(),
-            next: 0,
-        }
+        Self { entries: BTreeMap::new(), ages: BTreeMap::new(), next: 0 }
     }
 }
 

@@ -109,11 +109,7 @@ impl<T: Cached> Informer<T> {
     pub fn on_change(&self, handler: impl Fn(&Delta<T>) + Send + Sync + 'static) {
         let present = self.0.cache.read().all();
         for object in present {
-            handler(&Delta {
-                old: None,
-                new: Some(object),
-                listed: true,
-            });
+            handler(&Delta { old: None, new: Some(object), listed: true });
         }
         self.0.handlers.write().push(Box::new(handler));
     }
@@ -189,12 +185,7 @@ struct Factory {
 impl Informers {
     /// A factory without informers.
     pub fn new(api: Api, shutdown: Shutdown) -> Self {
-        Self(Arc::new(Factory {
-            api,
-            shutdown,
-            informers: Mutex::default(),
-            new: Mutex::default(),
-        }))
+        Self(Arc::new(Factory { api, shutdown, informers: Mutex::default(), new: Mutex::default() }))
     }
 
     /// The informer of `resource`; the same one for everybody who asks. Ask before [`run`](Self::run).

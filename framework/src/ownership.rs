@@ -91,11 +91,7 @@ mod tests {
                 candidate.labels.insert("a", "1");
             }
             candidate.owner_references = controller
-                .map(|uid| OwnerReference {
-                    uid: uid.to_owned(),
-                    controller: Some(true),
-                    ..OwnerReference::default()
-                })
+                .map(|uid| OwnerReference { uid: uid.to_owned(), controller: Some(true), ..OwnerReference::default() })
                 .into_iter()
                 .collect();
             let got = claim(&meta("me", owner_deleting), &selector, &candidate);
@@ -114,10 +110,7 @@ mod tests {
 
     #[test]
     fn an_object_of_another_namespace_is_not_adopted() {
-        let owner = Meta {
-            namespace: "other".to_owned(),
-            ..meta("me", false)
-        };
+        let owner = Meta { namespace: "other".to_owned(), ..meta("me", false) };
         assert_eq!(claim(&owner, &LabelSelector::default(), &meta("pod", false)), Claim::Ignore);
     }
 }

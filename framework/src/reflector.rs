@@ -44,7 +44,6 @@ pub trait Sink<T>: Send + Sync {
     fn take(&self, change: Change<T>, resource_version: &str);
 }
 
-
 /// What is listed and watched.
 pub struct Reflector<T, S> {
     /// Reads with this.
@@ -133,11 +132,7 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
     }
 
     async fn watch(&self, version: &mut String) -> Broken {
-        let params = WatchParams {
-            timeout: Some(WATCH_SECONDS),
-            bookmarks: true,
-            ..WatchParams::default()
-        };
+        let params = WatchParams { timeout: Some(WATCH_SECONDS), bookmarks: true, ..WatchParams::default() };
         let collection = Request::new(self.resource.path(""));
         let request = if self.metadata_only {
             collection.watch_metadata(&params, version)

@@ -57,9 +57,6 @@ impl Context {
     /// The same context with randomness of its own, so that components don't draw from each other's sequence.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self {
-            random: self.random.fork(),
-            ..self.clone()
-        }
+        Self { random: self.random.fork(), ..self.clone() }
     }
 }

@@ -15,11 +15,7 @@ pub(super) struct Cache<T> {
 
 impl<T> Default for Cache<T> {
     fn default() -> Self {
-        Self {
-            objects: BTreeMap::new(),
-            index: BTreeMap::new(),
-            resource_version: 0,
-        }
+        Self { objects: BTreeMap::new(), index: BTreeMap::new(), resource_version: 0 }
     }
 }
 
@@ -60,22 +56,14 @@ impl<T: Cached> Cache<T> {
         for place in new.index() {
             self.index.entry(place).or_default().insert(key.clone(), Arc::clone(&new));
         }
-        Delta {
-            old,
-            new: Some(new),
-            listed: false,
-        }
+        Delta { old, new: Some(new), listed: false }
     }
 
     /// Takes an object out.
     pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Delta<T>> {
         let old = self.objects.remove(key)?;
         self.unindex(key, &old);
-        Some(Delta {
-            old: Some(old),
-            new: None,
-            listed: false,
-        })
+        Some(Delta { old: Some(old), new: None, listed: false })
     }
 
     /// Makes the store equal to a list; tells the removals first, then creations and changes, each in order.

@@ -1,0 +1,179 @@
+//! The arithmetic of a rolling update: how far the new set grows and the old ones shrink in one sync.
+//! Source: `k8s.io/kubernetes/pkg/controller/deployment/rolling.go`.
+
+use crate::deployment::sets::{Sets, is_rolling_update, max_surge, max_unavailable};
+use crate::objects::Deployment;
+
+/// A new size for the set at a place of [`Sets::all`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resize {
+    /// The place of the set.
+    pub place: usize,
+    /// Its new size.
+    pub size: i32,
+}
+
+/// The size of the new set, which has `present` pods now (0 if it does not exist), given the others.
+pub fn new_size(deployment: &Deployment, sets: &Sets, present: i32) -> i32 {
+    let wanted = deployment.spec.replicas;
+    if !is_rolling_update(deployment) {
+        return wanted;
+    }
+    let room = wanted + max_surge(deployment) - sets.total();
+    if room <= 0 { present } else { present + room.min(wanted - present) }
+}
+
+/// How the new set changes; `None` if it does not.
+pub fn plan_new(deployment: &Deployment, sets: &Sets) -> Option<Resize> {
+    let place = sets.new?;
+    let present = sets.all[place].spec.replicas;
+    let size = match present.cmp(&deployment.spec.replicas) {
+        std::cmp::Ordering::Equal => return None,
+        std::cmp::Ordering::Greater => deployment.spec.replicas,
+        std::cmp::Ordering::Less => new_size(deployment, sets, present),
+    };
+    (size != present).then_some(Resize { place, size })
+}
+
+/// How the old sets shrink.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shrink {
+    /// The steps, in order; a set may occur twice.
+    pub steps: Vec<Resize>,
+    /// Whether a set that claims more available pods than it wants stopped the planning: its status lags behind.
+    pub stopped: bool,
+}
+
+/// Takes away what can be spared: first pods that are of no use anyway, then healthy ones, from the oldest set on.
+pub fn plan_old(deployment: &Deployment, sets: &Sets) -> Shrink {
+    let Some(new) = sets.new_set() else { return Shrink::default() };
+    let min_available = deployment.spec.replicas - max_unavailable(deployment);
+    let missing = new.spec.replicas - new.status.available_replicas;
+    let budget = sets.total() - min_available - missing;
+    if budget <= 0 || sets.active_old().next().is_none() {
+        return Shrink::default();
+    }
+    let mut shrink = shrink_unhealthy(sets, budget);
+    if !shrink.stopped {
+        shrink_healthy(sets, min_available, &mut shrink);
+    }
+    shrink
+}
+
+fn shrink_unhealthy(sets: &Sets, budget: i32) -> Shrink {
+    let mut shrink = Shrink::default();
+    let mut left = budget;
+    for (place, set) in sets.active_old() {
+        let (size, available) = (set.spec.replicas, set.status.available_replicas);
+        if left <= 0 {
+            break;
+        }
+        if size == available {
+            continue;
+        }
+        if available > size {
+            shrink.stopped = true;
+            break;
+        }
+        let count = left.min(size - available);
+        left -= count;
+        shrink.steps.push(Resize { place, size: size - count });
+    }
+    shrink
+}
+
+fn shrink_healthy(sets: &Sets, min_available: i32, shrink: &mut Shrink) {
+    let new = sets.new_set().map_or(0, |set| set.status.available_replicas);
+    let available: i32 = sets.active_old().map(|(_, set)| set.status.available_replicas).sum::<i32>() + new;
+    let mut left = available - min_available;
+    for (place, set) in sets.active_old() {
+        let shrunk = shrink.steps.iter().find(|step| step.place == place);
+        let size = shrunk.map_or(set.spec.replicas, |step| step.size);
+        if left <= 0 {
+            break;
+        }
+        let count = left.min(size);
+        if count > 0 {
+            left -= count;
+            shrink.steps.push(Resize { place, size: size - count });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::objects::ReplicaSet;
+
+    fn deployment(replicas: i32, surge: Value, unavailable: Value) -> Deployment {
+        let strategy =
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}});
+        serde_json::from_value(json!({"spec": {"replicas": replicas, "strategy": strategy}})).unwrap()
+    }
+
+    /// Sets of (size, available); the last one is new.
+    fn sets(sizes: &[(i32, i32)]) -> Sets {
+        let set = |(size, available): &(i32, i32)| -> ReplicaSet {
+            serde_json::from_value(json!({"spec": {"replicas": size}, "status": {"availableReplicas": available}}))
+                .unwrap()
+        };
+        Sets { all: sizes.iter().map(set).collect(), new: Some(sizes.len() - 1) }
+    }
+
+    #[test]
+    fn the_new_set_grows_into_the_room_there_is() {
+        let check = |replicas: i32, surge: i32, old: i32, new: i32, expect: Option<i32>| {
+            let sets = sets(&[(old, old), (new, new)]);
+            let resize = plan_new(&deployment(replicas, json!(surge), json!(0)), &sets);
+            assert_eq!(resize.map(|resize| resize.size), expect, "{replicas} {surge} {old} {new}");
+        };
+        // With neither surge nor unavailable pods the latter become one.
+        check(10, 0, 10, 0, None);
+        check(10, 2, 10, 0, Some(2));
+        check(10, 2, 5, 0, Some(7));
+        check(10, 2, 10, 2, None);
+        check(10, 2, 2, 11, Some(10));
+        check(6, 10, 5, 2, Some(6));
+        assert_eq!(new_size(&deployment(1, json!(1), json!(0)), &sets(&[(5, 5)]), 5), 5);
+    }
+
+    #[test]
+    fn old_sets_shrink_by_what_can_be_spared() {
+        let check = |unavailable: i32, old: (i32, i32), new: (i32, i32), expect: &[i32]| {
+            let shrink = plan_old(&deployment(10, json!(0), json!(unavailable)), &sets(&[old, new]));
+            let sizes: Vec<i32> = shrink.steps.iter().map(|step| step.size).collect();
+            assert_eq!(sizes, expect, "{unavailable} {old:?} {new:?}");
+        };
+        check(0, (10, 10), (0, 0), &[9]);
+        check(2, (10, 10), (0, 0), &[8]);
+        check(2, (10, 8), (0, 0), &[8]);
+        check(2, (10, 9), (0, 0), &[9, 8]);
+        check(2, (8, 8), (2, 0), &[]);
+    }
+
+    #[test]
+    fn a_worked_trace() {
+        let deployment = deployment(10, json!("25%"), json!("25%"));
+        assert_eq!(plan_new(&deployment, &sets(&[(10, 10), (0, 0)])).unwrap().size, 3);
+        assert_eq!(plan_old(&deployment, &sets(&[(10, 10), (3, 0)])).steps[0].size, 8);
+        assert_eq!(plan_new(&deployment, &sets(&[(8, 8), (3, 0)])).unwrap().size, 5);
+        assert_eq!(plan_old(&deployment, &sets(&[(8, 8), (5, 0)])), Shrink::default());
+        assert_eq!(plan_old(&deployment, &sets(&[(8, 8), (5, 1)])).steps[0].size, 7);
+    }
+
+    #[test]
+    fn the_oldest_and_sickest_go_first() {
+        let deployment = deployment(10, json!(3), json!(2));
+        let shrink = plan_old(&deployment, &sets(&[(5, 5), (4, 1), (4, 0)]));
+        let steps: Vec<(usize, i32)> = shrink.steps.iter().map(|step| (step.place, step.size)).collect();
+        assert_eq!(steps, [(1, 3)], "one pod to spare, and it is taken from the set with useless pods");
+    }
+
+    #[test]
+    fn a_set_whose_status_lags_stops_the_shrinking() {
+        let shrink = plan_old(&deployment(10, json!(3), json!(2)), &sets(&[(5, 6), (5, 5)]));
+        assert_eq!(shrink, Shrink { steps: vec![], stopped: true });
+    }
+}

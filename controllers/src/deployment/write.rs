@@ -1,0 +1,115 @@
+//! The writes of the Deployment controller. Each one carries the version it is based on, and is remembered, so that the
+//! next sync does not begin before the caches show it.
+
+use jiff::Timestamp;
+use kube::api::{DeleteParams, Patch};
+use serde_json::{Map, Value, json};
+use steersman_framework::api::is_not_found;
+use steersman_framework::controller::Outcome;
+use steersman_framework::events::{EventType, Involved};
+use steersman_framework::meta::StringMap;
+
+use super::DeploymentController;
+use crate::error::SyncError;
+use crate::objects::{DEPLOYMENTS, Deployment, DeploymentStatus, REPLICA_SETS, ReplicaSet};
+
+impl DeploymentController {
+    /// The time, for one sync.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Records an event about a Deployment.
+    pub(super) fn event(&self, deployment: &Deployment, kind: EventType, reason: &'static str, message: String) {
+        let involved = Involved::new(&DEPLOYMENTS, &deployment.metadata);
+        self.recorder.record(&involved, kind, reason, message);
+    }
+
+    /// Writes the whole status, and the annotations in `annotations`, through the status subresource: it takes
+    /// annotations without raising the generation.
+    pub(super) async fn write_status(
+        &self,
+        deployment: &Deployment,
+        status: &DeploymentStatus,
+        annotations: &[(&str, &str)],
+    ) -> Result<Deployment, SyncError> {
+        let annotations: Map<String, Value> =
+            annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+        let mut metadata = json!({"resourceVersion": deployment.metadata.resource_version});
+        if !annotations.is_empty() {
+            metadata["annotations"] = annotations.into();
+        }
+        let patch = Patch::Merge(json!({"metadata": metadata, "status": status_body(status)}));
+        let written: Deployment = self.api.patch_status(&DEPLOYMENTS, &deployment.metadata.key(), &patch).await?;
+        self.wrote_deployment(&written);
+        Ok(written)
+    }
+
+    /// Remembers a write of the Deployment.
+    pub(super) fn wrote_deployment(&self, written: &Deployment) {
+        let meta = &written.metadata;
+        self.consistency.wrote(&meta.uid, "deployments", &meta.resource_version);
+    }
+
+    /// Remembers a write of one of its sets.
+    pub(super) fn wrote_set(&self, deployment: &Deployment, written: &ReplicaSet) {
+        let version = &written.metadata.resource_version;
+        self.consistency.wrote(&deployment.metadata.uid, "replicasets", version);
+    }
+
+    /// Patches a set: `spec` fields and all of `annotations`.
+    pub(super) async fn write_set(
+        &self,
+        deployment: &Deployment,
+        set: &ReplicaSet,
+        spec: Value,
+        annotations: &StringMap,
+    ) -> Result<ReplicaSet, SyncError> {
+        let patch = Patch::Merge(json!({
+            "metadata": {"resourceVersion": set.metadata.resource_version, "annotations": annotations},
+            "spec": spec,
+        }));
+        let written: ReplicaSet = self.api.patch(&REPLICA_SETS, &set.metadata.key(), &patch).await?;
+        self.wrote_set(deployment, &written);
+        Ok(written)
+    }
+
+    /// Deletes a set; one that is gone already is fine.
+    pub(super) async fn delete_set(&self, set: &ReplicaSet) -> Result<(), SyncError> {
+        match self.api.delete(&REPLICA_SETS, &set.metadata.key(), &DeleteParams::default()).await {
+            Err(error) if !is_not_found(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A selector that would match every pod of the namespace is not acted upon.
+    pub(super) async fn refuse_empty_selector(&self, deployment: Deployment) -> Result<Outcome, SyncError> {
+        let message = "This deployment is selecting all pods. A non-empty selector is required.";
+        self.event(&deployment, EventType::Warning, "SelectingAll", message.to_owned());
+        if deployment.status.observed_generation < deployment.metadata.generation {
+            let status =
+                DeploymentStatus { observed_generation: deployment.metadata.generation, ..deployment.status.clone() };
+            if let Err(error) = self.write_status(&deployment, &status, &[]).await {
+                tracing::debug!(%error, "the observed generation could not be written");
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The status as it is patched: what upstream leaves out is null.
+fn status_body(status: &DeploymentStatus) -> Value {
+    let count = |n: i32| if n == 0 { Value::Null } else { n.into() };
+    let generation = status.observed_generation;
+    json!({
+        "observedGeneration": if generation == 0 { Value::Null } else { generation.into() },
+        "replicas": count(status.replicas),
+        "updatedReplicas": count(status.updated_replicas),
+        "readyReplicas": count(status.ready_replicas),
+        "availableReplicas": count(status.available_replicas),
+        "unavailableReplicas": count(status.unavailable_replicas),
+        "terminatingReplicas": status.terminating_replicas,
+        "collisionCount": status.collision_count,
+        "conditions": if status.conditions.is_empty() { Value::Null } else { json!(status.conditions) },
+    })
+}

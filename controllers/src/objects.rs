@@ -1,0 +1,415 @@
+//! The objects that the controllers read, reduced to the fields that they read: an informer keeps one of these for
+//! every object in the cluster.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use steersman_framework::api::Resource;
+use steersman_framework::informer::Cached;
+use steersman_framework::meta::{Meta, null_default};
+use steersman_framework::selector::LabelSelector;
+
+use crate::deployment::template;
+
+/// `pods`.
+pub static PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
+/// `replicasets.apps`.
+pub static REPLICA_SETS: Resource = Resource::namespaced("apps", "v1", "ReplicaSet", "replicasets");
+/// `deployments.apps`.
+pub static DEPLOYMENTS: Resource = Resource::namespaced("apps", "v1", "Deployment", "deployments");
+
+/// The annotation with which a pod says how bad its deletion would be.
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// Where a pod is in its life. Unknown texts count as pending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Not all containers have started.
+    #[default]
+    Pending,
+    /// Its node does not answer.
+    Unknown,
+    /// It runs.
+    Running,
+    /// All containers ended well.
+    Succeeded,
+    /// A container ended badly.
+    Failed,
+}
+
+impl Phase {
+    /// Whether no container will ever run again.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// What the controllers read of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "RawPod")]
+pub struct Pod {
+    /// The metadata, without annotations.
+    pub metadata: Meta,
+    /// `spec.nodeName`; empty if it is not scheduled.
+    pub node_name: String,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// Whether the condition `Ready` is true.
+    pub ready: bool,
+    /// When that condition changed last.
+    pub ready_since: Option<Timestamp>,
+    /// The deletion cost that it claims; 0 if it claims none or not a number.
+    pub deletion_cost: i32,
+    /// The most restarts of one of its containers.
+    pub restarts: i32,
+    /// The most restarts of one of its sidecars (init containers that are restarted always).
+    pub sidecar_restarts: i32,
+}
+
+impl Pod {
+    /// Whether it counts as a replica: not finished and not being deleted.
+    pub fn is_active(&self) -> bool {
+        !self.phase.is_terminal() && !self.metadata.is_deleting()
+    }
+}
+
+impl Cached for Pod {
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawPod {
+    metadata: Meta,
+    #[serde(deserialize_with = "null_default")]
+    spec: RawPodSpec,
+    #[serde(deserialize_with = "null_default")]
+    status: RawPodStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawPodSpec {
+    node_name: String,
+    #[serde(deserialize_with = "null_default")]
+    init_containers: Vec<RawContainer>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawContainer {
+    name: String,
+    restart_policy: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawPodStatus {
+    phase: Option<String>,
+    #[serde(deserialize_with = "null_default")]
+    conditions: Vec<Condition>,
+    #[serde(deserialize_with = "null_default")]
+    container_statuses: Vec<RawContainerStatus>,
+    #[serde(deserialize_with = "null_default")]
+    init_container_statuses: Vec<RawContainerStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawContainerStatus {
+    name: String,
+    restart_count: i32,
+}
+
+impl From<RawPod> for Pod {
+    fn from(raw: RawPod) -> Self {
+        let is_sidecar = |status: &&RawContainerStatus| {
+            let mut containers = raw.spec.init_containers.iter();
+            containers.any(|c| c.name == status.name && c.restart_policy.as_deref() == Some("Always"))
+        };
+        let sidecars = raw.status.init_container_statuses.iter().filter(is_sidecar);
+        let ready = raw.status.conditions.iter().find(|condition| condition.kind == "Ready");
+        let deletion_cost = raw.metadata.annotations.get(DELETION_COST).map_or(0, deletion_cost);
+        let sidecar_restarts = sidecars.map(|status| status.restart_count).max().unwrap_or_default();
+        let restarts = raw.status.container_statuses.iter().map(|status| status.restart_count);
+        Self {
+            phase: match raw.status.phase.as_deref() {
+                Some("Unknown") => Phase::Unknown,
+                Some("Running") => Phase::Running,
+                Some("Succeeded") => Phase::Succeeded,
+                Some("Failed") => Phase::Failed,
+                _ => Phase::Pending,
+            },
+            ready: ready.is_some_and(|condition| condition.status == "True"),
+            ready_since: ready.and_then(|condition| condition.last_transition_time),
+            restarts: restarts.max().unwrap_or_default(),
+            sidecar_restarts,
+            deletion_cost,
+            node_name: raw.spec.node_name,
+            metadata: Meta { annotations: Default::default(), ..raw.metadata },
+        }
+    }
+}
+
+/// Reads a deletion cost: an `int32` without `+` and without leading zeros; anything else counts as 0.
+fn deletion_cost(text: &str) -> i32 {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = digits == "0" || digits.starts_with(|c: char| ('1'..='9').contains(&c));
+    if plain { text.parse().unwrap_or_default() } else { 0 }
+}
+
+/// A condition of a pod or a ReplicaSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Condition {
+    /// What is stated.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// When the status changed last.
+    pub last_transition_time: Option<Timestamp>,
+    /// Why, for programs.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// A pod template, shared between copies, with a fingerprint that makes comparing cheap.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    /// The template as it was stored.
+    pub value: Arc<Value>,
+    /// Equal for templates that mean the same; the hash label does not count.
+    pub fingerprint: u64,
+}
+
+impl Template {
+    /// Takes a template in.
+    pub fn new(value: Value) -> Self {
+        Self { fingerprint: template::fingerprint(&value), value: Arc::new(value) }
+    }
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self::new(Value::Null)
+    }
+}
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::new(Value::deserialize(deserializer)?))
+    }
+}
+
+/// What the controllers read of a ReplicaSet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ReplicaSet {
+    /// The metadata.
+    pub metadata: Meta,
+    /// What is wanted.
+    pub spec: ReplicaSetSpec,
+    /// What was observed.
+    #[serde(deserialize_with = "null_default")]
+    pub status: ReplicaSetStatus,
+}
+
+impl Cached for ReplicaSet {
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+/// `spec` of a ReplicaSet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicaSetSpec {
+    /// How many pods are wanted.
+    #[serde(deserialize_with = "replicas")]
+    pub replicas: i32,
+    /// How long a pod has to be ready before it is available.
+    pub min_ready_seconds: i32,
+    /// Which pods belong to it.
+    pub selector: LabelSelector,
+    /// What its pods look like.
+    pub template: Template,
+}
+
+/// `status` of a ReplicaSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicaSetStatus {
+    /// Active pods.
+    pub replicas: i32,
+    /// Of those, how many carry all labels of the template.
+    pub fully_labeled_replicas: i32,
+    /// Of those, how many are ready.
+    pub ready_replicas: i32,
+    /// Of those, how many have been ready long enough.
+    pub available_replicas: i32,
+    /// Pods that are being deleted.
+    pub terminating_replicas: Option<i32>,
+    /// The generation that these figures are about.
+    pub observed_generation: i64,
+    /// The conditions.
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<Condition>,
+}
+
+/// What the controllers read of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Deployment {
+    /// The metadata.
+    pub metadata: Meta,
+    /// What is wanted.
+    pub spec: DeploymentSpec,
+    /// What was observed.
+    #[serde(deserialize_with = "null_default")]
+    pub status: DeploymentStatus,
+}
+
+impl Cached for Deployment {
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+/// `spec` of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentSpec {
+    /// How many pods are wanted.
+    #[serde(deserialize_with = "replicas")]
+    pub replicas: i32,
+    /// Which ReplicaSets and pods belong to it.
+    pub selector: Option<LabelSelector>,
+    /// What its pods look like.
+    pub template: Template,
+    /// How pods of an old template are replaced.
+    #[serde(deserialize_with = "null_default")]
+    pub strategy: Strategy,
+    /// How long a pod has to be ready before it is available.
+    pub min_ready_seconds: i32,
+    /// How many old ReplicaSets are kept.
+    pub revision_history_limit: Option<i32>,
+    /// After how many seconds without progress a rollout counts as failed.
+    pub progress_deadline_seconds: Option<i32>,
+    /// Whether rollouts are held.
+    pub paused: bool,
+}
+
+/// `spec.strategy` of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Strategy {
+    /// `RollingUpdate` or `Recreate`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The limits of a rolling update.
+    #[serde(deserialize_with = "null_default")]
+    pub rolling_update: RollingUpdate,
+}
+
+/// The limits of a rolling update: numbers or percentages.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RollingUpdate {
+    /// How many pods may be missing.
+    pub max_unavailable: Option<Value>,
+    /// How many pods there may be too many.
+    pub max_surge: Option<Value>,
+}
+
+/// `status` of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentStatus {
+    /// The generation that these figures are about.
+    pub observed_generation: i64,
+    /// Active pods of all its ReplicaSets.
+    pub replicas: i32,
+    /// Active pods of the present template.
+    pub updated_replicas: i32,
+    /// Ready pods.
+    pub ready_replicas: i32,
+    /// Pods that have been ready long enough.
+    pub available_replicas: i32,
+    /// Pods that are still missing.
+    pub unavailable_replicas: i32,
+    /// Pods that are being deleted.
+    pub terminating_replicas: Option<i32>,
+    /// How many hashes were taken already.
+    pub collision_count: Option<i32>,
+    /// The conditions.
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<DeploymentCondition>,
+}
+
+/// A condition of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentCondition {
+    /// What is stated.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// When anything of it changed last.
+    pub last_update_time: Option<Timestamp>,
+    /// When the status changed last.
+    pub last_transition_time: Option<Timestamp>,
+    /// Why, for programs.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// `spec.replicas`: one if it is absent.
+fn replicas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    Ok(Option::<i32>::deserialize(deserializer)?.unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_is_reduced_to_what_is_read() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "a", "annotations": {DELETION_COST: "-7", "other": "x"}},
+            "spec": {"nodeName": "n1", "initContainers": [
+                {"name": "side", "restartPolicy": "Always"}, {"name": "init"},
+            ]},
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-05-01T10:00:00Z"}],
+                "containerStatuses": [{"name": "c", "restartCount": 1}, {"name": "d", "restartCount": 4}],
+                "initContainerStatuses": [{"name": "side", "restartCount": 2}, {"name": "init", "restartCount": 9}],
+            },
+        }))
+        .unwrap();
+        assert_eq!((pod.phase, pod.ready, pod.node_name.as_str()), (Phase::Running, true, "n1"));
+        assert_eq!((pod.deletion_cost, pod.restarts, pod.sidecar_restarts), (-7, 4, 2));
+        assert!(pod.metadata.annotations.is_empty());
+    }
+
+    #[test]
+    fn a_deletion_cost_is_read_strictly() {
+        for (text, expect) in [("0", 0), ("10", 10), ("-10", -10), ("008", 0), ("+10", 0), ("", 0), ("3000000000", 0)] {
+            assert_eq!(deletion_cost(text), expect, "{text:?}");
+        }
+    }
+}

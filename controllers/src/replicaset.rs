@@ -1,0 +1,267 @@
+//! The ReplicaSet controller keeps as many pods as are wanted. Source: `k8s.io/kubernetes/pkg/controller/replicaset`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::api::Patch;
+use serde_json::{Value, json};
+use steersman_framework::api::{Api, message};
+use steersman_framework::consistency::Consistency;
+use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::events::Recorder;
+use steersman_framework::informer::{Delta, Informer};
+use steersman_framework::meta::ObjectKey;
+use steersman_framework::ownership::{orphans_of, owned_by};
+use steersman_framework::queue::{Priority, WorkQueue};
+use steersman_framework::runtime::Shutdown;
+use steersman_machinery::clock::SharedClock;
+
+use crate::claim::Claimant;
+use crate::error::SyncError;
+use crate::objects::{PODS, Pod, REPLICA_SETS, ReplicaSet, ReplicaSetStatus};
+use crate::replicaset::expectations::Expectations;
+use crate::replicaset::plan::Scale;
+use crate::shared::{Shared, wait};
+
+mod act;
+mod expectations;
+pub mod plan;
+pub mod ranking;
+
+/// The name under which its events are recorded.
+const COMPONENT: &str = "replicaset-controller";
+
+/// The running controller.
+pub(crate) struct ReplicaSetController {
+    api: Api,
+    clock: SharedClock,
+    recorder: Recorder,
+    sets: Informer<ReplicaSet>,
+    pods: Informer<Pod>,
+    queue: WorkQueue<ObjectKey>,
+    consistency: Arc<Consistency>,
+    expectations: Arc<Expectations>,
+}
+
+impl ReplicaSetController {
+    /// Registers with the informers; call it before they run.
+    pub(crate) fn new(shared: &Shared) -> Self {
+        let controller = Self {
+            api: shared.api.clone(),
+            clock: Arc::clone(&shared.clock),
+            recorder: shared.recorder.of(COMPONENT),
+            sets: shared.informers.informer(&REPLICA_SETS),
+            pods: shared.informers.informer(&PODS),
+            queue: WorkQueue::default(),
+            consistency: Arc::default(),
+            expectations: Arc::default(),
+        };
+        controller.subscribe();
+        controller
+    }
+
+    fn subscribe(&self) {
+        let (queue, consistency, expectations) =
+            (self.queue.clone(), Arc::clone(&self.consistency), Arc::clone(&self.expectations));
+        self.sets.on_change(move |delta: &Delta<ReplicaSet>| {
+            let uid = |set: &Option<Arc<ReplicaSet>>| set.as_ref().map(|set| set.metadata.uid.clone());
+            if let Some(gone) = uid(&delta.old).filter(|old| Some(old) != uid(&delta.new).as_ref()) {
+                consistency.forget(&gone);
+                expectations.forget(&gone);
+            }
+            if let Some(set) = delta.new.as_ref().or(delta.old.as_ref()) {
+                let priority = if delta.listed { Priority::Low } else { Priority::High };
+                queue.add_with(set.metadata.key(), priority);
+            }
+        });
+        let (queue, sets) = (self.queue.clone(), self.sets.clone());
+        self.pods.on_change(move |delta| route_pod(delta, &sets, &queue));
+    }
+
+    /// Works until shutdown.
+    pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
+        let synced = async {
+            self.sets.synced().await;
+            self.pods.synced().await;
+        };
+        if !wait(&shutdown, synced).await {
+            return;
+        }
+        let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
+        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+    }
+
+    async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
+        let Some(set) = self.sets.get(&key) else {
+            return Ok(Outcome::Done);
+        };
+        let uid = &set.metadata.uid;
+        let seen = |resource| match resource {
+            "pods" => self.pods.resource_version(),
+            _ => self.sets.resource_version(),
+        };
+        if !self.consistency.is_current(uid, seen) {
+            return Ok(Outcome::Soon);
+        }
+        if !set.spec.selector.is_valid() {
+            tracing::error!(object = %key, "the selector cannot be understood");
+            return Ok(Outcome::Done);
+        }
+        let now = self.clock.now();
+        let may_scale = self.expectations.are_met(uid, now, &self.pods) && !set.metadata.is_deleting();
+        let pods = self.claim(&set).await?;
+        let failure = if may_scale { self.scale(&set, &pods.active, now).await.err() } else { None };
+        self.finish(&set, &pods, failure).await
+    }
+
+    async fn finish(&self, set: &ReplicaSet, pods: &Pods, failure: Option<SyncError>) -> Result<Outcome, SyncError> {
+        let wanted = usize::try_from(set.spec.replicas).unwrap_or_default();
+        let reason = if pods.active.len() < wanted { "FailedCreate" } else { "FailedDelete" };
+        let observed = self.clock.now();
+        let failed = failure.as_ref().map(|error| (reason, error.to_string()));
+        let status = plan::plan_status(set, &pods.active, pods.terminating, failed, observed);
+        if plan::is_status_news(set, &status) {
+            self.write_status(set, &status).await?;
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if set.spec.min_ready_seconds == 0 || status.ready_replicas == status.available_replicas {
+            return Ok(Outcome::Done);
+        }
+        let seconds = set.spec.min_ready_seconds;
+        let fallback = Duration::from_secs(seconds.unsigned_abs().into());
+        let next = plan::next_check(&pods.active, seconds, observed, self.clock.now());
+        // A timer may fire a hair before the clock shows the moment it was set for.
+        Ok(Outcome::After(next.unwrap_or(fallback).max(Duration::from_millis(1))))
+    }
+
+    async fn claim(&self, set: &ReplicaSet) -> Result<Pods, SyncError> {
+        let meta = &set.metadata;
+        let mut candidates = self.pods.indexed(&owned_by(&meta.uid));
+        let terminating = candidates.iter().filter(|pod| {
+            pod.metadata.is_deleting() && !pod.phase.is_terminal() && set.spec.selector.matches(&pod.metadata.labels)
+        });
+        let terminating = terminating.count();
+        candidates.extend(self.pods.indexed(&orphans_of(&meta.namespace)));
+        candidates.retain(|pod| pod.is_active());
+        let claimant = Claimant {
+            api: &self.api,
+            consistency: &self.consistency,
+            resource: &REPLICA_SETS,
+            owner: meta,
+            selector: &set.spec.selector,
+        };
+        let active = claimant.claim(&PODS, candidates).await?;
+        Ok(Pods { active, terminating })
+    }
+
+    async fn scale(&self, set: &ReplicaSet, active: &[Arc<Pod>], now: Timestamp) -> Result<(), SyncError> {
+        let wanted = usize::try_from(set.spec.replicas).unwrap_or_default();
+        let related = if active.len() > wanted { self.related(set) } else { Vec::new() };
+        match plan::plan_scale(set, active, &related, now) {
+            Scale::Keep => Ok(()),
+            Scale::Create(count) => self.create_pods(set, count).await,
+            Scale::Delete(pods) => self.delete_pods(set, pods).await,
+        }
+    }
+
+    /// The pods that count for the spread over nodes: those of all sets of the same owner, by label.
+    fn related(&self, set: &ReplicaSet) -> Vec<Arc<Pod>> {
+        let Some(controller) = set.metadata.controller() else {
+            return Vec::new();
+        };
+        let siblings = self.sets.indexed(&owned_by(&controller.uid));
+        let mut pods = self.pods.in_namespace(&set.metadata.namespace);
+        pods.retain(|pod| siblings.iter().any(|sibling| sibling.spec.selector.matches(&pod.metadata.labels)));
+        pods
+    }
+
+    async fn write_status(&self, set: &ReplicaSet, status: &ReplicaSetStatus) -> Result<(), SyncError> {
+        let key = set.metadata.key();
+        let patch = |version: &str| Patch::Merge(status_patch(version, status));
+        let first = self.api.patch_status(&REPLICA_SETS, &key, &patch(&set.metadata.resource_version)).await;
+        let written: ReplicaSet = match first {
+            Ok(written) => written,
+            Err(error) => {
+                tracing::debug!(object = %key, error = message(&error), "status refused, trying with the live object");
+                let live: ReplicaSet = self.api.get(&REPLICA_SETS, &key).await?;
+                self.api.patch_status(&REPLICA_SETS, &key, &patch(&live.metadata.resource_version)).await?
+            }
+        };
+        let version = &written.metadata.resource_version;
+        self.consistency.wrote(&set.metadata.uid, "replicasets", version);
+        Ok(())
+    }
+}
+
+/// The pods of a set.
+struct Pods {
+    active: Vec<Arc<Pod>>,
+    terminating: usize,
+}
+
+/// The whole status; what upstream leaves out is null.
+fn status_patch(resource_version: &str, status: &ReplicaSetStatus) -> Value {
+    let count = |n: i32| if n == 0 { Value::Null } else { n.into() };
+    let generation = status.observed_generation;
+    json!({
+        "metadata": {"resourceVersion": resource_version},
+        "status": {
+            "replicas": status.replicas,
+            "fullyLabeledReplicas": count(status.fully_labeled_replicas),
+            "readyReplicas": count(status.ready_replicas),
+            "availableReplicas": count(status.available_replicas),
+            "terminatingReplicas": status.terminating_replicas,
+            "observedGeneration": if generation == 0 { Value::Null } else { generation.into() },
+            "conditions": if status.conditions.is_empty() { Value::Null } else { json!(status.conditions) },
+        },
+    })
+}
+
+/// The set that controls `pod`, if it is there.
+fn owner_of(pod: &Pod, sets: &Informer<ReplicaSet>) -> Option<Arc<ReplicaSet>> {
+    let owner = pod.metadata.controller().filter(|owner| owner.kind == *REPLICA_SETS.kind)?;
+    let set = sets.get(&ObjectKey::new(&pod.metadata.namespace, &owner.name))?;
+    (set.metadata.uid == owner.uid).then_some(set)
+}
+
+/// Queues the sets that a change of a pod concerns.
+fn route_pod(delta: &Delta<Pod>, sets: &Informer<ReplicaSet>, queue: &WorkQueue<ObjectKey>) {
+    let (old, new) = (delta.old.as_deref(), delta.new.as_deref());
+    let mut owners: BTreeMap<ObjectKey, Option<Duration>> = BTreeMap::new();
+    for pod in [old, new].into_iter().flatten() {
+        if let Some(set) = owner_of(pod, sets) {
+            owners.insert(set.metadata.key(), availability_delay(&set, old, new));
+        }
+    }
+    let changed = |new: &Pod| {
+        old.is_none_or(|old| {
+            old.metadata.labels != new.metadata.labels || old.metadata.controller() != new.metadata.controller()
+        })
+    };
+    if let Some(orphan) = new.filter(|new| new.metadata.controller().is_none() && !new.metadata.is_deleting())
+        && changed(orphan)
+    {
+        let matching = sets
+            .in_namespace(&orphan.metadata.namespace)
+            .into_iter()
+            .filter(|set| !set.spec.selector.is_empty() && set.spec.selector.matches(&orphan.metadata.labels));
+        owners.extend(matching.map(|set| (set.metadata.key(), None)));
+    }
+    for (key, delay) in owners {
+        if let Some(delay) = delay {
+            queue.add_after(key.clone(), delay);
+        }
+        queue.add(key);
+    }
+}
+
+/// When a pod that has just become ready will be available.
+fn availability_delay(set: &ReplicaSet, old: Option<&Pod>, new: Option<&Pod>) -> Option<Duration> {
+    let became_ready = old.is_some_and(|old| !old.ready) && new.is_some_and(|new| new.ready);
+    let seconds = u64::try_from(set.spec.min_ready_seconds).ok().filter(|seconds| *seconds > 0)?;
+    became_ready.then(|| Duration::from_secs(seconds))
+}

@@ -1,0 +1,107 @@
+//! Which controllers run: kube-controller-manager's `--controllers`.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+/// The controllers there are, by upstream's names.
+pub const NAMES: [&str; 5] = [
+    "deployment-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+    "replicaset-controller",
+    "serviceaccount-controller",
+];
+
+/// A set of controllers. Parse it from a comma-separated list: names switch controllers on, `*` or `all` all of them,
+/// `none` none, and `-name` one off. `-controller` at the end of a name may be left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerSelection(BTreeSet<&'static str>);
+
+/// A name that no controller has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no controller {name:?}; there are: {}", NAMES.join(", "))]
+pub struct UnknownController {
+    /// The name.
+    pub name: String,
+}
+
+impl ControllerSelection {
+    /// All controllers.
+    pub fn all() -> Self {
+        Self(NAMES.into())
+    }
+
+    /// No controller.
+    pub fn none() -> Self {
+        Self(BTreeSet::new())
+    }
+
+    /// Whether the controller of this full name is to run.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+}
+
+impl Default for ControllerSelection {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl FromStr for ControllerSelection {
+    type Err = UnknownController;
+
+    /// As upstream does: a name or its negation counts more than `*`, wherever it stands.
+    fn from_str(text: &str) -> Result<Self, UnknownController> {
+        let mut selection = Self::none();
+        let mut off = BTreeSet::new();
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            match (entry, entry.strip_prefix('-')) {
+                ("*" | "all", _) => selection.0.extend(NAMES),
+                ("none", _) => selection.0.clear(),
+                (_, Some(name)) => {
+                    off.insert(full_name(name)?);
+                }
+                (name, None) => {
+                    selection.0.insert(full_name(name)?);
+                }
+            }
+        }
+        selection.0.retain(|name| !off.contains(name));
+        Ok(selection)
+    }
+}
+
+fn full_name(name: &str) -> Result<&'static str, UnknownController> {
+    let matches = |known: &&&str| **known == name || known.strip_suffix("-controller") == Some(name);
+    NAMES.iter().find(matches).copied().ok_or_else(|| UnknownController { name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: &[&str]) {
+        let got: ControllerSelection = text.parse().unwrap();
+        let names: Vec<&str> = got.0.iter().map(|name| name.trim_end_matches("-controller")).collect();
+        assert_eq!(names, expect, "{text}");
+    }
+
+    #[test]
+    fn lists_are_read_as_kube_controller_manager_does() {
+        let all = ["deployment", "garbage-collector", "namespace", "replicaset", "serviceaccount"];
+        check("*", &all);
+        check("all", &all);
+        check("", &[]);
+        check("none", &[]);
+        check("deployment,replicaset-controller", &["deployment", "replicaset"]);
+        check("*,-deployment-controller,-replicaset", &["garbage-collector", "namespace", "serviceaccount"]);
+        check("-namespace, *", &["deployment", "garbage-collector", "replicaset", "serviceaccount"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let error = "*,-job".parse::<ControllerSelection>().unwrap_err();
+        assert!(error.to_string().starts_with("there is no controller \"job\"; there are: deployment-controller,"));
+    }
+}

@@ -1,0 +1,24 @@
+//! What all controllers of a process share.
+
+use steersman_framework::api::Api;
+use steersman_framework::events::Recorder;
+use steersman_framework::informer::Informers;
+use steersman_framework::runtime::Shutdown;
+use steersman_machinery::clock::SharedClock;
+
+/// What all controllers of a process share.
+pub(crate) struct Shared {
+    pub(crate) api: Api,
+    pub(crate) clock: SharedClock,
+    pub(crate) recorder: Recorder,
+    pub(crate) informers: Informers,
+}
+
+/// Waits for `ready`; false if shutdown came first.
+pub(crate) async fn wait(shutdown: &Shutdown, ready: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        biased;
+        () = shutdown.requested() => false,
+        () = ready => true,
+    }
+}
