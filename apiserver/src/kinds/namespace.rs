@@ -1,0 +1,189 @@
+//! Namespaces. Source: `k8s.io/kubernetes/pkg/registry/core/namespace/strategy.go`.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use steersman_machinery::field::ErrorList;
+use steersman_machinery::{meta, names};
+
+use super::check::{self, Cursor};
+use crate::registry::strategy::{Rules, Strategy, restore};
+
+/// The finalizer in `spec.finalizers` that the namespace controller takes away when the namespace is empty.
+pub const FINALIZER_KUBERNETES: &str = "kubernetes";
+/// The label that always carries the name.
+pub const LABEL_NAME: &str = "kubernetes.io/metadata.name";
+
+/// The strategy of namespaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Namespace;
+
+impl Strategy for Namespace {
+    fn rules(&self) -> Rules {
+        Rules { has_status: true, returns_deleted_object: true, ..Rules::DEFAULT }
+    }
+
+    fn default(&self, object: &mut Value) {
+        meta::set_default(object, &["spec"], json!({}));
+        meta::set_default(object, &["status"], json!({}));
+        if meta::text(object, &["status", "phase"]).is_empty() {
+            meta::set(object, &["status", "phase"], "Active");
+        }
+        let name = meta::name(object).to_owned();
+        if !name.is_empty() {
+            meta::set(object, &["metadata", "labels", LABEL_NAME], name);
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        meta::set(object, &["status"], json!({"phase": "Active"}));
+        let finalizers = meta::object_at(object, &["spec"]).entry("finalizers").or_insert_with(|| json!([]));
+        if !finalizers.is_array() {
+            *finalizers = json!([]);
+        }
+        if let Some(finalizers) = finalizers.as_array_mut()
+            && !finalizers.contains(&json!(FINALIZER_KUBERNETES))
+        {
+            finalizers.push(json!(FINALIZER_KUBERNETES));
+        }
+        let name = meta::name(object).to_owned();
+        meta::set(object, &["metadata", "labels", LABEL_NAME], name);
+    }
+
+    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
+        restore(object, old, &["spec", "finalizers"]);
+    }
+
+    fn validate(&self, object: &Value) -> ErrorList {
+        check::collect(object, |root| spec_finalizers(&root))
+    }
+
+    fn validate_update(&self, object: &Value, _old: &Value) -> ErrorList {
+        self.validate(object)
+    }
+
+    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            let (phase, expected, rule) = if meta::deletion_timestamp(object).is_none() {
+                ("Active", root.at("status").at("phase"), "may only be 'Active' if `deletionTimestamp` is empty")
+            } else {
+                (
+                    "Terminating",
+                    root.at("status").at("phase"),
+                    "may only be 'Terminating' if `deletionTimestamp` is not empty",
+                )
+            };
+            if expected.text() != phase {
+                expected.with(Some(expected.value), "status.Phase".into()).invalid_text(rule);
+            }
+        })
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::dns1123_label(name)
+    }
+
+    fn prepare_for_delete(&self, object: &mut Value) {
+        meta::set(object, &["status", "phase"], "Terminating");
+    }
+
+    fn may_be_removed(&self, object: &Value) -> bool {
+        meta::items(object, &["spec", "finalizers"]).is_empty()
+    }
+
+    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        vec![("status.phase", meta::text(object, &["status", "phase"]).to_owned())]
+    }
+
+    fn selects_by_namespace(&self) -> bool {
+        false
+    }
+}
+
+/// The strategy of `PUT /namespaces/{name}/finalize`: only `spec.finalizers` changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Finalize;
+
+impl Strategy for Finalize {
+    fn rules(&self) -> Rules {
+        Namespace.rules()
+    }
+
+    fn default(&self, object: &mut Value) {
+        Namespace.default(object);
+    }
+
+    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
+        let finalizers = meta::at(object, &["spec", "finalizers"]).cloned();
+        let version = meta::resource_version(object).to_owned();
+        *object = old.clone();
+        meta::set(object, &["metadata", "resourceVersion"], version);
+        match finalizers.filter(|finalizers| finalizers.as_array().is_some_and(|list| !list.is_empty())) {
+            Some(finalizers) => meta::set(object, &["spec", "finalizers"], finalizers),
+            None => drop(meta::remove(object, &["spec", "finalizers"])),
+        }
+    }
+
+    fn validate_update(&self, object: &Value, _old: &Value) -> ErrorList {
+        check::collect(object, |root| spec_finalizers(&root))
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        Namespace.validate_name(name)
+    }
+
+    fn may_be_removed(&self, object: &Value) -> bool {
+        Namespace.may_be_removed(object)
+    }
+}
+
+fn spec_finalizers(root: &Cursor<'_>) {
+    for finalizer in root.at("spec").at("finalizers").items() {
+        finalizer.named(names::qualified_name);
+        let standard =
+            matches!(finalizer.text(), FINALIZER_KUBERNETES | meta::FINALIZER_ORPHAN | meta::FINALIZER_FOREGROUND);
+        if !finalizer.text().contains('/') && !standard {
+            finalizer.invalid_text("name is neither a standard finalizer name nor is it fully qualified");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_namespace_is_active_and_held_by_its_finalizer() {
+        let mut object = json!({"metadata": {"name": "shop", "labels": {LABEL_NAME: "other"}}});
+        Namespace.default(&mut object);
+        Namespace.prepare_for_create(&mut object, Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            object,
+            json!({
+                "metadata": {"name": "shop", "labels": {LABEL_NAME: "shop"}},
+                "spec": {"finalizers": ["kubernetes"]},
+                "status": {"phase": "Active"},
+            })
+        );
+        assert!(!Namespace.may_be_removed(&object));
+    }
+
+    #[test]
+    fn only_finalize_changes_the_finalizers() {
+        let old = json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"finalizers": ["kubernetes"]}});
+        let mut update = json!({"metadata": {"name": "a"}, "spec": {"finalizers": []}});
+        Namespace.prepare_for_update(&mut update, &old);
+        assert_eq!(update["spec"], old["spec"]);
+        let mut finalize = json!({"metadata": {"name": "a"}, "spec": {}});
+        Finalize.prepare_for_update(&mut finalize, &old);
+        assert!(Finalize.may_be_removed(&finalize));
+    }
+
+    #[test]
+    fn the_phase_follows_the_deletion() {
+        let object = json!({"metadata": {"name": "a"}, "status": {"phase": "Terminating"}});
+        assert_eq!(
+            check::messages(&Namespace.validate_status_update(&object, &object)),
+            [r#"status.Phase: Invalid value: "Terminating": may only be 'Active' if `deletionTimestamp` is empty"#]
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! Pods. Source: `k8s.io/kubernetes/pkg/registry/core/pod/strategy.go`, Kubernetes doc "Pod Lifecycle".
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use steersman_machinery::field::ErrorList;
+use steersman_machinery::meta;
+
+use super::check;
+use crate::registry::strategy::{Rules, Strategy};
+
+pub(crate) mod containers;
+pub(crate) mod defaults;
+pub(crate) mod environment;
+pub(crate) mod mounts;
+pub(crate) mod probes;
+pub mod qos;
+pub(crate) mod resources;
+pub(crate) mod scheduling;
+pub(crate) mod security;
+mod update;
+pub(crate) mod validation;
+pub(crate) mod volumes;
+
+/// The strategy of pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Pod;
+
+const RULES: Rules =
+    Rules { tracks_generation: true, has_status: true, returns_deleted_object: true, ..Rules::DEFAULT };
+
+impl Strategy for Pod {
+    fn rules(&self) -> Rules {
+        RULES
+    }
+
+    fn default(&self, object: &mut Value) {
+        if !object.get("spec").is_some_and(Value::is_object) {
+            meta::set(object, &["spec"], json!({}));
+        }
+        if let Some(spec) = object.get_mut("spec") {
+            defaults::pod_spec(spec);
+            defaults::pod_only(spec);
+        }
+        defaults::pod_status(object);
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, now: Timestamp) {
+        positive_grace(object);
+        scheduling::merge_label_keys(object);
+        let mut status = json!({"phase": "Pending", "qosClass": qos::class(object)});
+        if !meta::items(object, &["spec", "schedulingGates"]).is_empty() {
+            status["conditions"] = json!([{
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "lastProbeTime": null,
+                "lastTransitionTime": check::text::seconds(now),
+            }]);
+        }
+        meta::set(object, &["status"], status);
+    }
+
+    fn prepare_for_update(&self, object: &mut Value, _old: &Value) {
+        positive_grace(object);
+    }
+
+    fn prepare_for_status_update(&self, object: &mut Value, old: &Value) {
+        crate::registry::strategy::restore(object, old, &["metadata", "ownerReferences"]);
+        if meta::text(object, &["status", "qosClass"]).is_empty() {
+            crate::registry::strategy::restore(object, old, &["status", "qosClass"]);
+        }
+    }
+
+    fn validate(&self, object: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            validation::pod(&root);
+            validation::new_pod(&root);
+        })
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        check::collect(object, |root| update::pod(&root, old))
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
+        update::status(object, old)
+    }
+
+    fn grace_period(&self, object: &Value, requested: Option<i64>) -> Option<i64> {
+        let own = meta::at(object, &["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
+        let unscheduled = meta::text(object, &["spec", "nodeName"]).is_empty();
+        let ended = matches!(meta::text(object, &["status", "phase"]), "Succeeded" | "Failed");
+        Some(match requested.or(own).unwrap_or_default() {
+            _ if unscheduled || ended => 0,
+            seconds if seconds < 0 => 1,
+            seconds => seconds,
+        })
+    }
+
+    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let text = |path: &[&str]| meta::text(object, path).to_owned();
+        let host_network = meta::at(object, &["spec", "hostNetwork"]) == Some(&Value::Bool(true));
+        let ip = meta::items(object, &["status", "podIPs"])
+            .first()
+            .map_or(String::new(), |ip| meta::text(ip, &["ip"]).to_owned());
+        vec![
+            ("spec.nodeName", text(&["spec", "nodeName"])),
+            ("spec.host", text(&["spec", "nodeName"])),
+            ("spec.restartPolicy", text(&["spec", "restartPolicy"])),
+            ("spec.schedulerName", text(&["spec", "schedulerName"])),
+            ("spec.serviceAccountName", text(&["spec", "serviceAccountName"])),
+            ("spec.hostNetwork", host_network.to_string()),
+            ("status.phase", text(&["status", "phase"])),
+            ("status.podIP", ip),
+            ("status.podIPs", String::new()),
+            ("status.nominatedNodeName", text(&["status", "nominatedNodeName"])),
+        ]
+    }
+}
+
+/// A negative grace period means the shortest one.
+fn positive_grace(object: &mut Value) {
+    let grace = meta::at(object, &["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
+    if grace.is_some_and(|seconds| seconds < 0) {
+        meta::set(object, &["spec", "terminationGracePeriodSeconds"], 1);
+    }
+}
