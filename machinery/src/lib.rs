@@ -5,12 +5,16 @@
 //! test, a property test or a fuzzer can call any of it.
 
 pub mod clock;
+pub mod decode;
 pub mod field;
 pub mod field_set;
 pub mod group;
+pub mod int_or_string;
+pub mod managed_fields;
 pub mod meta;
 pub mod names;
 pub mod patch;
+pub mod quantity;
 pub mod random;
 pub mod schema;
 pub mod status;

@@ -6,12 +6,7 @@ use crate::status::Status;
 
 /// An object with a little of each: a merged list of structs with nested merged lists, scalars, retainKeys, replace.
 fn schema() -> Schema {
-    let list = |items: Type| {
-        Type::List(Box::new(ListType {
-            items,
-            kind: crate::schema::ListKind::Atomic,
-        }))
-    };
+    let list = |items: Type| Type::List(Box::new(ListType { items, kind: crate::schema::ListKind::Atomic }));
     let field = |name: &str, ty: Type, patch: PatchStrategy| Field {
         name: name.to_owned(),
         ty,
@@ -20,42 +15,17 @@ fn schema() -> Schema {
         patch,
         ..Field::default()
     };
-    let by = |key: &str| PatchStrategy {
-        merge: true,
-        merge_key: Some(key.to_owned()),
-        ..PatchStrategy::default()
-    };
+    let by = |key: &str| PatchStrategy { merge: true, merge_key: Some(key.to_owned()), ..PatchStrategy::default() };
     let none = PatchStrategy::default;
-    let texts = Type::Map(Box::new(MapType {
-        values: Type::String,
-        atomic: false,
-    }));
+    let texts = Type::Map(Box::new(MapType { values: Type::String, atomic: false }));
     let structs = vec![
         vec![
             field("args", list(Type::String), none()),
             field("containers", list(Type::Struct(1)), by("name")),
-            field(
-                "finalizers",
-                list(Type::String),
-                PatchStrategy { merge: true, ..none() },
-            ),
+            field("finalizers", list(Type::String), PatchStrategy { merge: true, ..none() }),
             field("labels", texts.clone(), none()),
-            field(
-                "selector",
-                texts,
-                PatchStrategy {
-                    replace: true,
-                    ..none()
-                },
-            ),
-            field(
-                "strategy",
-                Type::Struct(2),
-                PatchStrategy {
-                    retain_keys: true,
-                    ..none()
-                },
-            ),
+            field("selector", texts, PatchStrategy { replace: true, ..none() }),
+            field("strategy", Type::Struct(2), PatchStrategy { retain_keys: true, ..none() }),
             field("tolerations", list(Type::FreeForm), none()),
             field("volumes", list(Type::Struct(3)), by("name")),
         ],
@@ -64,10 +34,7 @@ fn schema() -> Schema {
             field("image", Type::String, none()),
             field("name", Type::String, none()),
         ],
-        vec![
-            field("rollingUpdate", Type::FreeForm, none()),
-            field("type", Type::String, none()),
-        ],
+        vec![field("rollingUpdate", Type::FreeForm, none()), field("type", Type::String, none())],
         vec![
             field("configMap", Type::FreeForm, none()),
             field("emptyDir", Type::FreeForm, none()),
@@ -75,15 +42,7 @@ fn schema() -> Schema {
             field("value", Type::String, none()),
         ],
     ];
-    Schema {
-        structs: structs
-            .into_iter()
-            .map(|fields| StructType {
-                fields,
-                ..StructType::default()
-            })
-            .collect(),
-    }
+    Schema { structs: structs.into_iter().map(|fields| StructType { fields, ..StructType::default() }).collect() }
 }
 
 fn run(live: &Value, patch: &Value) -> Result<Value, PatchError> {
@@ -125,11 +84,7 @@ fn directives_on_items_delete_and_replace() {
         json!({"containers": [{"name": "web", "env": [{"name": "X", "$patch": "delete"}]}]}),
         json!({"containers": [{"name": "web", "env": [{"name": "Y"}]}]}),
     );
-    check(
-        live.clone(),
-        json!({"containers": [{"name": "nobody", "$patch": "delete"}]}),
-        live,
-    );
+    check(live.clone(), json!({"containers": [{"name": "nobody", "$patch": "delete"}]}), live);
     check(
         containers(),
         json!({"containers": [{"$patch": "replace"}, {"name": "z", "image": "9"}]}),
@@ -150,16 +105,8 @@ fn directives_on_maps_replace_and_delete() {
         json!({"labels": {"$patch": "replace", "b": "2"}}),
         json!({"labels": {"b": "2"}, "selector": {"x": "1"}}),
     );
-    check(
-        live.clone(),
-        json!({"labels": {"$patch": "delete"}}),
-        json!({"labels": {}, "selector": {"x": "1"}}),
-    );
-    check(
-        live.clone(),
-        json!({"selector": {"y": "2"}, "labels": null}),
-        json!({"selector": {"y": "2"}}),
-    );
+    check(live.clone(), json!({"labels": {"$patch": "delete"}}), json!({"labels": {}, "selector": {"x": "1"}}));
+    check(live.clone(), json!({"selector": {"y": "2"}, "labels": null}), json!({"selector": {"y": "2"}}));
     check(json!({}), json!({"labels": {"$patch": "delete"}}), json!({}));
 }
 
@@ -187,17 +134,9 @@ fn retain_keys_drops_the_others() {
 #[test]
 fn lists_of_scalars_merge_by_value() {
     let live = json!({"finalizers": ["a", "b"]});
-    check(
-        live.clone(),
-        json!({"$deleteFromPrimitiveList/finalizers": ["a"]}),
-        json!({"finalizers": ["b"]}),
-    );
+    check(live.clone(), json!({"$deleteFromPrimitiveList/finalizers": ["a"]}), json!({"finalizers": ["b"]}));
     check(live.clone(), json!({"finalizers": ["b"]}), live.clone());
-    check(
-        live.clone(),
-        json!({"finalizers": ["a", "c"]}),
-        json!({"finalizers": ["a", "c", "b"]}),
-    );
+    check(live.clone(), json!({"finalizers": ["a", "c"]}), json!({"finalizers": ["a", "c", "b"]}));
     check(
         live,
         json!({"$setElementOrder/finalizers": ["a", "b", "c"], "finalizers": ["c"]}),
@@ -208,13 +147,13 @@ fn lists_of_scalars_merge_by_value() {
 #[test]
 fn an_order_given_is_kept() {
     let names = |names: &[&str]| -> Value { names.iter().map(|name| json!({"name": name})).collect() };
-    let cases: [(&[&str], &[&str], &[&str], &[&str]); 4] = [
-        (&["x", "y", "s1"], &["y", "x"], &[], &["y", "x", "s1"]),
-        (&["s0", "x", "y"], &["x", "n", "y"], &["n"], &["s0", "x", "n", "y"]),
-        (&["x", "s1", "y"], &["x", "y", "n"], &["n"], &["x", "s1", "y", "n"]),
-        (&[], &["b", "a"], &["b", "a"], &["b", "a"]),
+    let cases: [[&[&str]; 4]; 4] = [
+        [&["x", "y", "s1"], &["y", "x"], &[], &["y", "x", "s1"]],
+        [&["s0", "x", "y"], &["x", "n", "y"], &["n"], &["s0", "x", "n", "y"]],
+        [&["x", "s1", "y"], &["x", "y", "n"], &["n"], &["x", "s1", "y", "n"]],
+        [&[], &["b", "a"], &["b", "a"], &["b", "a"]],
     ];
-    for (live, order, patch, expect) in cases {
+    for [live, order, patch, expect] in cases {
         let live = match live {
             [] => json!({}),
             live => json!({"volumes": names(live)}),
@@ -259,31 +198,15 @@ fn other_lists_and_new_members_are_taken_as_they_are() {
 #[test]
 fn errors_have_upstreams_codes() {
     let cases = [
-        (
-            json!({"containers": [{"image": "x"}]}),
-            500,
-            "map: map[image:x] does not contain declared merge key: name",
-        ),
-        (
-            json!({"strategy": {"$patch": "odd"}}),
-            500,
-            "unknown patch type: odd in map: map[$patch:odd]",
-        ),
+        (json!({"containers": [{"image": "x"}]}), 500, "map: map[image:x] does not contain declared merge key: name"),
+        (json!({"strategy": {"$patch": "odd"}}), 500, "unknown patch type: odd in map: map[$patch:odd]"),
         (
             json!({"containers": [{"$patch": "merge", "name": "a"}]}),
             500,
             "merging lists cannot yet be specified in the patch",
         ),
-        (
-            json!({"containers": [["a"]]}),
-            422,
-            "the server rejected our request due to an error in our request",
-        ),
-        (
-            json!({"$setElementOrder/containers": "a"}),
-            400,
-            "invalid patch format of setElementOrder list",
-        ),
+        (json!({"containers": [["a"]]}), 422, "the server rejected our request due to an error in our request"),
+        (json!({"$setElementOrder/containers": "a"}), 400, "invalid patch format of setElementOrder list"),
         (
             json!({"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "b", "image": "3"}]}),
             500,
