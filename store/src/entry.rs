@@ -49,11 +49,7 @@ pub struct Entry {
 impl Key {
     /// From its parts.
     pub fn new(resource: &str, namespace: &str, name: &str) -> Self {
-        Self {
-            resource: resource.into(),
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { resource: resource.into(), namespace: namespace.into(), name: name.into() }
     }
 }
 
@@ -64,24 +60,14 @@ impl Draft {
     /// # Panics
     /// If `revision_at` is not between two quotes.
     pub fn new(json: Vec<u8>, revision_at: usize) -> Self {
-        assert_eq!(
-            &json[revision_at - 1..=revision_at],
-            b"\"\"",
-            "the revision goes between two quotes"
-        );
+        assert_eq!(&json[revision_at - 1..=revision_at], b"\"\"", "the revision goes between two quotes");
         Self { json, revision_at }
     }
 
     /// The entry that this draft becomes with the write of that revision.
     pub fn into_entry(self, key: Key, attributes: Arc<Attributes>, revision: Revision) -> Entry {
         let bytes = splice(&self.json, self.revision_at, 0, revision);
-        Entry {
-            key,
-            revision,
-            attributes,
-            bytes,
-            revision_at: self.revision_at,
-        }
+        Entry { key, revision, attributes, bytes, revision_at: self.revision_at }
     }
 }
 
@@ -96,11 +82,7 @@ impl Entry {
     pub fn at_revision(&self, revision: Revision) -> Self {
         let digits = self.revision.to_string().len();
         let bytes = splice(&self.bytes, self.revision_at, digits, revision);
-        Self {
-            revision,
-            bytes,
-            ..self.clone()
-        }
+        Self { revision, bytes, ..self.clone() }
     }
 }
 
@@ -125,10 +107,7 @@ mod tests {
         assert_eq!(entry.bytes(), r#"{"metadata":{"name":"a","resourceVersion":"9"}}"#);
         let later = entry.at_revision(123);
         assert_eq!(later.bytes(), r#"{"metadata":{"name":"a","resourceVersion":"123"}}"#);
-        assert_eq!(
-            later.at_revision(7).bytes(),
-            r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#
-        );
+        assert_eq!(later.at_revision(7).bytes(), r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#);
         assert_eq!(later.revision, 123);
     }
 }

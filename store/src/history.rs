@@ -27,13 +27,7 @@ pub(crate) struct History {
 impl History {
     /// Without objects; revisions before `oldest` were compacted.
     pub(crate) fn starting_at(oldest: Revision) -> Self {
-        Self {
-            objects: Objects::new(),
-            events: Vector::new(),
-            superseded: 0,
-            forgotten: 0,
-            oldest,
-        }
+        Self { objects: Objects::new(), events: Vector::new(), superseded: 0, forgotten: 0, oldest }
     }
 
     /// The objects now.
@@ -123,10 +117,7 @@ impl History {
     /// Fails if `requested` is older than the history.
     pub(crate) fn check_kept(&self, requested: Revision) -> Result<(), StoreError> {
         if requested < self.oldest {
-            return Err(StoreError::Compacted {
-                requested,
-                oldest: self.oldest,
-            });
+            return Err(StoreError::Compacted { requested, oldest: self.oldest });
         }
         Ok(())
     }

@@ -53,10 +53,7 @@ struct Writer {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            history: DEFAULT_HISTORY,
-            history_bytes: DEFAULT_HISTORY_BYTES,
-        }
+        Self { history: DEFAULT_HISTORY, history_bytes: DEFAULT_HISTORY_BYTES }
     }
 }
 
@@ -69,12 +66,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty store at revision 0.
     pub fn new(options: Options) -> Self {
-        Self {
-            options,
-            counter: Arc::default(),
-            hubs: ArcSwap::default(),
-            writer: Mutex::new(Writer { compacted: 0 }),
-        }
+        Self { options, counter: Arc::default(), hubs: ArcSwap::default(), writer: Mutex::new(Writer { compacted: 0 }) }
     }
 
     fn hub(&self, resource: &str) -> Arc<Hub> {
@@ -116,10 +108,7 @@ impl MemoryStore {
         let mut writer = self.writer.lock();
         let current = self.counter.get();
         if revision > current {
-            return Err(StoreError::Future {
-                requested: revision,
-                current,
-            });
+            return Err(StoreError::Future { requested: revision, current });
         }
         writer.compacted = writer.compacted.max(revision);
         for hub in self.hubs.load().values() {
@@ -193,12 +182,7 @@ impl Drop for MemoryStore {
 /// What a write does at `revision`; fails if its expectation does not hold.
 fn plan(resource: &Arc<str>, history: &History, write: Write, revision: Revision) -> Result<Event, StoreError> {
     match write {
-        Write::Put {
-            key,
-            draft,
-            attributes,
-            expect,
-        } => {
+        Write::Put { key, draft, attributes, expect } => {
             let previous = history.get(&key.namespace, &key.name).cloned();
             check(expect, previous.as_ref())?;
             let key = intern(resource, history, key, previous.as_deref());
@@ -234,11 +218,7 @@ fn check(expect: Expect, found: Option<&Arc<Entry>>) -> Result<(), StoreError> {
         Expect::Absent => found.is_none(),
         Expect::Revision(expected) => found.is_some_and(|entry| entry.revision == expected),
     };
-    if holds {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict(found.cloned()))
-    }
+    if holds { Ok(()) } else { Err(StoreError::Conflict(found.cloned())) }
 }
 
 /// The key with the strings that are there already, so that an object brings only its name.

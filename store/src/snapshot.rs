@@ -77,11 +77,7 @@ impl Snapshot {
             None => Bound::Unbounded,
         };
         let beyond = matches!((&after, &end), (Some(after), Some(end)) if after >= end);
-        (!beyond)
-            .then(|| self.objects.range::<_, dyn Place>((lower, upper)))
-            .into_iter()
-            .flatten()
-            .map(|slot| &slot.0)
+        (!beyond).then(|| self.objects.range::<_, dyn Place>((lower, upper))).into_iter().flatten().map(|slot| &slot.0)
     }
 
     /// How many objects [`range`](Self::range) would return. It walks over pointers and reads no object: some
@@ -96,10 +92,7 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("revision", &self.revision)
-            .field("objects", &self.objects.len())
-            .finish()
+        f.debug_struct("Snapshot").field("revision", &self.revision).field("objects", &self.objects.len()).finish()
     }
 }
 

@@ -23,19 +23,11 @@ pub(crate) fn entry(namespace: &str, name: &str, revision: Revision) -> Arc<Entr
 
 pub(crate) fn put(resource: &str, name: &str, payload: &str, expect: Expect) -> Write {
     let key = Key::new(resource, "ns", name);
-    Write::Put {
-        draft: draft(&key, payload),
-        key,
-        attributes: Arc::default(),
-        expect,
-    }
+    Write::Put { draft: draft(&key, payload), key, attributes: Arc::default(), expect }
 }
 
 pub(crate) fn delete(resource: &str, name: &str, expect: Expect) -> Write {
-    Write::Delete {
-        key: Key::new(resource, "ns", name),
-        expect,
-    }
+    Write::Delete { key: Key::new(resource, "ns", name), expect }
 }
 
 /// The answer of a store that never waits.

@@ -87,10 +87,7 @@ impl Watch {
     pub fn try_next(&mut self) -> Result<Option<Event>, StoreError> {
         let history = self.hub.history.load();
         if history.has_forgotten(self.cursor) {
-            return Err(StoreError::Compacted {
-                requested: self.cursor,
-                oldest: history.oldest(),
-            });
+            return Err(StoreError::Compacted { requested: self.cursor, oldest: history.oldest() });
         }
         let Some(event) = history.first_after(self.cursor) else {
             return Ok(None);
@@ -104,31 +101,19 @@ impl Watch {
     /// the watch was started after.
     pub fn revision(&self) -> Revision {
         let (revision, history) = self.hub.read();
-        if history.last() <= self.cursor {
-            self.cursor.max(revision)
-        } else {
-            self.cursor
-        }
+        if history.last() <= self.cursor { self.cursor.max(revision) } else { self.cursor }
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
-            .field("resource", &self.hub.resource)
-            .field("cursor", &self.cursor)
-            .finish()
+        f.debug_struct("Watch").field("resource", &self.hub.resource).field("cursor", &self.cursor).finish()
     }
 }
 
 impl Hub {
     pub(crate) fn new(resource: &str, history: History, counter: Arc<Counter>) -> Self {
-        Self {
-            resource: resource.into(),
-            history: ArcSwap::from_pointee(history),
-            changed: Notify::new(),
-            counter,
-        }
+        Self { resource: resource.into(), history: ArcSwap::from_pointee(history), changed: Notify::new(), counter }
     }
 
     /// The state, for the writer; a reader wants [`read`](Self::read).

@@ -53,15 +53,20 @@ pub(super) struct Container {
     pub(super) restarts: u32,
     /// Restarts since it last ran for long.
     pub(super) recent_restarts: u32,
-    pub(super) last: Option<Exit>,
+    pub(super) last: Option<Box<Exit>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Creating,
-    Running { since: Timestamp },
-    BackOff { until: Timestamp },
-    Terminated(Exit),
+    Running {
+        since: Timestamp,
+    },
+    BackOff {
+        until: Timestamp,
+    },
+    /// Boxed, because most containers never end.
+    Terminated(Box<Exit>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +172,7 @@ impl Runtime {
         }
         let mut failed = false;
         for container in main {
-            match container.state {
+            match &container.state {
                 State::Terminated(exit) => failed |= exit.code != 0,
                 _ => return Phase::Running,
             }
@@ -224,7 +229,7 @@ impl Step<'_> {
         }
         let Some(deletion) = self.view.deletion else { return };
         let stopping = *runtime.stopping.get_or_insert(self.now);
-        let delay = self.view.script.termination_delay.unwrap_or(self.options.termination_delay);
+        let delay = self.view.script().termination_delay.unwrap_or(self.options.termination_delay);
         let stopped = after(stopping, delay).min(deletion);
         if !runtime.started || self.is_due(stopped) {
             self.stop(runtime, End::Deleted);
@@ -235,21 +240,24 @@ impl Step<'_> {
     fn stop(&self, runtime: &mut Runtime, end: End) {
         runtime.end = Some(end);
         for container in &mut runtime.containers {
-            container.state = match container.state {
-                State::Running { since } => State::Terminated(self.exit(since, 0)),
-                State::BackOff { .. } => State::Terminated(container.last.unwrap_or(self.exit(self.now, 0))),
-                state => state,
-            };
+            match container.state {
+                State::Running { since } => container.state = State::Terminated(self.exit(since, 0)),
+                State::BackOff { .. } => {
+                    let last = container.last.clone();
+                    container.state = State::Terminated(last.unwrap_or_else(|| self.exit(self.now, 0)));
+                }
+                State::Creating | State::Terminated(_) => {}
+            }
         }
     }
 
-    fn exit(&self, started: Timestamp, code: i32) -> Exit {
-        Exit { started, finished: self.now, code }
+    fn exit(&self, started: Timestamp, code: i32) -> Box<Exit> {
+        Box::new(Exit { started, finished: self.now, code })
     }
 
     /// Brings the sandbox up, runs the init containers through, and starts the others.
     fn start(&mut self, runtime: &mut Runtime) {
-        let delay = self.view.script.start_delay.unwrap_or(self.options.start_delay);
+        let delay = self.view.script().start_delay.unwrap_or(self.options.start_delay);
         if runtime.started || !self.is_due(after(runtime.seen, delay)) {
             return;
         }
@@ -268,13 +276,13 @@ impl Step<'_> {
             match spec.role {
                 Role::Init => {}
                 Role::Sidecar => self.run_container(spec, container, None),
-                Role::Main => self.run_container(spec, container, self.view.script.exit),
+                Role::Main => self.run_container(spec, container, self.view.script().exit),
             }
         }
         if runtime.phase(self.view).is_terminal() {
             for (spec, container) in self.view.containers.iter().zip(&mut runtime.containers) {
-                if let (Role::Sidecar, State::Running { since }) = (spec.role, container.state) {
-                    container.state = State::Terminated(self.exit(since, 0));
+                if let (Role::Sidecar, State::Running { since }) = (spec.role, &container.state) {
+                    container.state = State::Terminated(self.exit(*since, 0));
                 }
             }
         }
@@ -305,7 +313,7 @@ impl Step<'_> {
         }
     }
 
-    fn end_container(&self, container: &mut Container, exit: Exit) {
+    fn end_container(&self, container: &mut Container, exit: Box<Exit>) {
         if !self.view.restart_policy.restarts(exit.code) {
             container.state = State::Terminated(exit);
             return;
@@ -313,8 +321,8 @@ impl Step<'_> {
         if after(exit.started, BACKOFF_FORGOTTEN) < exit.finished {
             container.recent_restarts = 0;
         }
-        container.last = Some(exit);
         container.state = State::BackOff { until: after(exit.finished, backoff(container.recent_restarts)) };
+        container.last = Some(exit);
     }
 
     fn restart(&self, container: &mut Container) {
@@ -325,10 +333,10 @@ impl Step<'_> {
 
     /// Finds out which containers are ready.
     fn probe(&mut self, runtime: &mut Runtime) {
-        let delay = self.view.script.ready_delay.unwrap_or(self.options.ready_delay);
+        let delay = self.view.script().ready_delay.unwrap_or(self.options.ready_delay);
         for (spec, container) in self.view.containers.iter().zip(&mut runtime.containers) {
-            container.ready = match container.state {
-                State::Running { since } => !self.view.script.hold_unready && self.is_due(after(since, delay)),
+            container.ready = match &container.state {
+                State::Running { since } => !self.view.script().hold_unready && self.is_due(after(*since, delay)),
                 State::Terminated(exit) => spec.role == Role::Init && exit.code == 0,
                 State::Creating | State::BackOff { .. } => false,
             };

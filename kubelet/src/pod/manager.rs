@@ -16,7 +16,7 @@ use super::address::Block;
 use super::feed::{self, Change};
 use super::lifecycle::{self, Runtime};
 use super::object::PodObject;
-use super::view::PodView;
+use super::view::{Key, PodView};
 use super::{stable_hash, status};
 use crate::api::{self, MAX_IN_FLIGHT, Place};
 use crate::node::Nodes;
@@ -60,7 +60,7 @@ struct Manager {
     nodes: Arc<Nodes>,
     blocks: Vec<Block>,
     pods: BTreeMap<Id, Pod>,
-    by_name: BTreeMap<(Box<str>, Box<str>), Id>,
+    by_name: BTreeMap<Arc<Key>, Id>,
     next_id: Id,
     /// Pods that are due, first come, first served; each at most once.
     queue: VecDeque<Id>,
@@ -89,8 +89,7 @@ struct Pod {
 
 /// A request to the API server.
 struct Act {
-    namespace: Box<str>,
-    name: Box<str>,
+    pod: Arc<Key>,
     kind: ActKind,
 }
 
@@ -107,13 +106,15 @@ enum Done {
 
 impl Act {
     async fn perform(self, client: &Client) -> kube::Result<Done> {
-        let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
+        let path = format!("/api/v1/namespaces/{}/pods", self.pod.namespace);
         match self.kind {
             ActKind::WriteStatus(patch) => {
-                let place = Place { path: &path, name: &self.name, subresource: Some("status") };
+                let place = Place { path: &path, name: &self.pod.name, subresource: Some("status") };
                 api::patch(client, place, Patch::Strategic(&patch)).await.map(|()| Done::Written)
             }
-            ActKind::Remove { uid } => api::delete_now(client, &path, &self.name, &uid).await.map(|()| Done::Removed),
+            ActKind::Remove { uid } => {
+                api::delete_now(client, &path, &self.pod.name, &uid).await.map(|()| Done::Removed)
+            }
         }
     }
 }
@@ -149,7 +150,7 @@ impl Manager {
             }
             Change::Applied(pod) => self.observe(*pod),
             Change::Deleted(pod) => {
-                if let Some(id) = self.find(&pod.metadata.namespace, &pod.metadata.name) {
+                if let Some(id) = self.find(&pod) {
                     self.forget(id);
                 }
             }
@@ -157,7 +158,7 @@ impl Manager {
     }
 
     fn observe(&mut self, object: PodObject) {
-        let known = self.find(&object.metadata.namespace, &object.metadata.name);
+        let known = self.find(&object);
         let known = known.filter(|id| {
             // Another pod of the same name took its place unseen.
             let same = self.pods[id].view.uid == object.metadata.uid;
@@ -173,7 +174,8 @@ impl Manager {
                 pod.list = list;
                 let view = PodView::new(object);
                 if pod.view != view {
-                    pod.view = view;
+                    let key = Arc::clone(&pod.view.key);
+                    pod.view = PodView { key, ..view };
                     self.enqueue(id);
                 }
             }
@@ -194,7 +196,7 @@ impl Manager {
         self.next_id += 1;
         let was_run = status.start_time.is_some();
         let written = was_run.then(|| hash(&status::render(&view, &runtime, self.nodes.get(node))));
-        self.by_name.insert((view.namespace.clone(), view.name.clone()), id);
+        self.by_name.insert(Arc::clone(&view.key), id);
         let mut pod = Pod {
             view,
             runtime,
@@ -219,15 +221,16 @@ impl Manager {
         self.enqueue(id);
     }
 
-    fn find(&self, namespace: &str, name: &str) -> Option<Id> {
-        self.by_name.get(&(namespace.into(), name.into())).copied()
+    fn find(&self, object: &PodObject) -> Option<Id> {
+        let key = Key { namespace: object.metadata.namespace.clone(), name: object.metadata.name.clone() };
+        self.by_name.get(&key).copied()
     }
 
     fn forget(&mut self, id: Id) {
         self.timers.clear(id);
         if let Some(mut pod) = self.pods.remove(&id) {
             pod.release_address(&mut self.blocks);
-            self.by_name.remove(&(pod.view.namespace, pod.view.name));
+            self.by_name.remove(&pod.view.key);
         }
     }
 
@@ -299,12 +302,12 @@ impl Manager {
                 self.enqueue(id);
             }
             Err(error) if api::code(&error) == 404 => {
-                tracing::debug!(namespace = %pod.view.namespace, pod = %pod.view.name, "gone already");
+                tracing::debug!(namespace = %pod.view.key.namespace, pod = %pod.view.key.name, "gone already");
                 pod.removed = true;
             }
             Err(error) => {
                 pod.failures += 1;
-                tracing::warn!(namespace = %pod.view.namespace, pod = %pod.view.name, %error, "shall retry");
+                tracing::warn!(namespace = %pod.view.key.namespace, pod = %pod.view.key.name, %error, "shall retry");
                 self.timers.set(id, Instant::now() + api::retry_delay(pod.failures));
             }
         }
@@ -336,7 +339,7 @@ impl Pod {
 
     fn act(&mut self, kind: ActKind) -> Act {
         self.in_flight = true;
-        Act { namespace: self.view.namespace.clone(), name: self.view.name.clone(), kind }
+        Act { pod: Arc::clone(&self.view.key), kind }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The status that a pod is given, from what runs of it.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use steersman_machinery::clock::format_time;
 
@@ -162,7 +161,7 @@ fn container_status(view: &PodView, spec: &ContainerSpec, container: &Container)
     if created {
         status["containerID"] = json!(container_id(view, spec, container.restarts));
     }
-    if let Some(last) = container.last {
+    if let Some(last) = &container.last {
         // While it waits for its next run, the last one is the current one too.
         let waits = matches!(container.state, State::BackOff { .. });
         let previous = container.restarts.saturating_sub(u32::from(!waits));
@@ -172,21 +171,21 @@ fn container_status(view: &PodView, spec: &ContainerSpec, container: &Container)
 }
 
 fn state(view: &PodView, spec: &ContainerSpec, container: &Container) -> Value {
-    match container.state {
+    match &container.state {
         State::Creating => {
             let initializing = spec.role == Role::Main && view.containers.iter().any(|spec| spec.role == Role::Init);
             let reason = if initializing { "PodInitializing" } else { "ContainerCreating" };
             json!({ "waiting": { "reason": reason } })
         }
-        State::Running { since } => json!({ "running": { "startedAt": format_time(since) } }),
+        State::Running { since } => json!({ "running": { "startedAt": format_time(*since) } }),
         State::Terminated(exit) => json!({ "terminated": terminated(view, spec, exit, container.restarts) }),
         State::BackOff { .. } => {
             let message = format!(
                 "back-off {} restarting failed container={} pod={}_{}({})",
                 go_duration(current_backoff(container).as_secs()),
                 spec.name,
-                view.name,
-                view.namespace,
+                view.key.name,
+                view.key.namespace,
                 view.uid
             );
             json!({ "waiting": { "reason": "CrashLoopBackOff", "message": message } })
@@ -194,14 +193,13 @@ fn state(view: &PodView, spec: &ContainerSpec, container: &Container) -> Value {
     }
 }
 
-fn terminated(view: &PodView, spec: &ContainerSpec, exit: Exit, restarts: u32) -> Value {
-    let time = |time: Timestamp| format_time(time);
+fn terminated(view: &PodView, spec: &ContainerSpec, exit: &Exit, restarts: u32) -> Value {
     json!({
         "containerID": container_id(view, spec, restarts),
         "exitCode": exit.code,
-        "finishedAt": time(exit.finished),
+        "finishedAt": format_time(exit.finished),
         "reason": if exit.code == 0 { "Completed" } else { "Error" },
-        "startedAt": time(exit.started),
+        "startedAt": format_time(exit.started),
     })
 }
 

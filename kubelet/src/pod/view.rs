@@ -1,5 +1,6 @@
 //! What is kept of a Pod: enough to run it, and no more, because there are many.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,8 +11,7 @@ use crate::annotations::Script;
 /// A pod as the kubelet was told to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PodView {
-    pub(super) namespace: Box<str>,
-    pub(super) name: Box<str>,
+    pub(super) key: Arc<Key>,
     pub(super) uid: Box<str>,
     pub(super) generation: i64,
     /// When the pod is to be gone at the latest, if it is being deleted.
@@ -24,7 +24,15 @@ pub(super) struct PodView {
     /// Init containers first, in their order.
     pub(super) containers: Box<[ContainerSpec]>,
     pub(super) gates: Box<[Gate]>,
-    pub(super) script: Script,
+    /// `None` if the annotations say nothing, as with most pods.
+    pub(super) script: Option<Box<Script>>,
+}
+
+/// The name of a pod in its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) namespace: Box<str>,
+    pub(super) name: Box<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +80,11 @@ impl RestartPolicy {
 }
 
 impl PodView {
+    /// What the annotations say.
+    pub(super) fn script(&self) -> Script {
+        self.script.as_deref().copied().unwrap_or_default()
+    }
+
     /// Reads an object.
     pub(super) fn new(pod: PodObject) -> Self {
         let annotations = &pod.metadata.annotations;
@@ -92,8 +105,7 @@ impl PodView {
         });
         let main = pod.spec.containers.into_iter();
         Self {
-            namespace: pod.metadata.namespace,
-            name: pod.metadata.name,
+            key: Arc::new(Key { namespace: pod.metadata.namespace, name: pod.metadata.name }),
             uid: pod.metadata.uid,
             generation: pod.metadata.generation,
             deletion: pod.metadata.deletion_timestamp,
@@ -110,7 +122,7 @@ impl PodView {
                 .and_then(|seconds| Some(Duration::from_secs(seconds.try_into().ok()?))),
             containers: init.chain(main.map(|container| container_spec(container, Role::Main))).collect(),
             gates,
-            script,
+            script: (script != Script::default()).then(|| Box::new(script)),
         }
     }
 }

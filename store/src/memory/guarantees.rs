@@ -77,9 +77,7 @@ fn seen(event: &Event) -> (Revision, EventKind, String, Option<Revision>) {
 fn write(store: &MemoryStore, models: &mut [Model; 2], (resource, name): (usize, u8), kind: EventKind) {
     let name = format!("object-{name}");
     let found = ready(store.get(&Key::new(RESOURCES[resource], "ns", &name))).unwrap();
-    let expect = found
-        .as_ref()
-        .map_or(Expect::Absent, |entry| Expect::Revision(entry.revision));
+    let expect = found.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.revision));
     let write = match kind {
         EventKind::Put => put(RESOURCES[resource], &name, "", expect),
         EventKind::Delete => delete(RESOURCES[resource], &name, expect),
@@ -98,42 +96,24 @@ fn read(store: &MemoryStore, model: &Model, watch: &mut Watch, objects: &mut Obj
         match watch.try_next() {
             Ok(Some(event)) => {
                 let after = watch.revision();
-                assert!(
-                    event.revision > before && after >= event.revision,
-                    "ordered, unique, bookmarkable"
-                );
-                assert_eq!(
-                    model.between(before, event.revision),
-                    [seen(&event)],
-                    "reliable, atomic"
-                );
+                assert!(event.revision > before && after >= event.revision, "ordered, unique, bookmarkable");
+                assert_eq!(model.between(before, event.revision), [seen(&event)], "reliable, atomic");
                 assert_eq!(event.entry.revision, event.revision);
                 let name = event.entry.key.name.to_string();
                 match event.kind {
                     EventKind::Put => objects.insert(name, event.revision),
                     EventKind::Delete => objects.remove(&name),
                 };
-                assert_eq!(
-                    *objects,
-                    model.at(after),
-                    "the reader's copy is the truth at the bookmark"
-                );
+                assert_eq!(*objects, model.at(after), "the reader's copy is the truth at the bookmark");
             }
             Ok(None) => {
                 assert_eq!(watch.revision(), store.revision(), "caught up");
-                assert_eq!(
-                    *objects,
-                    model.at(store.revision()),
-                    "list and watch agree with the list"
-                );
+                assert_eq!(*objects, model.at(store.revision()), "list and watch agree with the list");
                 return;
             }
             Err(StoreError::Compacted { requested, oldest }) => {
                 assert!(requested < oldest);
-                assert!(
-                    !model.between(requested, store.revision()).is_empty(),
-                    "only if it missed something"
-                );
+                assert!(!model.between(requested, store.revision()).is_empty(), "only if it missed something");
                 let snapshot = ready(store.snapshot(RESOURCES[0], At::Latest)).unwrap();
                 *objects = names(&snapshot);
                 *watch = ready(store.watch(RESOURCES[0], snapshot.revision())).unwrap();
@@ -145,9 +125,7 @@ fn read(store: &MemoryStore, model: &Model, watch: &mut Watch, objects: &mut Obj
 
 fn names(snapshot: &Snapshot) -> Objects {
     let entries = snapshot.range(None, None);
-    entries
-        .map(|entry| (entry.key.name.to_string(), entry.revision))
-        .collect()
+    entries.map(|entry| (entry.key.name.to_string(), entry.revision)).collect()
 }
 
 /// Every revision either answers as the model does, or is compacted; watches and snapshots agree about which.

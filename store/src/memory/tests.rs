@@ -33,32 +33,16 @@ async fn a_write_happens_only_if_its_expectation_holds() {
     const FAILS: Result<Revision, Option<Revision>> = Err(Some(1));
     let cases = [
         ("create over an object", put("pods", "a", "", Expect::Absent), FAILS),
-        (
-            "update of another revision",
-            put("pods", "a", "", Expect::Revision(7)),
-            FAILS,
-        ),
+        ("update of another revision", put("pods", "a", "", Expect::Revision(7)), FAILS),
         ("update", put("pods", "a", "", Expect::Revision(1)), Ok(2)),
         ("create", put("pods", "b", "", Expect::Absent), Ok(2)),
-        (
-            "update of nothing",
-            put("pods", "b", "", Expect::Revision(1)),
-            Err(None),
-        ),
+        ("update of nothing", put("pods", "b", "", Expect::Revision(1)), Err(None)),
         ("same name elsewhere", put("nodes", "a", "", Expect::Absent), Ok(2)),
         ("delete", delete("pods", "a", Expect::Revision(1)), Ok(2)),
-        (
-            "delete of another revision",
-            delete("pods", "a", Expect::Revision(2)),
-            FAILS,
-        ),
+        ("delete of another revision", delete("pods", "a", Expect::Revision(2)), FAILS),
         ("delete of nothing", delete("pods", "b", Expect::Revision(1)), Err(None)),
         ("delete expecting nothing", delete("pods", "a", Expect::Absent), FAILS),
-        (
-            "delete of nothing, expecting nothing",
-            delete("pods", "b", Expect::Absent),
-            Err(None),
-        ),
+        ("delete of nothing, expecting nothing", delete("pods", "b", Expect::Absent), Err(None)),
     ];
     for (what, write, expect) in cases {
         let store = MemoryStore::default();
@@ -69,11 +53,7 @@ async fn a_write_happens_only_if_its_expectation_holds() {
             Err(error) => panic!("{what}: {error}"),
         };
         assert_eq!(done, expect, "{what}");
-        assert_eq!(
-            store.revision(),
-            done.unwrap_or(1),
-            "{what}: a failed write takes no revision"
-        );
+        assert_eq!(store.revision(), done.unwrap_or(1), "{what}: a failed write takes no revision");
     }
 }
 
@@ -87,10 +67,7 @@ async fn a_deletion_tells_the_last_content_under_its_own_revision() {
 
     assert_eq!(watch.next().await.unwrap().kind, EventKind::Put);
     let event = watch.next().await.unwrap();
-    assert_eq!(
-        (event.kind, event.revision, event.entry.revision),
-        (EventKind::Delete, 2, 2)
-    );
+    assert_eq!((event.kind, event.revision, event.entry.revision), (EventKind::Delete, 2, 2));
     assert_eq!(text(&event.entry), text(&deleted));
     assert_eq!(event.previous.unwrap().revision, 1);
 }
@@ -127,32 +104,15 @@ async fn a_snapshot_of_the_past_undoes_what_came_after() {
     store.commit(put("pods", "b", "2", Expect::Absent)).await.unwrap();
     store.commit(put("pods", "a", "3", Expect::Revision(1))).await.unwrap();
     store.commit(delete("pods", "b", Expect::Revision(2))).await.unwrap();
-    let expect: [&[(&str, Revision)]; 5] = [
-        &[],
-        &[("a", 1)],
-        &[("a", 1), ("b", 2)],
-        &[("a", 3), ("b", 2)],
-        &[("a", 3)],
-    ];
+    let expect: [&[(&str, Revision)]; 5] =
+        [&[], &[("a", 1)], &[("a", 1), ("b", 2)], &[("a", 3), ("b", 2)], &[("a", 3)]];
     for (revision, expect) in (0..).zip(expect) {
         let snapshot = store.snapshot("pods", At::Exactly(revision)).await.unwrap();
-        let found: Vec<_> = snapshot
-            .range(None, None)
-            .map(|entry| (&*entry.key.name, entry.revision))
-            .collect();
+        let found: Vec<_> = snapshot.range(None, None).map(|entry| (&*entry.key.name, entry.revision)).collect();
         assert_eq!((found.as_slice(), snapshot.revision()), (expect, revision));
     }
     let error = store.snapshot("pods", At::Exactly(5)).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StoreError::Future {
-                requested: 5,
-                current: 4
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Future { requested: 5, current: 4 }), "{error}");
     assert_eq!(store.snapshot("nodes", At::Latest).await.unwrap().revision(), 4);
 }
 
@@ -161,16 +121,7 @@ async fn compacted_revisions_are_refused_in_every_resource() {
     let store = MemoryStore::default();
     write_versions(&store, "pods", "a", 4).await;
     let error = store.compact(5).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StoreError::Future {
-                requested: 5,
-                current: 4
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Future { requested: 5, current: 4 }), "{error}");
     store.compact(3).await.unwrap();
     for resource in ["pods", "nodes"] {
         for revision in 0..=4 {
@@ -211,16 +162,7 @@ async fn a_watch_that_is_not_read_costs_nothing_and_learns_that_it_fell_behind()
     write_versions(&store, "pods", "a", 1000).await;
     assert_eq!(store.history("pods").kept(), 20);
     let error = stuck.try_next().unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StoreError::Compacted {
-                requested: 0,
-                oldest: 980
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Compacted { requested: 0, oldest: 980 }), "{error}");
     assert!(store.watch("pods", 979).await.is_err());
     let mut fresh = store.watch("pods", 980).await.unwrap();
     assert_eq!(fresh.next().await.unwrap().revision, 981);
@@ -237,10 +179,7 @@ async fn history_is_bounded_by_bytes_too() {
     let history = store.history("pods");
     assert!(history.superseded() <= 50_000 && history.superseded() > 48_000);
     store.compact(500).await.unwrap();
-    assert_eq!(
-        (store.history("pods").superseded(), store.history("pods").kept()),
-        (0, 0)
-    );
+    assert_eq!((store.history("pods").superseded(), store.history("pods").kept()), (0, 0));
 
     let huge = "x".repeat(100_000);
     for _ in 0..100 {
@@ -279,21 +218,11 @@ async fn watches_end_with_the_store() {
 #[tokio::test]
 async fn versions_share_keys_and_unchanged_attributes() {
     let store = MemoryStore::default();
-    let labels = || {
-        Arc::new(Attributes {
-            labels: [("app".into(), "web".into())].into(),
-            ..Attributes::default()
-        })
-    };
+    let labels = || Arc::new(Attributes { labels: [("app".into(), "web".into())].into(), ..Attributes::default() });
     let write = |name: &str, expect| {
         let key = Key::new("pods", "ns", name);
         let draft: Draft = draft(&key, "");
-        store.commit(Write::Put {
-            key,
-            draft,
-            attributes: labels(),
-            expect,
-        })
+        store.commit(Write::Put { key, draft, attributes: labels(), expect })
     };
     let first = write("a", Expect::Absent).await.unwrap();
     let second = write("a", Expect::Revision(1)).await.unwrap();
@@ -325,11 +254,7 @@ fn concurrent_writers_lose_nothing_and_readers_never_see_time_run_backwards() {
         let mut last = 0;
         while last < LAST {
             let snapshot = ready(store.snapshot("pods", At::Latest)).unwrap();
-            assert_eq!(
-                snapshot.len() as u64,
-                snapshot.revision(),
-                "each revision brings an object"
-            );
+            assert_eq!(snapshot.len() as u64, snapshot.revision(), "each revision brings an object");
             let nodes = ready(store.snapshot("nodes", At::Latest)).unwrap();
             assert!(snapshot.revision() >= last && nodes.revision() >= snapshot.revision());
             last = snapshot.revision();

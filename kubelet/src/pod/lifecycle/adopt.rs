@@ -38,7 +38,7 @@ fn adopt_container(spec: &ContainerSpec, found: Option<&ContainerStatus>, now: T
     let state = match found.map(|found| (&found.state.running, &found.state.terminated)) {
         Some((Some(running), _)) => State::Running { since: running.started_at.unwrap_or(now) },
         Some((None, Some(terminated))) => State::Terminated(exit(terminated, now)),
-        _ => match last {
+        _ => match &last {
             Some(last) => State::BackOff { until: after(last.finished, backoff(restarts)) },
             None => State::Creating,
         },
@@ -53,12 +53,12 @@ fn adopt_container(spec: &ContainerSpec, found: Option<&ContainerStatus>, now: T
     }
 }
 
-fn exit(terminated: &Terminated, now: Timestamp) -> Exit {
-    Exit {
+fn exit(terminated: &Terminated, now: Timestamp) -> Box<Exit> {
+    Box::new(Exit {
         started: terminated.started_at.unwrap_or(now),
         finished: terminated.finished_at.unwrap_or(now),
         code: terminated.exit_code,
-    }
+    })
 }
 
 fn condition(status: &Status, name: &str, now: Timestamp) -> Condition {
