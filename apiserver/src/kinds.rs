@@ -8,6 +8,7 @@ use crate::registry::strategy::{Plain, Rules, Strategy};
 mod check;
 pub mod config;
 pub mod deployment;
+pub mod event;
 pub mod lease;
 pub mod namespace;
 pub mod node;
@@ -22,6 +23,8 @@ pub mod service_account;
 pub fn strategy_for(group: &str, resource: &str) -> Arc<dyn Strategy> {
     match (group, resource) {
         ("", "configmaps") => Arc::new(config::ConfigMap),
+        ("", "events") => Arc::new(event::CoreEvent),
+        ("events.k8s.io", "events") => Arc::new(event::Event),
         ("", "namespaces") => Arc::new(namespace::Namespace),
         ("", "nodes") => Arc::new(node::Node),
         ("", "pods") => Arc::new(pod::Pod),
