@@ -27,10 +27,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let schema = parse(include_str!("builtin.txt")).expect("the generated table is well formed: a test reads it");
     let kinds = schema.structs.iter().enumerate();
     let kinds = kinds.flat_map(|(id, it)| it.kinds.iter().map(move |kind| (kind.clone(), Type::Struct(id))));
-    Tables {
-        kinds: kinds.collect(),
-        schema: Arc::new(schema),
-    }
+    Tables { kinds: kinds.collect(), schema: Arc::new(schema) }
 });
 
 static RESOURCES: LazyLock<Vec<ResourceInfo>> = LazyLock::new(|| {
@@ -72,9 +69,7 @@ pub fn resource(group_version: &GroupVersion, resource: &str) -> Option<&'static
 
 /// The resource whose objects have that kind.
 pub fn resource_of_kind(kind: &GroupVersionKind) -> Option<&'static ResourceInfo> {
-    resources()
-        .iter()
-        .find(|it| it.group == kind.group && it.version == kind.version && it.kind == kind.kind)
+    resources().iter().find(|it| it.group == kind.group && it.version == kind.version && it.kind == kind.kind)
 }
 
 /// The last three parts of a definition's name: `core.v1.Pod`.
@@ -103,10 +98,7 @@ fn parse(text: &str) -> Result<Schema, String> {
 
 fn parse_header(line: &str) -> Option<StructType> {
     let mut words = line.split(' ');
-    let mut header = StructType {
-        name: words.next()?.to_owned(),
-        ..StructType::default()
-    };
+    let mut header = StructType { name: words.next()?.to_owned(), ..StructType::default() };
     for word in words {
         match word.rsplit_once('/') {
             Some((group_version, kind)) => header.kinds.push(GroupVersion::parse(group_version).with_kind(kind)),
@@ -121,12 +113,7 @@ fn parse_field(line: &str, ids: &BTreeMap<&str, StructId>) -> Option<Field> {
     let name = words.next()?.to_owned();
     let ty = parse_type(words.next()?, ids)?;
     let mut empty = None;
-    let mut field = Field {
-        name,
-        empty: default_empty(&ty),
-        ty,
-        ..Field::default()
-    };
+    let mut field = Field { name, empty: default_empty(&ty), ty, ..Field::default() };
     for flag in words {
         match flag.split_once('=') {
             None => match flag {
@@ -141,11 +128,7 @@ fn parse_field(line: &str, ids: &BTreeMap<&str, StructId>) -> Option<Field> {
                 _ => return None,
             },
             Some(("merge", key)) => {
-                field.patch = PatchStrategy {
-                    merge: true,
-                    merge_key: Some(key.to_owned()),
-                    ..field.patch
-                };
+                field.patch = PatchStrategy { merge: true, merge_key: Some(key.to_owned()), ..field.patch };
             }
             Some(("default", json)) => field.default = Some(serde_json::from_str(json).ok()?),
             Some(("go", ty)) => field.go_type = Some(ty.to_owned()),

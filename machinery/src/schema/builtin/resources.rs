@@ -95,17 +95,7 @@ fn list(text: &str) -> Vec<String> {
 
 fn resource(line: &str) -> Option<ResourceInfo> {
     let words: Vec<&str> = line.split(' ').collect();
-    let [
-        group_version,
-        resource,
-        kind,
-        singular,
-        scope,
-        short_names,
-        categories,
-        verbs,
-    ] = words[..]
-    else {
+    let [group_version, resource, kind, singular, scope, short_names, categories, verbs] = words[..] else {
         return None;
     };
     let GroupVersion { group, version } = GroupVersion::parse(group_version);

@@ -1,0 +1,249 @@
+//! Values into the form of their type.
+
+use serde_json::{Map, Value};
+
+use super::{Decoded, TypeError, base64, go_type, time};
+use crate::quantity::Quantity;
+use crate::schema::{Empty, Field, FieldRef, Type, TypeRef};
+
+pub(super) fn run(value: Value, ty: TypeRef<'_>, kind: &str) -> Result<Decoded, TypeError> {
+    let mut converter = Converter::default();
+    let anonymous = ty.as_struct().is_some_and(|it| it.name.is_empty());
+    let object = converter.value(value, ty, anonymous.then_some(kind))?;
+    match converter.fault {
+        Some(fault) => Err(fault),
+        None => Ok(Decoded { object: object.unwrap_or_else(|| zero(ty)), unknown: converter.unknown }),
+    }
+}
+
+/// The value that Go writes for a field of that type that was never set: `""`, `0`, `false`, an object with the fields
+/// that are always written; null for lists, maps, bytes and times.
+pub fn zero(ty: TypeRef<'_>) -> Value {
+    match ty.ty() {
+        Type::String => "".into(),
+        Type::Int32 | Type::Int64 | Type::IntOrString | Type::Number => 0.into(),
+        Type::Boolean => false.into(),
+        Type::Quantity => "0".into(),
+        Type::Struct(_) => {
+            let mut map = Map::new();
+            add_always(&mut map, ty);
+            Value::Object(map)
+        }
+        _ => Value::Null,
+    }
+}
+
+/// Adds the fields that Go writes even if they were never set.
+fn add_always(map: &mut Map<String, Value>, ty: TypeRef<'_>) {
+    for field in ty.fields() {
+        let Field { name, empty, .. } = field.field();
+        let value = match empty {
+            Empty::Always => zero,
+            Empty::Null => |_: TypeRef<'_>| Value::Null,
+            Empty::Omit | Empty::Keep => continue,
+        };
+        if !map.contains_key(name) {
+            map.insert(name.clone(), value(field.type_ref()));
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(it) => !it,
+        Value::Number(it) => it.as_f64() == Some(0.0),
+        Value::String(it) => it.is_empty(),
+        Value::Array(it) => it.is_empty(),
+        Value::Object(it) => it.is_empty(),
+    }
+}
+
+#[derive(Default)]
+struct Converter<'a> {
+    /// The path with indexes, for unknown fields.
+    path: String,
+    /// The path without indexes and map keys, for type errors.
+    go_path: String,
+    /// The Go name of the struct that the innermost field belongs to.
+    go_struct: &'a str,
+    unknown: Vec<String>,
+    /// The first type error. Go reads on after it, and an error of a type that parses itself (which ends the reading)
+    /// comes before it.
+    fault: Option<TypeError>,
+}
+
+impl<'a> Converter<'a> {
+    fn mismatch(&self, found: &str, expected: &str) -> TypeError {
+        TypeError(match self.go_path.as_str() {
+            "" => format!("json: cannot unmarshal {found} into Go value of type {expected}"),
+            path => format!(
+                "json: cannot unmarshal {found} into Go struct field {}.{path} of type {expected}",
+                self.go_struct
+            ),
+        })
+    }
+
+    /// Notes a type error; the value counts as absent.
+    fn note(&mut self, found: &str, ty: TypeRef<'_>, go: Option<&str>) -> Option<Value> {
+        if self.fault.is_none() {
+            let expected = go.map_or_else(|| go_type::name(ty), str::to_owned);
+            self.fault = Some(self.mismatch(found, &expected));
+        }
+        None
+    }
+
+    /// Converts a value; `None` if it is to be taken as absent. `go` is the name of the Go type where it can't be told
+    /// from the type. An error ends the conversion at once.
+    fn value(&mut self, value: Value, ty: TypeRef<'a>, go: Option<&str>) -> Result<Option<Value>, TypeError> {
+        Ok(match (ty.ty(), value) {
+            (_, Value::Null) => None,
+            (Type::Any | Type::FreeForm, value) => Some(value),
+            (Type::Quantity, value) => {
+                let quantity = Quantity::from_value(&value).map_err(|error| TypeError(error.to_string()))?;
+                Some(quantity.to_string().into())
+            }
+            (Type::Time | Type::MicroTime, value) => self.time(&value, ty)?,
+            (Type::IntOrString, value) => Some(self.int_or_string(value)?),
+            (Type::String, value @ Value::String(_))
+            | (Type::Boolean, value @ Value::Bool(_))
+            | (Type::Number, value @ Value::Number(_)) => Some(value),
+            (Type::Int32 | Type::Int64, Value::Number(number)) => {
+                let fits = |it: &i64| *ty.ty() == Type::Int64 || i32::try_from(*it).is_ok();
+                match number.as_i64().filter(fits) {
+                    Some(_) => Some(Value::Number(number)),
+                    None => self.note(&format!("number {number}"), ty, go),
+                }
+            }
+            (Type::Bytes, Value::String(text)) => match base64::canonical(&text) {
+                Ok(text) => Some(text.into()),
+                Err(at) => {
+                    let fault = || TypeError(format!("illegal base64 data at input byte {at}"));
+                    self.fault.get_or_insert_with(fault);
+                    None
+                }
+            },
+            (Type::Struct(_), Value::Object(map)) => Some(self.object(map, ty)?),
+            (Type::List(_), Value::Array(items)) => Some(self.list(items, ty, go)?),
+            (Type::Map(_), Value::Object(map)) => Some(self.map(map, ty, go)?),
+            (_, other) => self.note(kind_of(&other), ty, go),
+        })
+    }
+
+    fn time(&self, value: &Value, ty: TypeRef<'_>) -> Result<Option<Value>, TypeError> {
+        /// Go's zero time, which it writes as null.
+        const ZERO: &str = "0001-01-01T00:00:00Z";
+        let Value::String(text) = value else {
+            return Err(self.mismatch(kind_of(value), "string"));
+        };
+        let text = if *ty.ty() == Type::MicroTime {
+            time::parse_micro_time(text).map(time::format_micro_time)
+        } else {
+            time::parse_time(text).map(time::format_time)
+        };
+        let text = text.map_err(TypeError)?;
+        Ok((text != ZERO).then(|| text.into()))
+    }
+
+    fn int_or_string(&self, value: Value) -> Result<Value, TypeError> {
+        match value {
+            Value::String(_) => Ok(value),
+            Value::Number(number) => match number.as_i64().filter(|it| i32::try_from(*it).is_ok()) {
+                Some(_) => Ok(Value::Number(number)),
+                None => Err(self.mismatch(&format!("number {number}"), "int32")),
+            },
+            other => Err(self.mismatch(kind_of(&other), "int32")),
+        }
+    }
+
+    fn object(&mut self, map: Map<String, Value>, ty: TypeRef<'a>) -> Result<Value, TypeError> {
+        let declared = ty.as_struct();
+        let name = declared.map_or("", |it| go_type::struct_name(&it.name));
+        let preserve = declared.is_some_and(|it| it.preserve_unknown);
+        let outer = std::mem::replace(&mut self.go_struct, name);
+        let (path, go_path) = (self.path.len(), self.go_path.len());
+        let mut out = Map::new();
+        for (key, value) in map {
+            push(&mut self.path, &key);
+            match ty.field(&key) {
+                Some(field) => {
+                    push(&mut self.go_path, &key);
+                    if let Some(value) = self.field(value, field)? {
+                        out.insert(key, value);
+                    }
+                    self.go_path.truncate(go_path);
+                }
+                None if preserve => {
+                    out.insert(key, value);
+                }
+                None => self.unknown.push(self.path.clone()),
+            }
+            self.path.truncate(path);
+        }
+        add_always(&mut out, ty);
+        self.go_struct = outer;
+        Ok(Value::Object(out))
+    }
+
+    fn field(&mut self, value: Value, field: FieldRef<'a>) -> Result<Option<Value>, TypeError> {
+        let ty = field.type_ref();
+        let Field { go_type, empty, .. } = field.field();
+        let value = self.value(value, ty, go_type.as_deref())?;
+        let omitted = match empty {
+            Empty::Omit => true,
+            // A list, map or bytes without content is nil once it was stored.
+            Empty::Always => matches!(ty.ty(), Type::List(_) | Type::Map(_) | Type::Bytes | Type::FreeForm),
+            Empty::Keep | Empty::Null => false,
+        };
+        Ok(value.filter(|value| !(omitted && is_empty(value))))
+    }
+
+    fn list(&mut self, items: Vec<Value>, ty: TypeRef<'a>, go: Option<&str>) -> Result<Value, TypeError> {
+        let Some(item) = ty.items() else {
+            return Ok(Value::Array(items));
+        };
+        let go = go.and_then(|name| name.strip_prefix("[]"));
+        let path = self.path.len();
+        let mut out = Vec::with_capacity(items.len());
+        for (at, value) in items.into_iter().enumerate() {
+            self.path.push_str(&format!("[{at}]"));
+            out.push(self.value(value, item, go)?.unwrap_or_else(|| zero(item)));
+            self.path.truncate(path);
+        }
+        Ok(Value::Array(out))
+    }
+
+    fn map(&mut self, map: Map<String, Value>, ty: TypeRef<'a>, go: Option<&str>) -> Result<Value, TypeError> {
+        let Some(values) = ty.values() else {
+            return Ok(Value::Object(map));
+        };
+        let go = go.and_then(|name| name.strip_prefix("map[string]"));
+        let path = self.path.len();
+        let mut out = Map::new();
+        for (key, value) in map {
+            push(&mut self.path, &key);
+            let value = self.value(value, values, go)?.unwrap_or_else(|| zero(values));
+            self.path.truncate(path);
+            out.insert(key, value);
+        }
+        Ok(Value::Object(out))
+    }
+}
+
+fn push(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
