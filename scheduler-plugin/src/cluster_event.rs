@@ -1,0 +1,175 @@
+//! What happens in the cluster that can make an unschedulable pod schedulable.
+//! Source: `k8s.io/kube-scheduler/framework`, `ClusterEvent`; KEP-4247 (queueing hints).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::pod::Pod;
+use crate::wire;
+
+/// The kind of object that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventResource {
+    /// Pods: those on nodes, and the waiting pod itself.
+    Pod,
+    /// Nodes.
+    Node,
+    /// Namespaces, services and owners: what selects pods.
+    Selector,
+    /// Anything.
+    Any,
+}
+
+/// A set of ways in which an object changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ActionType(u16);
+
+impl ActionType {
+    /// It is new.
+    pub const ADD: Self = Self(1);
+    /// It is gone.
+    pub const DELETE: Self = Self(1 << 1);
+    /// A node has other allocatable amounts.
+    pub const UPDATE_NODE_ALLOCATABLE: Self = Self(1 << 2);
+    /// A node has other labels.
+    pub const UPDATE_NODE_LABEL: Self = Self(1 << 3);
+    /// A node has other taints, or was uncordoned.
+    pub const UPDATE_NODE_TAINT: Self = Self(1 << 4);
+    /// A pod has other labels.
+    pub const UPDATE_POD_LABEL: Self = Self(1 << 5);
+    /// A pod asks for less.
+    pub const UPDATE_POD_SCALE_DOWN: Self = Self(1 << 6);
+    /// A pod tolerates more.
+    pub const UPDATE_POD_TOLERATION: Self = Self(1 << 7);
+    /// A pod has lost its last scheduling gate.
+    pub const UPDATE_POD_SCHEDULING_GATES_ELIMINATED: Self = Self(1 << 8);
+    /// It changed in another way.
+    pub const UPDATE_OTHER: Self = Self(1 << 9);
+    /// It changed in any way.
+    pub const UPDATE: Self = Self(0b11_1111_1100);
+    /// Anything.
+    pub const ALL: Self = Self(0b11_1111_1111);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether both sets have something in common.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl fmt::Debug for ActionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActionType({:#b})", self.0)
+    }
+}
+
+/// A kind of event, for a plugin to say what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterEvent {
+    /// What changed.
+    pub resource: EventResource,
+    /// How.
+    pub action: ActionType,
+}
+
+impl ClusterEvent {
+    /// Anything at all.
+    pub const ANY: Self = Self { resource: EventResource::Any, action: ActionType::ALL };
+
+    /// A change of a node.
+    pub const fn node(action: ActionType) -> Self {
+        Self { resource: EventResource::Node, action }
+    }
+
+    /// A change of a pod.
+    pub const fn pod(action: ActionType) -> Self {
+        Self { resource: EventResource::Pod, action }
+    }
+
+    /// Whether an event of kind `other` is of this kind.
+    pub fn covers(&self, other: &Self) -> bool {
+        let either_is_any = self.resource == EventResource::Any || other.resource == EventResource::Any;
+        (either_is_any || self.resource == other.resource) && self.action.intersects(other.action)
+    }
+}
+
+/// The object of an event.
+#[derive(Clone, Debug)]
+pub enum EventObject {
+    /// Nothing in particular.
+    None,
+    /// A pod on a node that came, changed or went; before and after.
+    AssignedPod {
+        /// As it was; `None` if it is new.
+        old: Option<Arc<Pod>>,
+        /// As it is; `None` if it is gone.
+        new: Option<Arc<Pod>>,
+    },
+    /// The waiting pod itself, as it is now.
+    Pod(Arc<Pod>),
+    /// A node that came or changed; before and after.
+    Node {
+        /// As it was; `None` if it is new.
+        old: Option<Arc<wire::Node>>,
+        /// As it is.
+        new: Arc<wire::Node>,
+    },
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// Its kind.
+    pub event: ClusterEvent,
+    /// To what it happened.
+    pub object: EventObject,
+}
+
+/// Whether an event is worth another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueingHint {
+    /// The pod may be schedulable now.
+    Queue,
+    /// The event does not help this pod.
+    Skip,
+}
+
+/// In which ways a node changed; empty if in none that matters.
+pub(crate) fn node_changes(old: &wire::Node, new: &wire::Node) -> Vec<ClusterEvent> {
+    let uncordoned = old.spec.unschedulable && !new.spec.unschedulable;
+    [
+        (old.status.allocatable != new.status.allocatable, ActionType::UPDATE_NODE_ALLOCATABLE),
+        (old.metadata.labels != new.metadata.labels, ActionType::UPDATE_NODE_LABEL),
+        (old.spec.taints != new.spec.taints || uncordoned, ActionType::UPDATE_NODE_TAINT),
+    ]
+    .into_iter()
+    .filter_map(|(changed, action)| changed.then(|| ClusterEvent::node(action)))
+    .collect()
+}
+
+/// In which ways a pod changed; a generic update if in none of the known ones.
+pub(crate) fn pod_changes(old: &Pod, new: &Pod) -> Vec<ClusterEvent> {
+    let (old, new) = (&old.spec, &new.spec);
+    let (before, after) = (&old.requests, &new.requests);
+    let less = after.cpu < before.cpu
+        || after.memory < before.memory
+        || after.ephemeral_storage < before.ephemeral_storage
+        || before.scalars.iter().any(|(name, amount)| after.get(name) < *amount);
+    let known = [
+        (old.labels != new.labels, ActionType::UPDATE_POD_LABEL),
+        (less, ActionType::UPDATE_POD_SCALE_DOWN),
+        (
+            !old.scheduling_gates.is_empty() && new.scheduling_gates.is_empty(),
+            ActionType::UPDATE_POD_SCHEDULING_GATES_ELIMINATED,
+        ),
+        (old.tolerations.len() != new.tolerations.len(), ActionType::UPDATE_POD_TOLERATION),
+    ];
+    let events = known.into_iter().filter_map(|(changed, action)| changed.then(|| ClusterEvent::pod(action)));
+    let events: Vec<_> = events.collect();
+    if events.is_empty() { vec![ClusterEvent::pod(ActionType::UPDATE_OTHER)] } else { events }
+}

@@ -1,0 +1,102 @@
+//! The configuration file: `KubeSchedulerConfiguration` of `kubescheduler.config.k8s.io/v1`.
+
+mod parse;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::plugins::DEFAULT;
+use crate::profile::Point;
+pub use parse::ConfigurationError;
+
+/// The scheduler's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// How long a pod waits after its first failure.
+    pub pod_initial_backoff: Duration,
+    /// How long a pod waits at most.
+    pub pod_max_backoff: Duration,
+    /// One profile for each `schedulerName`.
+    pub profiles: Vec<ProfileConfiguration>,
+}
+
+/// One profile.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProfileConfiguration {
+    /// The name by which pods choose it.
+    pub scheduler_name: String,
+    /// The share of nodes to look at, in percent; none or 0 for a share that depends on their number.
+    pub percentage_of_nodes_to_score: Option<u32>,
+    /// Plugins at all extension points they take part in; merged with those of the default profile.
+    pub multi_point: PluginSet,
+    /// Plugins at single extension points.
+    pub points: BTreeMap<Point, PluginSet>,
+    /// Arguments by plugin.
+    pub plugin_config: BTreeMap<String, Value>,
+}
+
+/// Plugins that are switched on and off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PluginSet {
+    /// On, in this order.
+    pub enabled: Vec<PluginReference>,
+    /// Off; `*` is all of the default ones.
+    pub disabled: Vec<PluginReference>,
+}
+
+/// A plugin's name and weight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PluginReference {
+    /// The name.
+    pub name: String,
+    /// How much its score counts; 0 for the default.
+    pub weight: i64,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            pod_initial_backoff: Duration::from_secs(1),
+            pod_max_backoff: Duration::from_secs(10),
+            profiles: vec![ProfileConfiguration {
+                scheduler_name: "default-scheduler".to_owned(),
+                ..ProfileConfiguration::default()
+            }],
+        }
+    }
+}
+
+impl Configuration {
+    /// Reads a configuration file; what is not in it has upstream's default.
+    ///
+    /// # Errors
+    /// If it is not YAML, has unknown fields, or values that make no sense; the error names the field.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigurationError> {
+        parse::configuration(text)
+    }
+}
+
+impl ProfileConfiguration {
+    /// The plugins after the default profile's have been merged in.
+    pub(crate) fn effective_plugins(&self) -> (PluginSet, &BTreeMap<Point, PluginSet>) {
+        let off = |name: &str| {
+            let off = |other: &PluginReference| other.name == name || other.name == "*";
+            self.multi_point.disabled.iter().any(off)
+        };
+        let mut enabled: Vec<_> = DEFAULT
+            .iter()
+            .filter(|(name, _)| !off(name))
+            .map(|&(name, weight)| PluginReference { name: name.to_owned(), weight })
+            .collect();
+        for custom in &self.multi_point.enabled {
+            match enabled.iter_mut().find(|other| other.name == custom.name) {
+                Some(other) => other.clone_from(custom),
+                None => enabled.push(custom.clone()),
+            }
+        }
+        let multi_point = PluginSet { enabled, disabled: Vec::new() };
+        (multi_point, &self.points)
+    }
+}

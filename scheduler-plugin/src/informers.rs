@@ -1,0 +1,111 @@
+//! List and watch of everything that decisions depend on.
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use serde::de::DeserializeOwned;
+use steersman_framework::api::{Api, Resource};
+use steersman_framework::reflector::{Change, Reflector, Sink};
+use steersman_framework::runtime::Shutdown;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::snapshot::SelectingKind;
+use crate::wire;
+
+/// Something that the API server told.
+#[derive(Debug)]
+pub(crate) enum Update {
+    Nodes(Change<wire::Node>),
+    Pods(Change<wire::Pod>),
+    Namespaces(Change<wire::Meta>),
+    Selecting(SelectingKind, Change<wire::Selecting>),
+}
+
+/// Whose first list has to have come before decisions can be made.
+pub(crate) const SOURCES: usize = 7;
+
+struct Forward<T> {
+    // Unbounded, since a watch can't be made to wait: the loop takes everything out before each decision, so at most
+    // what arrives during one decision (less than a millisecond) piles up.
+    sender: UnboundedSender<Update>,
+    wrap: fn(Change<T>) -> Update,
+}
+
+impl<T: Send + Sync> Sink<T> for Forward<T> {
+    fn take(&self, change: Change<T>, _: &str) {
+        if !matches!(change, Change::Progress) {
+            // The receiver is gone only while everything is being stopped.
+            let _ = self.sender.send((self.wrap)(change));
+        }
+    }
+}
+
+/// What drives the watches, and where what they see comes out.
+pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, ()>, UnboundedReceiver<Update>) {
+    let (sender, receiver) = unbounded_channel();
+    let source = Source { api: api.clone(), shutdown: shutdown.clone(), sender };
+    let core = |kind, plural| Resource::namespaced("", "v1", kind, plural);
+    let apps = |kind, plural| Resource::namespaced("apps", "v1", kind, plural);
+    let mut running: FuturesUnordered<BoxFuture<'static, ()>> = [
+        source.watch(Resource::cluster("", "v1", "Node", "nodes"), Update::Nodes),
+        source.watch(core("Pod", "pods"), Update::Pods),
+        source.watch(Resource::cluster("", "v1", "Namespace", "namespaces"), Update::Namespaces),
+        source.selecting(core("Service", "services"), |change| Update::Selecting(SelectingKind::Service, change)),
+        source.selecting(core("ReplicationController", "replicationcontrollers"), |change| {
+            Update::Selecting(SelectingKind::ReplicationController, change)
+        }),
+        source.selecting(apps("ReplicaSet", "replicasets"), |change| {
+            Update::Selecting(SelectingKind::ReplicaSet, change)
+        }),
+        source.selecting(apps("StatefulSet", "statefulsets"), |change| {
+            Update::Selecting(SelectingKind::StatefulSet, change)
+        }),
+    ]
+    .into_iter()
+    .collect();
+    let all = async move { while running.next().await.is_some() {} };
+    (Box::pin(all), receiver)
+}
+
+struct Source {
+    api: Api,
+    shutdown: Shutdown,
+    sender: UnboundedSender<Update>,
+}
+
+impl Source {
+    fn selecting(&self, resource: Resource, wrap: fn(Change<wire::Selecting>) -> Update) -> BoxFuture<'static, ()> {
+        self.watch(resource, wrap)
+    }
+
+    fn watch<T>(&self, resource: Resource, wrap: fn(Change<T>) -> Update) -> BoxFuture<'static, ()>
+    where
+        T: Clone + DeserializeOwned + Send + Sync + Versioned + 'static,
+    {
+        let reflector = Reflector {
+            api: self.api.clone(),
+            resource,
+            metadata_only: false,
+            version: T::version,
+            sink: Forward { sender: self.sender.clone(), wrap },
+        };
+        Box::pin(reflector.run(self.shutdown.clone()))
+    }
+}
+
+/// An object whose version is known.
+trait Versioned {
+    fn version(object: &Self) -> &str;
+}
+
+macro_rules! versioned {
+    ($($kind:ty),*) => {$(
+        impl Versioned for $kind {
+            fn version(object: &Self) -> &str {
+                &object.metadata.resource_version
+            }
+        }
+    )*};
+}
+
+versioned!(wire::Node, wire::Pod, wire::Meta, wire::Selecting);

@@ -1,0 +1,108 @@
+//! Node selectors and required node affinity, prepared for asking about many nodes.
+//! Source: `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`.
+
+use std::collections::BTreeSet;
+
+use crate::pod::PodSpec;
+use crate::snapshot::{Matcher, Row, Snapshot};
+use crate::wire::{NodeSelector, NodeSelectorTerm, Requirement};
+
+/// A term: all of its requirements must hold. Valid until the snapshot changes.
+#[derive(Clone, Debug)]
+pub struct Term {
+    labels: Vec<Matcher>,
+    /// Node names: whether it must be this one, and its row if there is such a node.
+    names: Vec<(bool, Option<Row>)>,
+    never: bool,
+}
+
+impl Term {
+    /// Prepares a term. One without requirements matches no node.
+    pub fn new(term: &NodeSelectorTerm, snapshot: &Snapshot) -> Self {
+        let empty = term.match_expressions.is_empty() && term.match_fields.is_empty();
+        let names: Option<Vec<_>> = term.match_fields.iter().map(|field| name_requirement(field, snapshot)).collect();
+        Self {
+            labels: term.match_expressions.iter().map(|requirement| snapshot.labels().matcher(requirement)).collect(),
+            never: empty || names.is_none(),
+            names: names.unwrap_or_default(),
+        }
+    }
+
+    /// Whether a node satisfies the term.
+    pub fn matches(&self, snapshot: &Snapshot, row: Row) -> bool {
+        !self.never
+            && self.names.iter().all(|(wanted, name)| (*name == Some(row)) == *wanted)
+            && self.labels.iter().all(|matcher| matcher.matches(snapshot.labels(), row))
+    }
+}
+
+/// The only field is the name, with one value.
+fn name_requirement(field: &Requirement, snapshot: &Snapshot) -> Option<(bool, Option<Row>)> {
+    let wanted = match field.operator.as_str() {
+        "In" => true,
+        "NotIn" => false,
+        _ => return None,
+    };
+    match (field.key.as_str(), field.values.as_slice()) {
+        ("metadata.name", [name]) => Some((wanted, snapshot.node_by_name(name).map(|node| node.row()))),
+        _ => None,
+    }
+}
+
+/// Terms of which one must hold. Valid until the snapshot changes.
+#[derive(Clone, Debug)]
+pub struct Terms(Vec<Term>);
+
+impl Terms {
+    /// Prepares a selector. One without terms matches no node.
+    pub fn new(selector: &NodeSelector, snapshot: &Snapshot) -> Self {
+        Self(selector.node_selector_terms.iter().map(|term| Term::new(term, snapshot)).collect())
+    }
+
+    /// Whether a node satisfies one of the terms.
+    pub fn matches(&self, snapshot: &Snapshot, row: Row) -> bool {
+        self.0.iter().any(|term| term.matches(snapshot, row))
+    }
+}
+
+/// Where a pod must run: its node selector and its required node affinity.
+#[derive(Clone, Debug)]
+pub struct RequiredNodeAffinity {
+    selector: Vec<Matcher>,
+    terms: Option<Terms>,
+}
+
+impl RequiredNodeAffinity {
+    /// Prepares what a pod requires. Valid until the snapshot changes.
+    pub fn new(pod: &PodSpec, snapshot: &Snapshot) -> Self {
+        let required = pod.affinity.node_affinity.as_ref().and_then(|affinity| affinity.required.as_ref());
+        let pairs = pod.node_selector.iter();
+        Self {
+            selector: pairs.map(|(key, value)| snapshot.labels().pair_matcher(key, value)).collect(),
+            terms: required.map(|required| Terms::new(required, snapshot)),
+        }
+    }
+
+    /// Whether the pod may run on the node.
+    pub fn matches(&self, snapshot: &Snapshot, row: Row) -> bool {
+        self.selector.iter().all(|matcher| matcher.matches(snapshot.labels(), row))
+            && self.terms.as_ref().is_none_or(|terms| terms.matches(snapshot, row))
+    }
+}
+
+/// The only nodes that can match, if every term names nodes; an empty set if the terms contradict themselves.
+pub fn named_nodes(selector: &NodeSelector) -> Option<BTreeSet<String>> {
+    let mut all = BTreeSet::new();
+    for term in &selector.node_selector_terms {
+        let mut names: Option<BTreeSet<String>> = None;
+        for field in term.match_fields.iter().filter(|field| field.key == "metadata.name" && field.operator == "In") {
+            let these: BTreeSet<String> = field.values.iter().cloned().collect();
+            names = Some(match names {
+                Some(names) => names.intersection(&these).cloned().collect(),
+                None => these,
+            });
+        }
+        all.extend(names?);
+    }
+    (!selector.node_selector_terms.is_empty()).then_some(all)
+}

@@ -1,0 +1,83 @@
+//! The plugins that come with the scheduler, one a file, under their upstream names.
+
+pub mod default_binder;
+pub mod image_locality;
+pub mod node_affinity;
+pub mod node_name;
+pub mod node_ports;
+pub mod node_resources_balanced_allocation;
+pub mod node_resources_fit;
+pub mod node_unschedulable;
+pub mod priority_sort;
+pub mod scheduling_gates;
+pub mod taint_toleration;
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::plugin::Plugin;
+use crate::registry::Registry;
+
+/// The plugins of the default profile in the order of upstream's, with their weights (0: not a matter of weight).
+pub(crate) const DEFAULT: &[(&str, i64)] = &[
+    ("SchedulingGates", 0),
+    ("PrioritySort", 0),
+    ("NodeUnschedulable", 0),
+    ("NodeName", 0),
+    ("TaintToleration", 3),
+    ("NodeAffinity", 2),
+    ("NodePorts", 0),
+    ("NodeResourcesFit", 1),
+    ("NodeResourcesBalancedAllocation", 1),
+    ("ImageLocality", 1),
+    ("DefaultBinder", 0),
+];
+
+/// Registers a plugin that is made from arguments of a type.
+fn with_args<A, P>(registry: &mut Registry, name: &str, make: fn(A) -> Result<P, String>)
+where
+    A: DeserializeOwned + Default + 'static,
+    P: Plugin,
+{
+    registry.register(name, move |args, _| {
+        let plugin: Arc<dyn Plugin> = Arc::new(make(args.parse()?)?);
+        Ok(plugin)
+    });
+}
+
+/// All of them.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::new();
+    registry
+        .add(scheduling_gates::SchedulingGates)
+        .add(priority_sort::PrioritySort)
+        .add(node_unschedulable::NodeUnschedulable)
+        .add(node_name::NodeName)
+        .add(taint_toleration::TaintToleration)
+        .add(node_ports::NodePorts)
+        .add(image_locality::ImageLocality)
+        .add(default_binder::DefaultBinder);
+    with_args(&mut registry, node_affinity::NAME, node_affinity::NodeAffinity::new);
+    with_args(&mut registry, node_resources_fit::NAME, node_resources_fit::NodeResourcesFit::new);
+    with_args(
+        &mut registry,
+        node_resources_balanced_allocation::NAME,
+        node_resources_balanced_allocation::NodeResourcesBalancedAllocation::new,
+    );
+    registry
+}
+
+/// Brings scores into the range from 0 to 100 in proportion to the highest; the other way round if `reverse`.
+fn normalize(scores: &mut [i64], reverse: bool) {
+    use crate::resources::MAX_NODE_SCORE;
+    let max = scores.iter().max().copied().unwrap_or(0);
+    for score in scores {
+        if max > 0 {
+            *score = MAX_NODE_SCORE * *score / max;
+        }
+        if reverse {
+            *score = MAX_NODE_SCORE - *score;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! DefaultBinder: tells the API server on which node a pod runs.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::Request;
+use serde_json::json;
+
+use crate::cluster_event::ClusterEvent;
+use crate::plugin::{BindPlugin, Binding, Plugin};
+use crate::status::Status;
+
+/// Posts to the pod's `binding` subresource.
+#[derive(Clone, Copy, Debug)]
+pub struct DefaultBinder;
+
+impl Plugin for DefaultBinder {
+    fn name(&self) -> &'static str {
+        "DefaultBinder"
+    }
+
+    fn events_to_register(&self) -> Vec<ClusterEvent> {
+        Vec::new()
+    }
+
+    fn as_bind(&self) -> Option<&dyn BindPlugin> {
+        Some(self)
+    }
+}
+
+impl BindPlugin for DefaultBinder {
+    fn bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status> {
+        async move {
+            match post(binding).await {
+                Ok(()) => Status::success(),
+                Err(error) => Status::error(steersman_framework::api::message(&error)),
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn post(binding: &Binding) -> Result<(), kube::Error> {
+    let pod = &binding.pod;
+    let namespace = &*pod.spec.namespace;
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": pod.name, "namespace": namespace, "uid": &*pod.uid},
+        "target": {"kind": "Node", "name": &*binding.node_name},
+    });
+    let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods/{}/binding", pod.name))
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(body.to_string().into_bytes())
+        .map_err(kube::Error::HttpError)?;
+    binding.client.request_text(request).await.map(drop)
+}

@@ -1,0 +1,198 @@
+//! NodeResourcesFit: a pod needs room; and which node has room decides how full nodes become.
+
+mod scoring;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use scoring::ResourceScorer;
+pub(crate) use scoring::resources_or_default;
+pub use scoring::{
+    RequestedToCapacityRatio, ResourceSpec, ScoringStrategy, ScoringStrategyType, UtilizationShapePoint,
+};
+
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
+use crate::cycle_state::CycleState;
+use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, ScorePlugin, Scored};
+use crate::pod::Pod;
+use crate::resources::{amount, is_extended};
+use crate::snapshot::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeRef, PODS, ResourceId, Row, Snapshot};
+use crate::status::{Code, Status};
+
+pub(super) const NAME: &str = "NodeResourcesFit";
+const PRE_FILTER: &str = "PreFilterNodeResourcesFit";
+
+/// `NodeResourcesFitArgs`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct NodeResourcesFitArgs {
+    /// Extended resources that are not looked at.
+    pub ignored_resources: BTreeSet<String>,
+    /// Prefixes (`example.com`) of extended resources that are not looked at.
+    pub ignored_resource_groups: BTreeSet<String>,
+    /// How nodes with room are compared.
+    pub scoring_strategy: ScoringStrategy,
+}
+
+/// Compares what pods ask for with what nodes have left.
+#[derive(Debug)]
+pub struct NodeResourcesFit {
+    ignored: BTreeSet<String>,
+    ignored_groups: BTreeSet<String>,
+    scorer: ResourceScorer,
+}
+
+/// One resource that a pod asks for.
+struct Want {
+    /// `None` if no node has the resource.
+    id: Option<ResourceId>,
+    amount: i64,
+    insufficient: Cow<'static, str>,
+}
+
+struct Wants(Vec<Want>);
+
+impl NodeResourcesFit {
+    /// The plugin with these arguments.
+    ///
+    /// # Errors
+    /// If the scoring strategy makes no sense.
+    pub fn new(args: NodeResourcesFitArgs) -> Result<Self, String> {
+        Ok(Self {
+            ignored: args.ignored_resources,
+            ignored_groups: args.ignored_resource_groups,
+            scorer: ResourceScorer::new(args.scoring_strategy)?,
+        })
+    }
+
+    fn wants(&self, pod: &Pod, snapshot: &Snapshot) -> Wants {
+        let requests = &pod.spec.requests;
+        let native = [
+            (CPU, requests.cpu, "Insufficient cpu"),
+            (MEMORY, requests.memory, "Insufficient memory"),
+            (EPHEMERAL_STORAGE, requests.ephemeral_storage, "Insufficient ephemeral-storage"),
+        ];
+        let mut wants: Vec<Want> = native
+            .into_iter()
+            .map(|(id, amount, insufficient)| Want { id: Some(id), amount, insufficient: insufficient.into() })
+            .collect();
+        wants.extend(requests.scalars.iter().filter(|(name, _)| !self.is_ignored(name)).map(|(name, amount)| Want {
+            id: snapshot.resource_id(name),
+            amount: *amount,
+            insufficient: format!("Insufficient {name}").into(),
+        }));
+        wants.retain(|want| want.amount > 0);
+        Wants(wants)
+    }
+
+    fn is_ignored(&self, name: &Arc<str>) -> bool {
+        let group = name.split('/').next().unwrap_or_default();
+        is_extended(name) && (self.ignored.contains(&**name) || self.ignored_groups.contains(group))
+    }
+}
+
+impl Plugin for NodeResourcesFit {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn events_to_register(&self) -> Vec<ClusterEvent> {
+        vec![
+            ClusterEvent::pod(ActionType::DELETE.or(ActionType::UPDATE_POD_SCALE_DOWN)),
+            ClusterEvent::node(ActionType::ADD.or(ActionType::UPDATE_NODE_ALLOCATABLE)),
+        ]
+    }
+
+    fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
+        let helps = match &happening.object {
+            EventObject::Node { new, .. } => {
+                let requests = &pod.spec.requests;
+                let has = |name: &str| new.status.allocatable.get(name).map_or(0, |text| amount(name, text));
+                has("pods") >= 1
+                    && ["cpu", "memory", "ephemeral-storage"].iter().all(|name| requests.get(name) <= has(name))
+                    && requests.scalars.iter().all(|(name, want)| self.is_ignored(name) || *want <= has(name))
+            }
+            _ => true,
+        };
+        if helps { QueueingHint::Queue } else { QueueingHint::Skip }
+    }
+
+    fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {
+        Some(self)
+    }
+
+    fn as_filter(&self) -> Option<&dyn FilterPlugin> {
+        Some(self)
+    }
+
+    fn as_score(&self) -> Option<&dyn ScorePlugin> {
+        Some(self)
+    }
+}
+
+impl PreFilterPlugin for NodeResourcesFit {
+    fn pre_filter(&self, state: &mut CycleState, pod: &Pod, snapshot: &Snapshot) -> Result<PreFilterResult, Status> {
+        state.write(PRE_FILTER, self.wants(pod, snapshot));
+        Ok(PreFilterResult::ALL_NODES)
+    }
+}
+
+fn lacks(want: &Want, snapshot: &Snapshot, row: Row) -> bool {
+    let column = want.id.map(|id| snapshot.resource(id));
+    column.is_none_or(|column| want.amount > column.allocatable[row as usize] - column.requested[row as usize])
+}
+
+impl FilterPlugin for NodeResourcesFit {
+    fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
+        let (snapshot, row) = (node.snapshot(), node.row());
+        let made;
+        let Wants(wants) = match state.read(PRE_FILTER) {
+            Some(wants) => wants,
+            None => {
+                made = self.wants(pod, snapshot);
+                &made
+            }
+        };
+        let mut reasons: Vec<Cow<'static, str>> = Vec::new();
+        let mut code = Code::Unschedulable;
+        let pods = snapshot.resource(PODS);
+        if pods.requested[row as usize] + 1 > pods.allocatable[row as usize] {
+            reasons.push("Too many pods".into());
+        }
+        for want in wants.iter().filter(|want| lacks(want, snapshot, row)) {
+            reasons.push(want.insufficient.clone());
+            let allocatable = want.id.map_or(0, |id| snapshot.resource(id).allocatable[row as usize]);
+            if want.amount > allocatable {
+                code = Code::UnschedulableAndUnresolvable;
+            }
+        }
+        if reasons.is_empty() { Status::success() } else { Status::with_reasons(code, reasons) }
+    }
+
+    fn filter_nodes(&self, state: &CycleState, _: &Pod, candidates: &mut Candidates<'_>) {
+        let snapshot = candidates.snapshot();
+        let Some(Wants(wants)) = state.read(PRE_FILTER) else { return };
+        let pods = snapshot.resource(PODS);
+        candidates.retain(|row| {
+            pods.requested[row as usize] < pods.allocatable[row as usize]
+                && !wants.iter().any(|want| lacks(want, snapshot, row))
+        });
+    }
+}
+
+impl ScorePlugin for NodeResourcesFit {
+    fn score(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
+        Ok(self.scorer.score(&self.scorer.resources(&pod.spec, node.snapshot()), node.row()))
+    }
+
+    fn score_nodes(&self, _: &CycleState, pod: &Pod, nodes: Scored<'_>, scores: &mut [i64]) -> Result<(), Status> {
+        let resources = self.scorer.resources(&pod.spec, nodes.snapshot);
+        for (score, &row) in scores.iter_mut().zip(nodes.rows) {
+            *score = self.scorer.score(&resources, row);
+        }
+        Ok(())
+    }
+}

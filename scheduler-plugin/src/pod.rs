@@ -1,0 +1,289 @@
+//! Pods as the scheduler keeps them: a few words each, and one shared part for all pods of a template.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::resources::{Requests, pod_requests};
+use crate::wire;
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// The name.
+    pub name: Box<str>,
+    /// The uid.
+    pub uid: Arc<str>,
+    /// The node it is bound to, or will be.
+    pub node_name: Option<Arc<str>>,
+    /// The node held for it while room is made there.
+    pub nominated_node_name: Option<Arc<str>>,
+    /// When its node accepted it.
+    pub start_time: Option<Timestamp>,
+    /// What it shares with its siblings.
+    pub spec: Arc<PodSpec>,
+    /// The number of `spec` in the cache that it came from.
+    pub spec_id: SpecId,
+    /// What only undecided pods need.
+    pub pending: Option<Box<PendingPod>>,
+}
+
+/// What is kept only of pods that have no node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PendingPod {
+    /// The version of the object.
+    pub resource_version: String,
+    /// Its generation.
+    pub generation: i64,
+    /// Its `PodScheduled` condition.
+    pub condition: Option<wire::PodCondition>,
+}
+
+/// What equal pods have in common: everything about a pod that scheduling looks at, except identity and place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PodSpec {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The labels.
+    pub labels: wire::Map,
+    /// Whose pod it is: the controlling owner.
+    pub controller: Option<wire::OwnerReference>,
+    /// Which scheduler is to decide.
+    pub scheduler_name: Arc<str>,
+    /// The resolved priority.
+    pub priority: i32,
+    /// Whether it may not push others out (`preemptionPolicy: Never`).
+    pub preempts_never: bool,
+    /// Whether it was deleted and is on its way out.
+    pub terminating: bool,
+    /// What it asks for.
+    pub requests: Requests,
+    /// What it counts for on its node when scored: cpu and memory with defaults.
+    pub non_zero: [i64; 2],
+    /// As what it counts when NodeResourcesFit scores it.
+    pub scoring: Requests,
+    /// Labels the node must have.
+    pub node_selector: wire::Map,
+    /// Affinities.
+    pub affinity: wire::Affinity,
+    /// Tolerations.
+    pub tolerations: Vec<wire::Toleration>,
+    /// Gates.
+    pub scheduling_gates: Vec<String>,
+    /// Spreading.
+    pub topology_spread_constraints: Vec<wire::TopologySpreadConstraint>,
+    /// Ports on the node.
+    pub host_ports: Vec<HostPort>,
+    /// Images of all containers, with a tag.
+    pub images: Vec<String>,
+}
+
+/// A port that a pod takes on its node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPort {
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: Arc<str>,
+    /// The port.
+    pub port: i32,
+    /// The address; `0.0.0.0` is every address.
+    pub ip: Arc<str>,
+}
+
+impl HostPort {
+    /// Whether both can't be had on one node.
+    pub fn conflicts_with(&self, other: &Self) -> bool {
+        const ANY: &str = "0.0.0.0";
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (self.ip == other.ip || &*self.ip == ANY || &*other.ip == ANY)
+    }
+}
+
+impl Pod {
+    /// `namespace/name`.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.spec.namespace, self.name)
+    }
+}
+
+impl PodSpec {
+    fn of(pod: &wire::Pod) -> Self {
+        let spec = &pod.spec;
+        let wanted = pod_requests(pod);
+        let containers = spec.init_containers.iter().chain(&spec.containers);
+        Self {
+            namespace: Arc::from(pod.metadata.namespace.as_str()),
+            labels: pod.metadata.labels.clone(),
+            controller: pod.metadata.owner_references.iter().find(|owner| owner.controller).cloned(),
+            scheduler_name: Arc::from(spec.scheduler_name.as_str()),
+            priority: spec.priority,
+            preempts_never: spec.preemption_policy == "Never",
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            requests: wanted.requests,
+            non_zero: wanted.non_zero,
+            scoring: wanted.scoring,
+            node_selector: spec.node_selector.clone(),
+            affinity: spec.affinity.clone(),
+            tolerations: spec.tolerations.clone(),
+            scheduling_gates: spec.scheduling_gates.iter().map(|gate| gate.name.clone()).collect(),
+            topology_spread_constraints: spec.topology_spread_constraints.clone(),
+            host_ports: host_ports(spec),
+            images: containers.map(|container| normalized_image(&container.image)).collect(),
+        }
+    }
+
+    /// Whether other pods' affinity or its own plays a role for this pod.
+    pub fn has_pod_affinity(&self) -> bool {
+        self.affinity.pod_affinity != wire::PodAffinity::default() || self.has_anti_affinity()
+    }
+
+    fn has_anti_affinity(&self) -> bool {
+        self.affinity.pod_anti_affinity != wire::PodAffinity::default()
+    }
+}
+
+/// Host ports of containers and sidecars; other init containers are gone when the pod runs.
+fn host_ports(spec: &wire::PodSpec) -> Vec<HostPort> {
+    let or = |text: &str, default: &str| Arc::from(if text.is_empty() { default } else { text });
+    let sidecars = spec.init_containers.iter().filter(|container| container.restart_policy == "Always");
+    let ports = spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports);
+    let taken = ports.filter(|port| port.host_port > 0).map(|port| HostPort {
+        protocol: or(&port.protocol, "TCP"),
+        port: port.host_port,
+        ip: or(&port.host_ip, "0.0.0.0"),
+    });
+    let mut taken: Vec<_> = taken.collect();
+    taken.sort();
+    taken.dedup();
+    taken
+}
+
+/// The image's name with a tag: nodes report images with one.
+fn normalized_image(name: &str) -> String {
+    let tagged = match (name.rfind(':'), name.rfind('/')) {
+        (Some(colon), Some(slash)) => colon > slash,
+        (colon, _) => colon.is_some(),
+    };
+    if tagged { name.to_owned() } else { format!("{name}:latest") }
+}
+
+/// The number of a distinct [`PodSpec`] in one cache.
+pub type SpecId = u32;
+
+/// All distinct specs that are in use, each kept once.
+#[derive(Debug, Default)]
+pub struct Specs {
+    known: HashMap<Arc<PodSpec>, SpecId>,
+    free: Vec<SpecId>,
+    next: SpecId,
+    sweep_at: usize,
+}
+
+/// Below this many distinct specs it is not worth looking for unused ones.
+const MIN_SWEEP: usize = 1024;
+
+impl Specs {
+    /// The pod as the scheduler keeps it.
+    pub fn pod(&mut self, pod: &wire::Pod) -> Pod {
+        let (spec, spec_id) = self.intern(PodSpec::of(pod));
+        let optional = |name: &str| (!name.is_empty()).then(|| Arc::from(name));
+        let node_name = optional(&pod.spec.node_name);
+        let pending = node_name.is_none().then(|| {
+            let scheduled = |condition: &&wire::PodCondition| condition.condition_type == "PodScheduled";
+            Box::new(PendingPod {
+                resource_version: pod.metadata.resource_version.clone(),
+                generation: pod.metadata.generation,
+                condition: pod.status.conditions.iter().find(scheduled).cloned(),
+            })
+        });
+        Pod {
+            name: pod.metadata.name.as_str().into(),
+            uid: Arc::from(pod.metadata.uid.as_str()),
+            node_name,
+            nominated_node_name: optional(&pod.status.nominated_node_name),
+            start_time: pod.status.start_time,
+            spec,
+            spec_id,
+            pending,
+        }
+    }
+
+    fn intern(&mut self, spec: PodSpec) -> (Arc<PodSpec>, SpecId) {
+        if let Some((known, id)) = self.known.get_key_value(&spec) {
+            return (known.clone(), *id);
+        }
+        if self.known.len() >= self.sweep_at.max(MIN_SWEEP) {
+            self.sweep();
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next
+        });
+        let spec = Arc::new(spec);
+        self.known.insert(spec.clone(), id);
+        (spec, id)
+    }
+
+    /// Drops specs that no pod uses any more; the next sweep comes when as many have been added again.
+    fn sweep(&mut self) {
+        let free = &mut self.free;
+        self.known.retain(|spec, id| {
+            let used = Arc::strong_count(spec) > 1;
+            if !used {
+                free.push(*id);
+            }
+            used
+        });
+        // Which number is used next must not depend on the map's order.
+        self.free.sort_unstable();
+        self.sweep_at = self.known.len() * 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(specs: &mut Specs, object: serde_json::Value) -> Pod {
+        specs.pod(&serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn siblings_share_their_spec() {
+        let mut specs = Specs::default();
+        let mut make = |name: &str, cpu: &str| {
+            let container = json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+            pod(&mut specs, json!({"metadata": {"name": name, "uid": name}, "spec": {"containers": [container]}}))
+        };
+        let (a, b, c) = (make("a", "1"), make("b", "1000m"), make("c", "2"));
+        assert!(Arc::ptr_eq(&a.spec, &b.spec));
+        assert_ne!(a.spec_id, c.spec_id);
+    }
+
+    #[test]
+    fn only_containers_and_sidecars_take_host_ports() {
+        let port = |port: i32| json!([{"hostPort": port, "containerPort": port}]);
+        let mut specs = Specs::default();
+        let pod = pod(
+            &mut specs,
+            json!({"spec": {
+                "containers": [{"name": "a", "ports": port(80)}, {"name": "b", "ports": [{"containerPort": 81}]}],
+                "initContainers": [{"name": "c", "ports": port(82)}, {"name": "d", "restartPolicy": "Always", "ports": port(83)}]
+            }}),
+        );
+        let found: Vec<_> = pod.spec.host_ports.iter().map(|port| port.port).collect();
+        assert_eq!(found, [80, 83]);
+    }
+
+    #[test]
+    fn images_get_the_tag_that_nodes_report() {
+        let check = |name: &str, expect: &str| assert_eq!(normalized_image(name), expect);
+        check("app", "app:latest");
+        check("app:1", "app:1");
+        check("host:5000/app", "host:5000/app:latest");
+        check("app@sha256:0123", "app@sha256:0123");
+    }
+}

@@ -1,0 +1,238 @@
+//! A profile: which plugins run at which extension point, in which order, with which weight.
+//! Source: `pkg/scheduler/framework/runtime`, `NewFramework`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::configuration::{PluginReference, PluginSet, ProfileConfiguration};
+use crate::plugin::{BindPlugin, Plugin, QueueSortPlugin};
+use crate::registry::{Args, Handle, Registry};
+use crate::resources::MAX_NODE_SCORE;
+
+/// An extension point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are upstream's, the traits of the same names explain them")]
+pub enum Point {
+    PreEnqueue,
+    QueueSort,
+    PreFilter,
+    Filter,
+    PostFilter,
+    PreScore,
+    Score,
+    Reserve,
+    Permit,
+    PreBind,
+    Bind,
+    PostBind,
+}
+
+impl Point {
+    /// All extension points.
+    pub const ALL: [Self; 12] = [
+        Self::PreEnqueue,
+        Self::QueueSort,
+        Self::PreFilter,
+        Self::Filter,
+        Self::PostFilter,
+        Self::PreScore,
+        Self::Score,
+        Self::Reserve,
+        Self::Permit,
+        Self::PreBind,
+        Self::Bind,
+        Self::PostBind,
+    ];
+
+    /// Its key in the configuration (`preFilter`).
+    pub fn key(self) -> String {
+        let name = format!("{self:?}");
+        let (first, rest) = name.split_at(1);
+        first.to_lowercase() + rest
+    }
+
+    /// Whether a plugin takes part in it.
+    pub fn has(self, plugin: &dyn Plugin) -> bool {
+        match self {
+            Self::PreEnqueue => plugin.as_pre_enqueue().is_some(),
+            Self::QueueSort => plugin.as_queue_sort().is_some(),
+            Self::PreFilter => plugin.as_pre_filter().is_some(),
+            Self::Filter => plugin.as_filter().is_some(),
+            Self::PostFilter => plugin.as_post_filter().is_some(),
+            Self::PreScore => plugin.as_pre_score().is_some(),
+            Self::Score => plugin.as_score().is_some(),
+            Self::Reserve => plugin.as_reserve().is_some(),
+            Self::Permit => plugin.as_permit().is_some(),
+            Self::PreBind => plugin.as_pre_bind().is_some(),
+            Self::Bind => plugin.as_bind().is_some(),
+            Self::PostBind => plugin.as_post_bind().is_some(),
+        }
+    }
+}
+
+/// Why a profile can't be made.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("profile {profile:?}: {message}")]
+pub struct ProfileError {
+    /// The profile's scheduler name.
+    pub profile: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A plugin at an extension point.
+#[derive(Clone)]
+pub struct Entry {
+    /// The plugin.
+    pub plugin: Arc<dyn Plugin>,
+    /// How much its score counts.
+    pub weight: i64,
+}
+
+/// A set of plugins that schedules the pods of one `schedulerName`.
+pub struct Profile {
+    /// The name by which pods choose this profile.
+    pub scheduler_name: Arc<str>,
+    /// How many of the nodes are looked at before the best is chosen; 0 for a share that depends on their number.
+    pub percentage_of_nodes_to_score: u32,
+    points: BTreeMap<Point, Vec<Entry>>,
+}
+
+impl Profile {
+    /// Makes the plugins of a profile and puts them in order.
+    ///
+    /// # Errors
+    /// Unknown plugins, faulty arguments, a point without the plugins it needs.
+    pub fn new(
+        configuration: &ProfileConfiguration,
+        registry: &Registry,
+        handle: &Handle,
+    ) -> Result<Self, ProfileError> {
+        let failed = |message: String| ProfileError { profile: configuration.scheduler_name.clone(), message };
+        let (multi_point, sets) = configuration.effective_plugins();
+        let specific = sets.values().flat_map(|set| &set.enabled);
+        let names: BTreeSet<&str> = multi_point.enabled.iter().chain(specific).map(|entry| &*entry.name).collect();
+        let mut plugins = BTreeMap::new();
+        for name in names {
+            let Some(factory) = registry.get(name) else {
+                return Err(failed(format!("plugin {name:?} does not exist")));
+            };
+            let args = Args::new(configuration.plugin_config.get(name).cloned());
+            let plugin = factory(&args, handle).map_err(|error| {
+                let message = format!("initializing plugin {name:?}: {error}");
+                failed(message)
+            })?;
+            plugins.insert(name.to_owned(), plugin);
+        }
+        let mut points = BTreeMap::new();
+        for point in Point::ALL {
+            let empty = PluginSet::default();
+            let set = sets.get(&point).unwrap_or(&empty);
+            let entries = expand(point, set, &multi_point, &plugins).map_err(&failed)?;
+            points.insert(point, entries);
+        }
+        let profile = Self {
+            scheduler_name: Arc::from(configuration.scheduler_name.as_str()),
+            percentage_of_nodes_to_score: configuration.percentage_of_nodes_to_score.unwrap_or(0),
+            points,
+        };
+        profile.check().map_err(failed)?;
+        Ok(profile)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.at(Point::QueueSort).len() {
+            1 => {}
+            0 => return Err("no queue sort plugin is enabled".to_owned()),
+            _ => return Err("only one queue sort plugin can be enabled".to_owned()),
+        }
+        if self.at(Point::Bind).is_empty() {
+            return Err("at least one bind plugin is needed".to_owned());
+        }
+        let mut sum = 0_i64;
+        for entry in self.at(Point::Score) {
+            let most = entry.weight.checked_mul(MAX_NODE_SCORE);
+            sum = most.and_then(|most| sum.checked_add(most)).ok_or("total score of score plugins could overflow")?;
+        }
+        Ok(())
+    }
+
+    /// The plugins at an extension point, in order.
+    pub fn at(&self, point: Point) -> &[Entry] {
+        self.points.get(&point).map_or(&[], Vec::as_slice)
+    }
+
+    /// A plugin of this profile by its name.
+    pub fn plugin(&self, name: &str) -> Option<&Arc<dyn Plugin>> {
+        let mut entries = self.points.values().flatten();
+        entries.find(|entry| entry.plugin.name() == name).map(|entry| &entry.plugin)
+    }
+
+    /// The plugin that sorts the queue.
+    pub fn queue_sort(&self) -> Arc<dyn Plugin> {
+        self.at(Point::QueueSort)[0].plugin.clone()
+    }
+
+    /// Binders, in order.
+    pub fn binders(&self) -> impl Iterator<Item = (&'static str, &dyn BindPlugin)> {
+        let entries = self.at(Point::Bind).iter();
+        entries.filter_map(|entry| Some((entry.plugin.name(), entry.plugin.as_bind()?)))
+    }
+}
+
+/// The trait object of the sorter; a profile always has one.
+pub(crate) fn sorter(plugin: &dyn Plugin) -> &dyn QueueSortPlugin {
+    plugin.as_queue_sort().expect("checked when the profile was made")
+}
+
+/// The effective plugins of a point: those named there and at `multiPoint` in the order given there, then those of
+/// `multiPoint`, then the others named there.
+fn expand(
+    point: Point,
+    set: &PluginSet,
+    multi_point: &PluginSet,
+    plugins: &BTreeMap<String, Arc<dyn Plugin>>,
+) -> Result<Vec<Entry>, String> {
+    let entry = |reference: &PluginReference, weight: i64| Entry {
+        plugin: plugins[&reference.name].clone(),
+        weight: weight.max(1),
+    };
+    let mut seen = BTreeSet::new();
+    for reference in &set.enabled {
+        if !point.has(plugins[&reference.name].as_ref()) {
+            return Err(format!("plugin {:?} does not extend {} plugin", reference.name, point.key()));
+        }
+        if !seen.insert(&reference.name) {
+            return Err(format!("plugin {:?} already registered", reference.name));
+        }
+    }
+    let disabled = |name: &str| set.disabled.iter().any(|other| other.name == name);
+    let from_multi_point = |reference: &&PluginReference| {
+        !disabled("*") && !disabled(&reference.name) && point.has(plugins[&reference.name].as_ref())
+    };
+    let multi: Vec<_> = multi_point.enabled.iter().filter(from_multi_point).collect();
+    let in_multi = |reference: &PluginReference| multi.iter().find(|other| other.name == reference.name);
+    // A plugin that is enabled here without a weight has the weight it has at `multiPoint`.
+    let weight = |reference: &PluginReference| match reference.weight {
+        0 => in_multi(reference).map_or(1, |other| other.weight.max(1)),
+        weight => weight,
+    };
+    let here = set.enabled.iter();
+    let first = here.clone().filter(|reference| in_multi(reference).is_some());
+    let second = multi.iter().copied().filter(|reference| !seen.contains(&reference.name));
+    let third = here.filter(|reference| in_multi(reference).is_none());
+    let ordered = first.map(|reference| entry(reference, weight(reference)));
+    let ordered = ordered.chain(second.map(|reference| entry(reference, reference.weight)));
+    Ok(ordered.chain(third.map(|reference| entry(reference, weight(reference)))).collect())
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |entries: &Vec<Entry>| entries.iter().map(|entry| entry.plugin.name()).collect::<Vec<_>>();
+        f.debug_struct("Profile")
+            .field("scheduler_name", &self.scheduler_name)
+            .field("points", &self.points.iter().map(|(point, entries)| (point, names(entries))).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

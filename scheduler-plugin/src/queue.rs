@@ -1,0 +1,350 @@
+//! Pods that wait to be scheduled: ready ones, ones that failed lately, and ones for which something has to happen
+//! first. Source: `pkg/scheduler/backend/queue`.
+
+mod heap;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster_event::{
+    ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint, pod_changes,
+};
+use crate::pod::Pod;
+use crate::profile::{Point, Profile, sorter};
+use heap::Heap;
+
+/// How long a pod stays with the unschedulable ones before it is tried again without a reason.
+const MAX_IN_UNSCHEDULABLE: Duration = Duration::from_secs(5 * 60);
+/// How often pods that have stayed that long are looked for.
+const UNSCHEDULABLE_FLUSH: Duration = Duration::from_secs(30);
+
+/// How long a pod that failed waits before it is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// After the first failure; doubles with each.
+    pub initial: Duration,
+    /// At most; zero for no wait at all.
+    pub max: Duration,
+}
+
+impl Backoff {
+    fn after(&self, failures: u32) -> Duration {
+        if failures == 0 || self.max.is_zero() {
+            return Duration::ZERO;
+        }
+        let doublings = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+        self.initial.saturating_mul(doublings).min(self.max)
+    }
+}
+
+/// A pod in the queue.
+#[derive(Clone, Debug)]
+pub struct QueuedPod {
+    /// The pod.
+    pub pod: Arc<Pod>,
+    /// When it was last put into the queue: the second sort key.
+    pub timestamp: Instant,
+    /// The order in which pods of the same moment came: the last sort key.
+    pub sequence: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// How often it was rejected.
+    pub unschedulable_count: u32,
+    /// How often in a row trying it failed for reasons of our own.
+    pub consecutive_errors: u32,
+    /// Who rejected it the last time.
+    pub unschedulable_plugins: BTreeSet<&'static str>,
+    /// Who waits for somebody else to act.
+    pub pending_plugins: BTreeSet<&'static str>,
+    /// The plugin that keeps it from being tried at all.
+    pub gated_by: Option<&'static str>,
+    /// How many events had happened when it was taken out.
+    events_seen: u64,
+}
+
+impl QueuedPod {
+    fn backoff_until(&self, backoff: &Backoff) -> Instant {
+        let failures = match self.consecutive_errors {
+            0 => self.unschedulable_count,
+            errors => errors,
+        };
+        self.timestamp + backoff.after(failures)
+    }
+
+    fn rejectors(&self) -> impl Iterator<Item = &'static str> {
+        self.unschedulable_plugins.iter().chain(&self.pending_plugins).copied()
+    }
+}
+
+/// What became of a pod that was tried.
+#[derive(Clone, Debug, Default)]
+pub struct Failure {
+    /// Who rejected it; nobody if the failure was our own.
+    pub unschedulable_plugins: BTreeSet<&'static str>,
+    /// Who waits for somebody else to act.
+    pub pending_plugins: BTreeSet<&'static str>,
+}
+
+/// All pods that wait.
+#[derive(Debug)]
+pub struct Queue {
+    profiles: Arc<BTreeMap<Arc<str>, Profile>>,
+    backoff: Backoff,
+    active: Heap<QueuedPod>,
+    backing_off: Heap<QueuedPod>,
+    unschedulable: BTreeMap<Arc<str>, QueuedPod>,
+    in_flight: BTreeMap<Arc<str>, u64>,
+    sequence: u64,
+    events: u64,
+    next_flush: Option<Instant>,
+}
+
+impl Queue {
+    /// An empty queue for the pods of these profiles.
+    pub fn new(profiles: Arc<BTreeMap<Arc<str>, Profile>>, backoff: Backoff) -> Self {
+        Self {
+            profiles,
+            backoff,
+            active: Heap::default(),
+            backing_off: Heap::default(),
+            unschedulable: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            sequence: 0,
+            events: 0,
+            next_flush: None,
+        }
+    }
+
+    fn profile(&self, pod: &Pod) -> Option<&Profile> {
+        self.profiles.get(&pod.spec.scheduler_name)
+    }
+
+    /// How many pods are ready, backing off, and waiting for something.
+    pub fn lengths(&self) -> (usize, usize, usize) {
+        (self.active.len(), self.backing_off.len(), self.unschedulable.len())
+    }
+
+    /// Whether a pod is in the queue or taken out of it and not yet done.
+    pub fn contains(&self, uid: &str) -> bool {
+        self.active.contains(uid)
+            || self.backing_off.contains(uid)
+            || self.unschedulable.contains_key(uid)
+            || self.in_flight.contains_key(uid)
+    }
+
+    /// The uids of all pods in the queue; not of those that were taken out.
+    pub fn uids(&self) -> BTreeSet<Arc<str>> {
+        let heaps = self.active.uids().chain(self.backing_off.uids());
+        heaps.chain(self.unschedulable.keys()).cloned().collect()
+    }
+
+    /// Puts a new pod in, or brings one that is there up to date.
+    pub fn set(&mut self, pod: Arc<Pod>, now: Instant) {
+        let uid = pod.uid.clone();
+        if self.in_flight.contains_key(&uid) {
+            return self.events += 1;
+        }
+        for heap in [&mut self.active, &mut self.backing_off] {
+            if let Some(queued) = heap.get_mut(&uid) {
+                queued.pod = pod;
+                return;
+            }
+        }
+        if let Some(mut queued) = self.unschedulable.remove(&uid) {
+            let changes = pod_changes(&queued.pod, &pod);
+            queued.pod = pod.clone();
+            let own = |event| Happening { event, object: EventObject::Pod(pod.clone()) };
+            let helps = changes.into_iter().any(|event| self.is_worth(&queued, &own(event)));
+            if helps {
+                self.requeue(queued, now);
+            } else {
+                self.unschedulable.insert(uid, queued);
+            }
+            return;
+        }
+        self.sequence += 1;
+        let queued = QueuedPod {
+            pod,
+            timestamp: now,
+            sequence: self.sequence,
+            attempts: 0,
+            unschedulable_count: 0,
+            consecutive_errors: 0,
+            unschedulable_plugins: BTreeSet::new(),
+            pending_plugins: BTreeSet::new(),
+            gated_by: None,
+            events_seen: 0,
+        };
+        self.activate(queued);
+    }
+
+    /// Takes a pod out for good.
+    pub fn remove(&mut self, uid: &str) -> Option<Arc<Pod>> {
+        let profiles = self.profiles.clone();
+        let less = |a: &QueuedPod, b: &QueuedPod| less(&profiles, a, b);
+        let backoff = self.backoff;
+        let found = self.active.remove(uid, less);
+        let found = found.or_else(|| self.backing_off.remove(uid, |a, b| backoff_less((&profiles, &backoff), a, b)));
+        found.or_else(|| self.unschedulable.remove(uid)).map(|queued| queued.pod)
+    }
+
+    /// The pod to be tried next. Say [`done`](Self::done) or [`failed`](Self::failed) afterwards.
+    pub fn pop(&mut self) -> Option<QueuedPod> {
+        let profiles = self.profiles.clone();
+        let mut queued = self.active.pop(|a, b| less(&profiles, a, b))?;
+        queued.attempts += 1;
+        queued.events_seen = self.events;
+        self.in_flight.insert(queued.pod.uid.clone(), self.events);
+        Some(queued)
+    }
+
+    /// The pod that was taken out is settled.
+    pub fn done(&mut self, uid: &str) {
+        self.in_flight.remove(uid);
+    }
+
+    /// The pod that was taken out could not be scheduled, and comes back.
+    pub fn failed(&mut self, mut queued: QueuedPod, failure: Failure, now: Instant) {
+        self.in_flight.remove(&queued.pod.uid);
+        queued.unschedulable_plugins = failure.unschedulable_plugins;
+        queued.pending_plugins = failure.pending_plugins;
+        let rejected = queued.rejectors().next().is_some();
+        if rejected {
+            queued.unschedulable_count += 1;
+            queued.consecutive_errors = 0;
+        } else {
+            queued.consecutive_errors += 1;
+        }
+        queued.timestamp = now;
+        self.sequence += 1;
+        queued.sequence = self.sequence;
+        // If something happened meanwhile it may have been what the pod waits for.
+        if rejected && queued.events_seen == self.events {
+            self.unschedulable.insert(queued.pod.uid.clone(), queued);
+            self.next_flush.get_or_insert(now + UNSCHEDULABLE_FLUSH);
+        } else {
+            self.requeue(queued, now);
+        }
+    }
+
+    /// Something happened: the pods that it may help are tried again.
+    pub fn happened(&mut self, happening: &Happening, now: Instant) {
+        self.events += 1;
+        let worth = |queued: &&QueuedPod| self.is_worth(queued, happening);
+        let helped: Vec<_> = self.unschedulable.values().filter(worth).map(|queued| queued.pod.uid.clone()).collect();
+        let mut helped: Vec<_> = helped.iter().filter_map(|uid| self.unschedulable.remove(uid)).collect();
+        helped.sort_by_key(|queued| queued.sequence);
+        for queued in helped {
+            self.requeue(queued, now);
+        }
+    }
+
+    /// Whether an event may help a pod that could not be scheduled.
+    fn is_worth(&self, queued: &QueuedPod, happening: &Happening) -> bool {
+        let Some(profile) = self.profile(&queued.pod) else { return false };
+        let helps = |name: &'static str| {
+            let Some(plugin) = profile.plugin(name) else { return true };
+            let registered = plugin.events_to_register();
+            registered.iter().any(|event| event.covers(&happening.event))
+                && plugin.queueing_hint(&queued.pod, happening) == QueueingHint::Queue
+        };
+        match queued.gated_by {
+            Some(plugin) => helps(plugin),
+            None => queued.rejectors().next().is_none() || queued.rejectors().any(helps),
+        }
+    }
+
+    /// Does what is due, and says when to come again.
+    pub fn tick(&mut self, now: Instant) -> Option<Instant> {
+        while self.backing_off.peek().is_some_and(|queued| queued.backoff_until(&self.backoff) <= now) {
+            let Some(queued) = self.pop_backing_off() else { break };
+            self.activate(queued);
+        }
+        if self.next_flush.is_some_and(|flush| flush <= now) {
+            let stale = |queued: &&QueuedPod| {
+                queued.gated_by.is_none() && now.duration_since(queued.timestamp) > MAX_IN_UNSCHEDULABLE
+            };
+            let stale: Vec<_> =
+                self.unschedulable.values().filter(stale).map(|queued| queued.pod.uid.clone()).collect();
+            for uid in stale {
+                if let Some(queued) = self.unschedulable.remove(&uid) {
+                    self.requeue(queued, now);
+                }
+            }
+            self.next_flush = (!self.unschedulable.is_empty()).then(|| now + UNSCHEDULABLE_FLUSH);
+        }
+        let backoff = self.backing_off.peek().map(|queued| queued.backoff_until(&self.backoff));
+        [backoff, self.next_flush].into_iter().flatten().min()
+    }
+
+    /// Nothing is ready, so a pod that was rejected need not wait: trying it costs nothing. Errors do wait.
+    pub fn pop_early(&mut self) -> Option<QueuedPod> {
+        if self.active.len() > 0 || self.backing_off.peek()?.consecutive_errors > 0 {
+            return None;
+        }
+        let queued = self.pop_backing_off()?;
+        self.activate(queued);
+        self.pop()
+    }
+
+    fn pop_backing_off(&mut self) -> Option<QueuedPod> {
+        let backoff = self.backoff;
+        let profiles = self.profiles.clone();
+        self.backing_off.pop(|a, b| backoff_less((&profiles, &backoff), a, b))
+    }
+
+    /// Back into the queue: first the rest of the backoff, if there is any.
+    fn requeue(&mut self, queued: QueuedPod, now: Instant) {
+        if queued.gated_by.is_none() && queued.backoff_until(&self.backoff) > now {
+            let (profiles, backoff) = (self.profiles.clone(), self.backoff);
+            let uid = queued.pod.uid.clone();
+            self.backing_off.push(uid, queued, |a, b| backoff_less((&profiles, &backoff), a, b));
+        } else {
+            self.activate(queued);
+        }
+    }
+
+    /// Among the ready ones, unless a plugin objects.
+    fn activate(&mut self, mut queued: QueuedPod) {
+        let uid = queued.pod.uid.clone();
+        queued.gated_by = self.profile(&queued.pod).and_then(|profile| {
+            let objects = |entry: &&crate::profile::Entry| {
+                let plugin = entry.plugin.as_pre_enqueue();
+                plugin.is_some_and(|plugin| !plugin.pre_enqueue(&queued.pod).is_success())
+            };
+            profile.at(Point::PreEnqueue).iter().find(objects).map(|entry| entry.plugin.name())
+        });
+        if let Some(plugin) = queued.gated_by {
+            queued.unschedulable_plugins.insert(plugin);
+            self.unschedulable.insert(uid, queued);
+        } else {
+            let profiles = self.profiles.clone();
+            self.active.push(uid, queued, |a, b| less(&profiles, a, b));
+        }
+    }
+}
+
+/// The order of pods that are ready; all profiles have the same sorter.
+fn less(profiles: &BTreeMap<Arc<str>, Profile>, a: &QueuedPod, b: &QueuedPod) -> bool {
+    let Some(profile) = profiles.get(&a.pod.spec.scheduler_name) else { return false };
+    let Some(entry) = profile.at(Point::QueueSort).first() else { return false };
+    let sorter = sorter(entry.plugin.as_ref());
+    if sorter.less(a, b) {
+        return true;
+    }
+    a.sequence < b.sequence && !sorter.less(b, a)
+}
+
+/// The order of pods that back off.
+fn backoff_less((profiles, backoff): (&BTreeMap<Arc<str>, Profile>, &Backoff), a: &QueuedPod, b: &QueuedPod) -> bool {
+    let (first, second) = (a.backoff_until(backoff), b.backoff_until(backoff));
+    first < second || first == second && less(profiles, a, b)
+}
+
+/// An event of which nothing more is known than its kind.
+pub(crate) fn plain(resource: EventResource, action: ActionType) -> Happening {
+    Happening { event: ClusterEvent { resource, action }, object: EventObject::None }
+}

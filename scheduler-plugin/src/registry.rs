@@ -1,0 +1,99 @@
+//! The plugins that configuration can name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use steersman_machinery::clock::SharedClock;
+use steersman_machinery::random::Random;
+
+use crate::plugin::Plugin;
+use crate::waiting::WaitingPods;
+
+/// What a plugin can hold on to when it is made.
+#[derive(Clone)]
+pub struct Handle {
+    /// Pods held at Permit, to allow or reject them.
+    pub waiting_pods: WaitingPods,
+    /// The time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub random: Random,
+}
+
+/// The arguments of a plugin: `pluginConfig[].args` of its profile.
+#[derive(Clone, Debug, Default)]
+pub struct Args(Option<Value>);
+
+impl Args {
+    pub(crate) fn new(args: Option<Value>) -> Self {
+        Self(args)
+    }
+
+    /// The arguments as a type; its default if none were given. `apiVersion` and `kind` are not part of the type.
+    ///
+    /// # Errors
+    /// If they don't fit the type.
+    pub fn parse<T: DeserializeOwned + Default>(&self) -> Result<T, String> {
+        let Some(mut value) = self.0.clone() else {
+            return Ok(T::default());
+        };
+        if let Value::Object(fields) = &mut value {
+            fields.retain(|key, _| key != "apiVersion" && key != "kind");
+        }
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+}
+
+/// Makes a plugin from its arguments; the error says what is wrong with them.
+pub type Factory = Arc<dyn Fn(&Args, &Handle) -> Result<Arc<dyn Plugin>, String> + Send + Sync>;
+
+/// Plugins by name.
+#[derive(Clone, Default)]
+pub struct Registry(BTreeMap<String, Factory>);
+
+impl Registry {
+    /// A registry without plugins.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The plugins that come with the scheduler.
+    pub fn in_tree() -> Self {
+        crate::plugins::registry()
+    }
+
+    /// Adds a plugin that takes arguments; one of the same name is replaced.
+    pub fn register(
+        &mut self,
+        name: &str,
+        factory: impl Fn(&Args, &Handle) -> Result<Arc<dyn Plugin>, String> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.0.insert(name.to_owned(), Arc::new(factory));
+        self
+    }
+
+    /// Adds a plugin that takes no arguments.
+    pub fn add(&mut self, plugin: impl Plugin) -> &mut Self {
+        let plugin: Arc<dyn Plugin> = Arc::new(plugin);
+        let name = plugin.name();
+        self.register(name, move |_, _| Ok(plugin.clone()))
+    }
+
+    /// Adds all plugins of another registry; those replace plugins of the same name.
+    pub fn merge(&mut self, other: Self) -> &mut Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Factory> {
+        self.0.get(name)
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

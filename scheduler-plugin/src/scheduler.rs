@@ -1,0 +1,309 @@
+//! The loop: take in what the API tells, decide for one pod after the other, and let bindings go on beside it.
+
+mod binding;
+mod failure;
+mod updates;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use steersman_framework::api::Api;
+use steersman_framework::runtime::Context;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cache::Cache;
+use crate::configuration::Configuration;
+use crate::cycle::{Outcome, Search, post_filter, schedule_one};
+use crate::informers::{SOURCES, Update, informers};
+use crate::pod::Pod;
+use crate::profile::{Point, Profile, ProfileError};
+use crate::queue::{Backoff, Queue, QueuedPod};
+use crate::registry::{Handle, Registry};
+use crate::waiting::WaitingPods;
+use crate::writer::{EventText, EventWriter, Write, send};
+use binding::Bound;
+
+/// Bindings that are under way at once. Enough to keep a server with 5 ms latency busy with 25,000 a second, and few
+/// enough not to hold thousands of connections or requests.
+const MAX_BINDINGS: usize = 128;
+/// Writes of events under way at once; beyond it events are dropped, as upstream drops them when its buffer is full.
+const MAX_EVENT_WRITES: usize = 1000;
+/// Updates taken in before the next decision; so that neither a flood of updates nor one of pods starves the other.
+const UPDATES_A_TURN: usize = 256;
+/// How long writes that are under way may take after the word to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a scheduler needs besides its context.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Plugins besides those that come with the scheduler; they replace those of the same name.
+    pub plugins: Registry,
+}
+
+/// Why a scheduler can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A profile can't be made.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// Two profiles sort the queue differently.
+    #[error("all profiles must have the same queue sort plugin, not {0:?} and {1:?}")]
+    QueueSort(&'static str, &'static str),
+}
+
+/// Schedules pods until the context's shutdown is requested.
+///
+/// # Errors
+/// If the configuration does not fit the plugins. Failures of the API server are retried for ever.
+pub async fn run(context: Context, options: Options) -> Result<(), Error> {
+    let scheduler = Scheduler::new(&context, &options)?;
+    scheduler.run(context).await;
+    Ok(())
+}
+
+/// Makes the profiles of a configuration.
+///
+/// # Errors
+/// If the configuration does not fit the plugins.
+pub fn profiles(options: &Options, handle: &Handle) -> Result<BTreeMap<Arc<str>, Profile>, Error> {
+    let mut registry = Registry::in_tree();
+    registry.merge(options.plugins.clone());
+    let mut profiles: BTreeMap<Arc<str>, Profile> = BTreeMap::new();
+    for configuration in &options.configuration.profiles {
+        let profile = Profile::new(configuration, &registry, handle)?;
+        profiles.insert(profile.scheduler_name.clone(), profile);
+    }
+    let mut sorters = profiles.values().map(|profile| profile.queue_sort().name());
+    if let Some(first) = sorters.next()
+        && let Some(other) = sorters.find(|other| *other != first)
+    {
+        return Err(Error::QueueSort(first, other));
+    }
+    Ok(profiles)
+}
+
+/// What a task that runs beside the loop has done.
+enum Finished {
+    /// A pod was bound, or not.
+    Bound(Box<Bound>),
+    /// An event was written, or not.
+    Event,
+    /// A condition was written, or not.
+    Condition,
+}
+
+struct Scheduler {
+    profiles: Arc<BTreeMap<Arc<str>, Profile>>,
+    waiting: WaitingPods,
+    context: Context,
+    cache: Cache,
+    queue: Queue,
+    search: Search,
+    /// Pods without a node as the API shows them, by uid: those that are in the queue or under way.
+    pending: BTreeMap<Arc<str>, Arc<Pod>>,
+    /// First lists that have come.
+    synced: BTreeSet<u8>,
+    events: EventWriter,
+    tasks: JoinSet<Finished>,
+    bindings: usize,
+    event_writes: usize,
+    /// The last condition write for a pod, while it may be under way: what comes next waits for it.
+    writes: BTreeMap<Arc<str>, oneshot::Receiver<()>>,
+}
+
+impl Scheduler {
+    fn new(context: &Context, options: &Options) -> Result<Self, Error> {
+        let waiting = WaitingPods::default();
+        let handle =
+            Handle { waiting_pods: waiting.clone(), clock: context.clock.clone(), random: context.random.clone() };
+        let profiles = Arc::new(profiles(options, &handle)?);
+        let backoff =
+            Backoff { initial: options.configuration.pod_initial_backoff, max: options.configuration.pod_max_backoff };
+        Ok(Self {
+            queue: Queue::new(profiles.clone(), backoff),
+            profiles,
+            waiting,
+            context: context.clone(),
+            cache: Cache::default(),
+            search: Search::new(context.random.clone()),
+            pending: BTreeMap::new(),
+            synced: BTreeSet::new(),
+            events: EventWriter::default(),
+            tasks: JoinSet::new(),
+            bindings: 0,
+            event_writes: 0,
+            writes: BTreeMap::new(),
+        })
+    }
+
+    async fn run(mut self, context: Context) {
+        let api = Api::new(context.client.clone(), "kube-scheduler");
+        let (driver, mut updates) = informers(&api, &context.shutdown);
+        let mut drivers = JoinSet::new();
+        drivers.spawn(driver);
+        loop {
+            self.take_in(&mut updates);
+            let timer = self.queue.tick(Instant::now());
+            let ready = self.is_synced() && self.bindings < MAX_BINDINGS;
+            if ready && let Some(queued) = self.next() {
+                self.attempt(queued);
+                // Let the others on this thread have their turn: bindings, the API server in the same process.
+                tokio::task::yield_now().await;
+                if context.shutdown.is_requested() {
+                    break;
+                }
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = context.shutdown.requested() => break,
+                Some(finished) = self.tasks.join_next() => self.finished(finished),
+                update = updates.recv() => match update {
+                    Some(update) => self.update(update),
+                    None => break,
+                },
+                () = sleep_until(timer) => {}
+            }
+        }
+        drop(drivers);
+        let drain = async { while self.tasks.join_next().await.is_some() {} };
+        // What does not finish in time is given up; the next scheduler sees what became of it.
+        let _ = tokio::time::timeout(DRAIN, drain).await;
+    }
+
+    /// Takes in what has come, but not for ever.
+    fn take_in(&mut self, updates: &mut UnboundedReceiver<Update>) {
+        while let Some(finished) = self.tasks.try_join_next() {
+            self.finished(finished);
+        }
+        for _ in 0..UPDATES_A_TURN {
+            let Ok(update) = updates.try_recv() else { return };
+            self.update(update);
+        }
+    }
+
+    fn is_synced(&self) -> bool {
+        self.synced.len() == SOURCES
+    }
+
+    fn next(&mut self) -> Option<QueuedPod> {
+        self.queue.pop().or_else(|| self.queue.pop_early())
+    }
+
+    /// Decides for one pod.
+    fn attempt(&mut self, queued: QueuedPod) {
+        let pod = queued.pod.clone();
+        let profiles = self.profiles.clone();
+        let Some(profile) = profiles.get(&pod.spec.scheduler_name) else {
+            return self.queue.done(&pod.uid);
+        };
+        if pod.spec.terminating {
+            let text = EventText::failed(format!("skip schedule deleting pod: {}", pod.key()));
+            self.event(&pod, &text);
+            return self.queue.done(&pod.uid);
+        }
+        let mut decision = schedule_one(&pod, self.cache.snapshot(), profile, &mut self.search);
+        match decision.outcome {
+            Outcome::Node(node) => {
+                tracing::debug!(pod = pod.key(), %node, evaluated = decision.evaluated_nodes,
+                    feasible = decision.feasible.len(), "a node was chosen");
+                self.place(queued, &node, decision.state);
+            }
+            Outcome::Unschedulable(mut diagnosis) => {
+                let mut nomination = None;
+                if diagnosis.nodes > 0 {
+                    let notes = (&mut decision.state, &mut diagnosis);
+                    let result = post_filter(&pod, self.cache.snapshot_mut(), profile, notes);
+                    nomination = result.nominated_node_name;
+                }
+                self.unschedulable(queued, &diagnosis, nomination);
+            }
+            Outcome::Error(status) => self.failed(queued, &status),
+        }
+    }
+
+    fn finished(&mut self, finished: Result<Finished, tokio::task::JoinError>) {
+        match finished {
+            Ok(Finished::Bound(bound)) => {
+                self.bindings -= 1;
+                self.bound(*bound);
+            }
+            Ok(Finished::Event) => self.event_writes -= 1,
+            Ok(Finished::Condition) => {}
+            Err(error) => {
+                // A plugin panicked while a pod was being bound. The slot is free again; what became of the pod shows
+                // when the API tells, or when the process starts anew.
+                tracing::error!(%error, "a task of the scheduler failed");
+            }
+        }
+    }
+
+    /// Writes an event beside the loop.
+    fn event(&mut self, pod: &Pod, text: &EventText) {
+        if self.event_writes >= MAX_EVENT_WRITES {
+            tracing::debug!(reason = text.reason, "an event was dropped");
+            return;
+        }
+        let now = self.context.clock.now();
+        if let Some(write) = self.events.event(pod, text, now) {
+            self.event_writes += 1;
+            let client = self.context.client.clone();
+            self.tasks.spawn(async move {
+                send(&client, write).await;
+                Finished::Event
+            });
+        }
+    }
+
+    /// Writes a condition beside the loop, after earlier ones of the same pod.
+    fn write_condition(&mut self, pod: &Pod, write: Write) {
+        let (done, receiver) = oneshot::channel();
+        let earlier = self.writes.insert(pod.uid.clone(), receiver);
+        let client = self.context.client.clone();
+        self.tasks.spawn(async move {
+            after(earlier).await;
+            send(&client, write).await;
+            drop(done);
+            Finished::Condition
+        });
+    }
+
+    /// Nothing more is to be said about this pod.
+    fn forget_pod(&mut self, uid: &str) {
+        self.pending.remove(uid);
+        self.writes.remove(uid);
+        self.events.forget(uid);
+    }
+
+    fn plugins(&self, pod: &Pod, point: Point) -> Vec<Arc<dyn crate::plugin::Plugin>> {
+        let profile = self.profiles.get(&pod.spec.scheduler_name);
+        let entries = profile.map_or(&[][..], |profile| profile.at(point));
+        entries.iter().map(|entry| entry.plugin.clone()).collect()
+    }
+
+    fn client(&self) -> Client {
+        self.context.client.clone()
+    }
+}
+
+/// Waits until an earlier write has come to its end, whichever.
+async fn after(earlier: Option<oneshot::Receiver<()>>) {
+    if let Some(earlier) = earlier {
+        // The sender is dropped when the write is done.
+        let _ = earlier.await;
+    }
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

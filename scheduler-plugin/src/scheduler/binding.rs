@@ -1,0 +1,176 @@
+//! From the choice of a node to the binding.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Finished, Scheduler, after};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening};
+use crate::cycle_state::CycleState;
+use crate::plugin::{Binding, Plugin};
+use crate::pod::Pod;
+use crate::profile::Point;
+use crate::queue::QueuedPod;
+use crate::status::{Code, Status};
+use crate::waiting::Held;
+use crate::writer::EventText;
+
+/// A pod whose binding has come to an end.
+pub(super) struct Bound {
+    queued: QueuedPod,
+    placed: Arc<Pod>,
+    state: CycleState,
+    result: Result<(), Status>,
+}
+
+/// A pod on its way.
+struct Journey {
+    binding: Binding,
+    held: Option<Held>,
+    pre_bind: Vec<Arc<dyn Plugin>>,
+    bind: Vec<Arc<dyn Plugin>>,
+    post_bind: Vec<Arc<dyn Plugin>>,
+    earlier: Option<oneshot::Receiver<()>>,
+}
+
+impl Scheduler {
+    /// A node was chosen: counts the pod there, lets plugins reserve and permit, and starts the binding.
+    pub(super) fn place(&mut self, queued: QueuedPod, node: &Arc<str>, mut state: CycleState) {
+        let placed = Arc::new(Pod { node_name: Some(node.clone()), pending: None, ..(*queued.pod).clone() });
+        self.cache.assume(placed.clone());
+        let held = match self.reserve(&placed, node, &mut state).and_then(|()| self.permit(&placed, node, &mut state)) {
+            Ok(held) => held,
+            Err(status) => return self.undo(queued, &placed, (state, &status)),
+        };
+        let journey = Journey {
+            binding: Binding { pod: placed.clone(), node_name: node.clone(), client: self.client() },
+            held,
+            pre_bind: self.plugins(&placed, Point::PreBind),
+            bind: self.plugins(&placed, Point::Bind),
+            post_bind: self.plugins(&placed, Point::PostBind),
+            earlier: self.writes.remove(&placed.uid),
+        };
+        self.bindings += 1;
+        self.tasks.spawn(async move {
+            let result = journey.travel().await;
+            Finished::Bound(Box::new(Bound { queued, placed, state, result }))
+        });
+    }
+
+    fn reserve(&self, pod: &Pod, node: &str, state: &mut CycleState) -> Result<(), Status> {
+        for plugin in self.plugins(pod, Point::Reserve) {
+            let Some(reserve) = plugin.as_reserve() else { continue };
+            let status = reserve.reserve(state, pod, node);
+            if status.is_rejected() {
+                return Err(status.by(plugin.name()));
+            }
+            if !status.is_success() {
+                return Err(Status::error(format!("running Reserve plugin {:?}: {status}", plugin.name())));
+            }
+        }
+        Ok(())
+    }
+
+    fn permit(&self, pod: &Pod, node: &str, state: &mut CycleState) -> Result<Option<Held>, Status> {
+        let mut waits: Vec<(&'static str, Duration)> = Vec::new();
+        for plugin in self.plugins(pod, Point::Permit) {
+            let Some(permit) = plugin.as_permit() else { continue };
+            let (status, wait) = permit.permit(state, pod, node);
+            match status.code() {
+                Code::Success => {}
+                Code::Wait => waits.push((plugin.name(), wait)),
+                code if code.is_rejected() => return Err(status.by(plugin.name())),
+                _ => return Err(Status::error(format!("running Permit plugin {:?}: {status}", plugin.name()))),
+            }
+        }
+        Ok((!waits.is_empty()).then(|| self.waiting.hold(pod.uid.clone(), &waits, Instant::now())))
+    }
+
+    /// A binding has come to its end.
+    pub(super) fn bound(&mut self, bound: Bound) {
+        let Bound { queued, placed, state, result } = bound;
+        match result {
+            Ok(()) => {
+                let node = placed.node_name.as_deref().unwrap_or_default();
+                tracing::info!(pod = placed.key(), node, "pod was bound");
+                self.event(&queued.pod, &EventText::scheduled(&placed, node));
+                self.queue.done(&placed.uid);
+                self.forget_pod(&placed.uid);
+            }
+            Err(status) => self.undo(queued, &placed, (state, &status)),
+        }
+    }
+
+    /// Takes back what was reserved and assumed, and puts the pod back into the queue.
+    fn undo(&mut self, queued: QueuedPod, placed: &Arc<Pod>, (mut state, status): (CycleState, &Status)) {
+        let node = placed.node_name.as_deref().unwrap_or_default();
+        for plugin in self.plugins(placed, Point::Reserve).iter().rev() {
+            if let Some(reserve) = plugin.as_reserve() {
+                reserve.unreserve(&mut state, placed, node);
+            }
+        }
+        if self.cache.forget(&placed.uid).is_none() && self.cache.pod(&placed.uid).is_some() {
+            // The API has shown the pod on a node: it is bound, whatever the answer to the request was.
+            return self.queue.done(&placed.uid);
+        }
+        // The room that the pod would have taken is free for others; not for itself, it has just failed there.
+        let happening = Happening {
+            event: ClusterEvent::pod(ActionType::DELETE),
+            object: EventObject::AssignedPod { old: Some(placed.clone()), new: None },
+        };
+        self.queue.happened(&happening, Instant::now());
+        self.failed(queued, status);
+    }
+}
+
+impl Journey {
+    async fn travel(self) -> Result<(), Status> {
+        after(self.earlier).await;
+        if let Some(held) = self.held {
+            success(held.verdict().await)?;
+        }
+        for plugin in &self.pre_bind {
+            let Some(pre_bind) = plugin.as_pre_bind() else { continue };
+            let status = pre_bind.pre_bind(&self.binding).await;
+            if !status.is_skip() {
+                explain("PreBind", plugin.name(), status)?;
+            }
+        }
+        let mut done = false;
+        for plugin in &self.bind {
+            let Some(bind) = plugin.as_bind() else { continue };
+            let status = bind.bind(&self.binding).await;
+            if !status.is_skip() {
+                explain("Bind", plugin.name(), status)?;
+                done = true;
+                break;
+            }
+        }
+        if !done {
+            return Err(Status::error("no bind plugin took the pod"));
+        }
+        for plugin in &self.post_bind {
+            if let Some(post_bind) = plugin.as_post_bind() {
+                post_bind.post_bind(&self.binding).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn success(status: Status) -> Result<(), Status> {
+    if status.is_success() { Ok(()) } else { Err(status) }
+}
+
+/// A rejection as it is; an error with the plugin's name.
+fn explain(point: &str, plugin: &'static str, status: Status) -> Result<(), Status> {
+    if status.is_success() {
+        Ok(())
+    } else if status.is_rejected() {
+        Err(status.by(plugin))
+    } else {
+        Err(Status::error(format!("running {point} plugin {plugin:?}: {status}")))
+    }
+}

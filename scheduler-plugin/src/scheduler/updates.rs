@@ -1,0 +1,163 @@
+//! Taking in what the API server tells.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use steersman_framework::reflector::Change;
+use tokio::time::Instant;
+
+use super::Scheduler;
+use crate::cluster_event::{
+    ActionType, ClusterEvent, EventObject, EventResource, Happening, node_changes, pod_changes,
+};
+use crate::informers::Update;
+use crate::pod::Pod;
+use crate::queue::plain;
+use crate::snapshot::SelectingKind;
+use crate::wire;
+
+impl Scheduler {
+    pub(super) fn update(&mut self, update: Update) {
+        match update {
+            Update::Nodes(change) => self.nodes(change),
+            Update::Pods(change) => self.pods(change),
+            Update::Namespaces(change) => self.namespaces(change),
+            Update::Selecting(kind, change) => self.selecting(kind, change),
+        }
+    }
+
+    fn nodes(&mut self, change: Change<wire::Node>) {
+        match change {
+            Change::Applied(node) => self.set_node(node),
+            Change::Deleted(node) => self.remove_node(&node.metadata.name),
+            Change::Replaced(nodes) => {
+                let names: BTreeSet<&str> = nodes.iter().map(|node| node.metadata.name.as_str()).collect();
+                let gone = self.cache.node_names().filter(|name| !names.contains(name.as_str()));
+                for name in gone.cloned().collect::<Vec<_>>() {
+                    self.remove_node(&name);
+                }
+                nodes.into_iter().for_each(|node| self.set_node(node));
+                self.synced.insert(0);
+            }
+            Change::Progress => {}
+        }
+    }
+
+    fn set_node(&mut self, node: wire::Node) {
+        let new = Arc::new(node);
+        let old = self.cache.set_node(new.clone());
+        let events = match &old {
+            None => vec![ClusterEvent::node(ActionType::ADD)],
+            Some(old) => node_changes(old, &new),
+        };
+        for event in events {
+            let object = EventObject::Node { old: old.clone(), new: new.clone() };
+            self.happened(event, object);
+        }
+    }
+
+    fn remove_node(&mut self, name: &str) {
+        if self.cache.remove_node(name).is_some() {
+            self.happened(ClusterEvent::node(ActionType::DELETE), EventObject::None);
+        }
+    }
+
+    fn pods(&mut self, change: Change<wire::Pod>) {
+        match change {
+            Change::Applied(pod) => self.set_pod(&pod),
+            Change::Deleted(pod) => self.remove_pod(&pod.metadata.uid),
+            Change::Replaced(pods) => {
+                let uids: BTreeSet<&str> = pods.iter().map(|pod| pod.metadata.uid.as_str()).collect();
+                let known = self.cache.confirmed().chain(self.pending.keys());
+                let gone: Vec<_> = known.filter(|uid| !uids.contains(&***uid)).cloned().collect();
+                gone.iter().for_each(|uid| self.remove_pod(uid));
+                pods.iter().for_each(|pod| self.set_pod(pod));
+                self.synced.insert(1);
+            }
+            Change::Progress => {}
+        }
+    }
+
+    fn set_pod(&mut self, pod: &wire::Pod) {
+        if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") {
+            return self.remove_pod(&pod.metadata.uid);
+        }
+        let pod = self.cache.intern(pod);
+        if pod.node_name.is_some() {
+            self.set_assigned(pod);
+        } else if self.profiles.contains_key(&pod.spec.scheduler_name) {
+            self.pending.insert(pod.uid.clone(), pod.clone());
+            if !self.cache.is_assumed(&pod.uid) {
+                self.queue.set(pod, Instant::now());
+            }
+        }
+    }
+
+    /// A pod that is on a node, by our decision or by somebody else's.
+    fn set_assigned(&mut self, new: Arc<Pod>) {
+        self.pending.remove(&new.uid);
+        self.queue.remove(&new.uid);
+        let old = self.cache.set_pod(new.clone());
+        let events = match &old {
+            None => vec![ClusterEvent::pod(ActionType::ADD)],
+            Some(old) => pod_changes(old, &new),
+        };
+        for event in events {
+            let object = EventObject::AssignedPod { old: old.clone(), new: Some(new.clone()) };
+            self.happened(event, object);
+        }
+    }
+
+    fn remove_pod(&mut self, uid: &str) {
+        self.forget_pod(uid);
+        self.queue.remove(uid);
+        self.waiting.forget(uid);
+        if let Some(old) = self.cache.remove_pod(uid) {
+            let object = EventObject::AssignedPod { old: Some(old), new: None };
+            self.happened(ClusterEvent::pod(ActionType::DELETE), object);
+        }
+    }
+
+    fn happened(&mut self, event: ClusterEvent, object: EventObject) {
+        self.queue.happened(&Happening { event, object }, Instant::now());
+    }
+
+    fn namespaces(&mut self, change: Change<wire::Meta>) {
+        let snapshot = self.cache.snapshot_mut();
+        match change {
+            Change::Applied(namespace) => {
+                snapshot.set_namespace(&namespace.metadata.name, Some(namespace.metadata.labels));
+            }
+            Change::Deleted(namespace) => snapshot.set_namespace(&namespace.metadata.name, None),
+            Change::Replaced(namespaces) => {
+                let known: Vec<String> = snapshot.namespaces().keys().cloned().collect();
+                known.iter().for_each(|name| snapshot.set_namespace(name, None));
+                for namespace in namespaces {
+                    snapshot.set_namespace(&namespace.metadata.name, Some(namespace.metadata.labels));
+                }
+                self.synced.insert(2);
+            }
+            Change::Progress => {}
+        }
+        self.queue.happened(&plain(EventResource::Selector, ActionType::UPDATE), Instant::now());
+    }
+
+    fn selecting(&mut self, kind: SelectingKind, change: Change<wire::Selecting>) {
+        let selecting = self.cache.snapshot_mut().selecting_mut();
+        match change {
+            Change::Applied(object) => selecting.set(kind, &object),
+            Change::Deleted(object) => selecting.remove(kind, &object.metadata),
+            Change::Replaced(objects) => {
+                selecting.clear(kind);
+                objects.iter().for_each(|object| selecting.set(kind, object));
+                self.synced.insert(match kind {
+                    SelectingKind::Service => 3,
+                    SelectingKind::ReplicationController => 4,
+                    SelectingKind::ReplicaSet => 5,
+                    SelectingKind::StatefulSet => 6,
+                });
+            }
+            Change::Progress => {}
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What the scheduler writes about a pod besides its node: events and the `PodScheduled` condition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::Request;
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use serde_json::{Value, json};
+use steersman_machinery::clock::{format_micro_time, format_time};
+
+use crate::pod::Pod;
+
+/// Notes longer than this are cut, since the API does not take them.
+const MAX_NOTE: usize = 1024;
+/// After this time an event of the same kind about the same object is a new one.
+const SERIES_TIMEOUT: SignedDuration = SignedDuration::from_secs(6 * 60);
+
+/// Of what an event tells.
+#[derive(Clone, Debug)]
+pub(crate) struct EventText {
+    pub(crate) warning: bool,
+    pub(crate) reason: &'static str,
+    pub(crate) action: &'static str,
+    pub(crate) note: String,
+}
+
+impl EventText {
+    pub(crate) fn scheduled(pod: &Pod, node: &str) -> Self {
+        Self {
+            warning: false,
+            reason: "Scheduled",
+            action: "Binding",
+            note: format!("Successfully assigned {} to {node}", pod.key()),
+        }
+    }
+
+    pub(crate) fn failed(note: String) -> Self {
+        Self { warning: true, reason: "FailedScheduling", action: "Scheduling", note: truncate(note) }
+    }
+}
+
+fn truncate(note: String) -> String {
+    const END: &str = " ...";
+    if note.len() <= MAX_NOTE {
+        return note;
+    }
+    let mut end = MAX_NOTE - END.len();
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{END}", &note[..end])
+}
+
+/// A request to the API server, ready to be sent.
+pub(crate) type Write = Request<Vec<u8>>;
+
+/// Sends a write. What the server refuses is only logged: the next attempt says it again.
+pub(crate) async fn send(client: &Client, write: Write) {
+    let path = write.uri().path().to_owned();
+    if let Err(error) = client.request_text(write).await {
+        tracing::debug!(%path, %error, "a write about a pod failed");
+    }
+}
+
+fn request(method: &str, path: String, content_type: &str, body: &Value) -> Option<Write> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::CONTENT_TYPE, content_type)
+        .body(body.to_string().into_bytes());
+    // Names come from the API server, so that paths are always well-formed.
+    request.ok()
+}
+
+/// Makes events; an event that repeats becomes a series. Source: `k8s.io/client-go/tools/events`.
+#[derive(Debug, Default)]
+pub(crate) struct EventWriter {
+    last: BTreeMap<Arc<str>, Last>,
+    last_name: i128,
+}
+
+/// The last event about a pod.
+#[derive(Debug)]
+struct Last {
+    key: (&'static str, String),
+    name: String,
+    time: Timestamp,
+    count: u32,
+}
+
+impl EventWriter {
+    /// The request that tells of something; `None` if it has been told already.
+    pub(crate) fn event(&mut self, pod: &Pod, text: &EventText, now: Timestamp) -> Option<Write> {
+        let namespace = &*pod.spec.namespace;
+        let collection = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+        let version = pod.pending.as_ref().map_or("", |pending| pending.resource_version.as_str());
+        let key = (text.reason, version.to_owned());
+        if let Some(last) = self.last.get_mut(&pod.uid)
+            && last.key == key
+            && now.duration_since(last.time) < SERIES_TIMEOUT
+        {
+            last.count += 1;
+            last.time = now;
+            let series = json!({"series": {"count": last.count, "lastObservedTime": format_micro_time(now)}});
+            // The series is opened once; what repeats further is not worth a write each time.
+            return (last.count == 2)
+                .then(|| {
+                    let path = format!("{collection}/{}", last.name);
+                    request("PATCH", path, "application/strategic-merge-patch+json", &series)
+                })
+                .flatten();
+        }
+        self.last_name = now.as_nanosecond().max(self.last_name + 1);
+        let name = format!("{}.{:x}", pod.name, self.last_name);
+        let controller = &*pod.spec.scheduler_name;
+        let body = json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "eventTime": format_micro_time(now),
+            "reportingController": controller,
+            "reportingInstance": format!("{controller}-steersman"),
+            "action": text.action,
+            "reason": text.reason,
+            "regarding": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": namespace,
+                "name": pod.name,
+                "uid": &*pod.uid,
+                "resourceVersion": version,
+            },
+            "note": text.note,
+            "type": if text.warning { "Warning" } else { "Normal" },
+        });
+        let last = Last { key, name, time: now, count: 1 };
+        self.last.insert(pod.uid.clone(), last);
+        request("POST", collection, "application/json", &body)
+    }
+
+    /// Nothing more will be told of this pod.
+    pub(crate) fn forget(&mut self, uid: &str) {
+        self.last.remove(uid);
+    }
+}
+
+/// The request that says on the pod why it has no node; `None` if it already says so.
+pub(crate) fn condition(
+    pod: &Pod,
+    (reason, message): (&str, &str),
+    nominated_node_name: Option<&Option<String>>,
+    now: Timestamp,
+) -> Option<Write> {
+    let pending = pod.pending.as_ref()?;
+    let old = pending.condition.as_ref();
+    let unchanged = old.is_some_and(|old| {
+        old.status == "False"
+            && old.reason == reason
+            && old.message == message
+            && old.observed_generation == pending.generation
+    });
+    let old_nomination = pod.nominated_node_name.as_deref();
+    let nomination = nominated_node_name.filter(|new| new.as_deref() != old_nomination);
+    if unchanged && nomination.is_none() {
+        return None;
+    }
+    let since = old.filter(|old| old.status == "False").and_then(|old| old.last_transition_time);
+    let mut condition = json!({
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": format_time(since.unwrap_or(now)),
+    });
+    if pending.generation > 0 {
+        condition["observedGeneration"] = pending.generation.into();
+    }
+    let mut status = json!({"conditions": [condition]});
+    if let Some(nomination) = nomination {
+        status["nominatedNodeName"] = json!(nomination);
+    }
+    let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.spec.namespace, pod.name);
+    let body = json!({"metadata": {"uid": &*pod.uid}, "status": status});
+    request("PATCH", path, "application/strategic-merge-patch+json", &body)
+}
