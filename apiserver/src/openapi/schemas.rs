@@ -9,6 +9,12 @@ use steersman_machinery::schema::{Empty, Field, ListKind, PatchStrategy, Schema,
 use super::{DELETE_OPTIONS, Dialect, LIST_META, PATCH, WATCH_EVENT, definition_name, gvk_value, published};
 use crate::registry::resource::Resource;
 
+const JSON: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON";
+const JSON_SCHEMA_OR_ARRAY: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray";
+const JSON_SCHEMA_OR_BOOL: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool";
+const FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
+const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+
 /// Collects definitions, each with all that it refers to.
 pub(super) struct Schemas {
     dialect: Dialect,
@@ -115,8 +121,11 @@ impl Schemas {
             value.insert("required".into(), required.into());
         }
         if !definition.fields.is_empty() {
-            let properties: Map<_, _> =
-                definition.fields.iter().map(|field| (field.name.clone(), self.property(schema, field))).collect();
+            let properties: Map<_, _> = definition
+                .fields
+                .iter()
+                .map(|field| (field.name.clone(), self.property(schema, definition, field)))
+                .collect();
             value.insert("properties".into(), properties.into());
         }
         if definition.atomic {
@@ -141,8 +150,12 @@ impl Schemas {
     }
 
     /// A field: its type, and what says how it merges.
-    fn property(&mut self, schema: &Schema, field: &Field) -> Value {
+    fn property(&mut self, schema: &Schema, owner: &StructType, field: &Field) -> Value {
         let mut value = match &field.ty {
+            Type::Any if !owner.name.is_empty() => {
+                let name = self.anything(&owner.name, &field.name);
+                self.dialect.wrapped_reference(name)
+            }
             Type::Struct(id) if !schema.structs[*id].name.is_empty() => {
                 let name = self.definition(schema, *id);
                 self.dialect.wrapped_reference(&name)
@@ -217,6 +230,19 @@ impl Schemas {
         }
     }
 
+    /// What a field that takes anything refers to. Makes it. The table knows one type for all of these.
+    fn anything(&mut self, owner: &str, field: &str) -> &'static str {
+        let (name, value) = match (owner.ends_with(".JSONSchemaProps"), field) {
+            (true, "items") => (JSON_SCHEMA_OR_ARRAY, anything()),
+            (true, "additionalItems" | "additionalProperties") => (JSON_SCHEMA_OR_BOOL, anything()),
+            (true, _) => (JSON, anything()),
+            (false, "fieldsV1") => (FIELDS, json!({"type": "object"})),
+            (false, _) => (RAW_EXTENSION, json!({"type": "object"})),
+        };
+        self.definitions.entry(name).or_insert(value);
+        name
+    }
+
     /// The scalars that have a definition of their own. Makes it.
     fn shared(&mut self, ty: &Type) -> Option<&'static str> {
         let v3 = self.dialect == Dialect::V3;
@@ -242,9 +268,7 @@ impl Schemas {
             ),
             _ => return None,
         };
-        if !self.definitions.contains_key(name) {
-            self.definitions.insert(name.to_owned(), value);
-        }
+        self.definitions.entry(name).or_insert(value);
         Some(name)
     }
 }
@@ -258,9 +282,13 @@ fn scalar_schema(ty: &Type) -> Value {
         Type::Boolean => json!({"type": "boolean"}),
         Type::Bytes => json!({"type": "string", "format": "byte"}),
         Type::FreeForm => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
-        // Anything: no type is stated, so that no client takes offence.
-        _ => json!({}),
+        _ => anything(),
     }
+}
+
+/// Any value at all. It must not be empty: kubectl takes an empty schema for an absent one.
+fn anything() -> Value {
+    json!({"x-kubernetes-preserve-unknown-fields": true})
 }
 
 fn patch_strategy(patch: &PatchStrategy) -> Option<String> {

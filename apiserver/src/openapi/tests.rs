@@ -129,6 +129,30 @@ fn fields_say_how_they_merge() {
     );
 }
 
+/// kubectl's `explain` fails on an empty schema.
+#[test]
+fn no_schema_is_empty() {
+    fn check(value: &Value, path: &str) {
+        let fields = value.as_object().unwrap_or_else(|| panic!("{path} is no schema"));
+        assert!(!fields.is_empty(), "{path}");
+        for (name, property) in fields.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            check(property, &format!("{path}.{name}"));
+        }
+        for part in ["items", "additionalProperties"] {
+            if let Some(part) = fields.get(part) {
+                check(part, path);
+            }
+        }
+    }
+    let catalog = catalog();
+    for (group, version) in [("", "v1"), ("apiextensions.k8s.io", "v1"), ("resource.k8s.io", "v1")] {
+        let document = v3::document(&catalog, group, version).unwrap();
+        for (name, definition) in document["components"]["schemas"].as_object().unwrap() {
+            check(definition, name);
+        }
+    }
+}
+
 #[test]
 fn delete_options_are_a_kind_of_the_documents_own_group() {
     let document = apps();
