@@ -19,37 +19,16 @@ pub use aggregated::{AGGREGATED_CONTENT_TYPE, aggregated};
 pub use groups::{api_group, api_group_list, group_versions};
 
 /// The verbs of a custom resource, in the order in which upstream lists them.
-const CUSTOM_VERBS: [&str; 8] = [
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "create",
-    "update",
-    "watch",
-];
+const CUSTOM_VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 /// Kinds whose stored version is another than the one served, as group, kind, and the group and version of storage. The
 /// hash tells clients when stored objects have to be migrated; here it has to be what other servers say.
 const STORED_AS: [(&str, &str, &str); 5] = [
     ("events.k8s.io", "Event", "/v1"),
     ("autoscaling", "HorizontalPodAutoscaler", "autoscaling/v2"),
-    (
-        "apiextensions.k8s.io",
-        "CustomResourceDefinition",
-        "apiextensions.k8s.io/v1beta1",
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "MutatingAdmissionPolicy",
-        "admissionregistration.k8s.io/v1beta1",
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "MutatingAdmissionPolicyBinding",
-        "admissionregistration.k8s.io/v1beta1",
-    ),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", "apiextensions.k8s.io/v1beta1"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", "admissionregistration.k8s.io/v1beta1"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", "admissionregistration.k8s.io/v1beta1"),
 ];
 
 /// What `GET /api` answers: the versions of the core group, and under which address (`host:port`) the server is reached.
@@ -166,10 +145,7 @@ fn entries(resource: &Resource) -> Vec<Value> {
 
 /// Short names and categories, if there are any.
 fn insert_names(entry: &mut Map<String, Value>, resource: &Resource) {
-    for (field, names) in [
-        ("shortNames", &resource.short_names),
-        ("categories", &resource.categories),
-    ] {
+    for (field, names) in [("shortNames", &resource.short_names), ("categories", &resource.categories)] {
         if !names.is_empty() {
             entry.insert(field.into(), names.as_slice().into());
         }
@@ -188,10 +164,7 @@ fn subresources(resource: &Resource) -> Vec<&Subresource> {
 
 fn verbs(resource: &Resource) -> Value {
     if resource.custom {
-        CUSTOM_VERBS
-            .into_iter()
-            .filter(|verb| resource.has_verb(verb))
-            .collect()
+        CUSTOM_VERBS.into_iter().filter(|verb| resource.has_verb(verb)).collect()
     } else {
         resource.verbs.as_slice().into()
     }
@@ -202,10 +175,7 @@ fn storage_version_hash(resource: &Resource) -> String {
     let stored = STORED_AS
         .into_iter()
         .find(|(group, kind, _)| (*group, *kind) == (resource.group.as_str(), resource.kind.as_str()))
-        .map_or_else(
-            || format!("{}/{}", resource.group, resource.version),
-            |(_, _, stored)| stored.to_owned(),
-        );
+        .map_or_else(|| format!("{}/{}", resource.group, resource.version), |(_, _, stored)| stored.to_owned());
     let name = format!("{stored}/{}", resource.kind);
     STANDARD.encode(&digest::digest(&digest::SHA256, name.as_bytes()).as_ref()[..8])
 }

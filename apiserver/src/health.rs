@@ -17,12 +17,7 @@ pub struct Query<'a> {
 pub fn render(path: &str, checks: &[(&str, Result<(), String>)], query: Query<'_>) -> (u16, String) {
     let path = path.trim_matches('/');
     match path.split_once('/') {
-        Some((_, name)) => single(
-            checks
-                .iter()
-                .find(|(check, _)| *check == name)
-                .map(|(_, result)| result),
-        ),
+        Some((_, name)) => single(checks.iter().find(|(check, _)| *check == name).map(|(_, result)| result)),
         None => all(path, checks, query),
     }
 }
@@ -59,11 +54,8 @@ fn all(endpoint: &str, checks: &[(&str, Result<(), String>)], query: Query<'_>) 
         .collect();
     if !strangers.is_empty() {
         let names = strangers.join(",");
-        writeln!(
-            lines,
-            "warn: some health checks cannot be excluded: no matches for {names}"
-        )
-        .expect("a String takes any text");
+        writeln!(lines, "warn: some health checks cannot be excluded: no matches for {names}")
+            .expect("a String takes any text");
     }
     match (healthy, query.verbose) {
         (false, _) => (500, format!("{lines}{endpoint} check failed\n")),
@@ -86,26 +78,16 @@ mod tests {
     fn one_failure_makes_it_unhealthy() {
         let failed = "[+]ping ok\n[-]etcd failed: reason withheld\nhealthz check failed\n";
         check("/healthz", Query::default(), (500, failed));
-        assert_eq!(
-            render("/livez", &[("ping", Ok(()))], Query::default()),
-            (200, "ok".to_owned())
-        );
+        assert_eq!(render("/livez", &[("ping", Ok(()))], Query::default()), (200, "ok".to_owned()));
     }
 
     #[test]
     fn excluded_checks_do_not_count() {
         let exclude = ["etcd".to_owned()];
-        let mut query = Query {
-            verbose: false,
-            exclude: &exclude,
-        };
+        let mut query = Query { verbose: false, exclude: &exclude };
         check("/readyz", query, (200, "ok"));
         query.verbose = true;
-        check(
-            "/readyz",
-            query,
-            (200, "[+]ping ok\n[+]etcd excluded: ok\nreadyz check passed\n"),
-        );
+        check("/readyz", query, (200, "[+]ping ok\n[+]etcd excluded: ok\nreadyz check passed\n"));
         let exclude = ["etcd".to_owned(), "x".to_owned()];
         query.exclude = &exclude;
         let warned = "[+]ping ok\n[+]etcd excluded: ok\n\

@@ -109,15 +109,8 @@ pub fn table<'a>(
     metadata: Value,
     options: &TableOptions,
 ) -> Value {
-    let rows: Vec<_> = objects
-        .into_iter()
-        .map(|object| table_row(printer, object, options))
-        .collect();
-    let columns = if options.columns {
-        json!(printer.columns())
-    } else {
-        Value::Null
-    };
+    let rows: Vec<_> = objects.into_iter().map(|object| table_row(printer, object, options)).collect();
+    let columns = if options.columns { json!(printer.columns()) } else { Value::Null };
     json!({
         "kind": "Table",
         "apiVersion": format!("meta.k8s.io/{}", options.version),

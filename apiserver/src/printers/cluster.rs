@@ -12,31 +12,23 @@ use super::row::{
 };
 
 /// A kind about which there is nothing particular.
-pub(super) const PLAIN: Native = Native::new(&[NAME, CREATED_AT], |row| {
-    cells![row.name(), row.text("metadata.creationTimestamp")]
-});
+pub(super) const PLAIN: Native =
+    Native::new(&[NAME, CREATED_AT], |row| cells![row.name(), row.text("metadata.creationTimestamp")]);
 
 /// A kind of which only the age shows.
 pub(super) const AGED: Native = Native::new(&[NAME, AGE], |row| cells![row.name(), row.age()]);
 
 /// Namespaces.
-pub(super) const NAMESPACE: Native = Native::new(
-    &[
-        NAME,
-        text("Status", "Whether the namespace is in use or on its way out."),
-        AGE,
-    ],
-    |row| cells![row.name(), row.text("status.phase"), row.age()],
-);
+pub(super) const NAMESPACE: Native =
+    Native::new(&[NAME, text("Status", "Whether the namespace is in use or on its way out."), AGE], |row| {
+        cells![row.name(), row.text("status.phase"), row.age()]
+    });
 
 /// Nodes.
 pub(super) const NODE: Native = Native::new(
     &[
         NAME,
-        text(
-            "Status",
-            "Whether the node is ready, and whether pods may be scheduled to it.",
-        ),
+        text("Status", "Whether the node is ready, and whether pods may be scheduled to it."),
         text("Roles", "The roles of the node."),
         AGE,
         text("Version", "The version of the kubelet."),
@@ -68,11 +60,7 @@ fn node_status(row: &Row<'_>) -> String {
         Some(_) => "NotReady",
         None => "Unknown",
     };
-    if row.flag("spec.unschedulable") {
-        format!("{ready},SchedulingDisabled")
-    } else {
-        ready.to_owned()
-    }
+    if row.flag("spec.unschedulable") { format!("{ready},SchedulingDisabled") } else { ready.to_owned() }
 }
 
 fn roles(object: &Value) -> String {
@@ -80,16 +68,9 @@ fn roles(object: &Value) -> String {
         ("kubernetes.io/role", role) => Some(role),
         (key, _) => str::strip_prefix(key, "node-role.kubernetes.io/"),
     };
-    let roles: BTreeSet<&str> = meta::labels(object)
-        .filter_map(role)
-        .filter(|role| !role.is_empty())
-        .collect();
+    let roles: BTreeSet<&str> = meta::labels(object).filter_map(role).filter(|role| !role.is_empty()).collect();
     let roles: Vec<_> = roles.into_iter().collect();
-    if roles.is_empty() {
-        NONE.to_owned()
-    } else {
-        roles.join(",")
-    }
+    if roles.is_empty() { NONE.to_owned() } else { roles.join(",") }
 }
 
 fn node_address<'a>(row: &Row<'a>, kind: &str) -> &'a str {
@@ -138,38 +119,20 @@ fn event(row: &Row<'_>) -> Vec<Value> {
         Some(_) => row.text("series.lastObservedTime"),
         None => non_empty(either("lastTimestamp", "deprecatedLastTimestamp"), first),
     };
-    let about = row
-        .at("involvedObject")
-        .or_else(|| row.at("regarding"))
-        .unwrap_or(&Value::Null);
-    let source = row
-        .at("source")
-        .or_else(|| row.at("deprecatedSource"))
-        .unwrap_or(&Value::Null);
-    let component = non_empty(
-        text_at(source, "component"),
-        either("reportingComponent", "reportingController"),
-    );
+    let about = row.at("involvedObject").or_else(|| row.at("regarding")).unwrap_or(&Value::Null);
+    let source = row.at("source").or_else(|| row.at("deprecatedSource")).unwrap_or(&Value::Null);
+    let component = non_empty(text_at(source, "component"), either("reportingComponent", "reportingController"));
     let host = non_empty(text_at(source, "host"), row.text("reportingInstance"));
-    let count = [
-        row.integer("series.count"),
-        row.integer("count"),
-        row.integer("deprecatedCount"),
-        1,
-    ]
-    .into_iter()
-    .find(|count| *count != 0);
+    let count = [row.integer("series.count"), row.integer("count"), row.integer("deprecatedCount"), 1]
+        .into_iter()
+        .find(|count| *count != 0);
     cells![
         duration::since(last, row.now),
         row.text("type"),
         row.text("reason"),
         event_object(about),
         text_at(about, "fieldPath"),
-        if host.is_empty() {
-            component.to_owned()
-        } else {
-            format!("{component}, {host}")
-        },
+        if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") },
         either("message", "note").trim(),
         duration::since(first, row.now),
         count,
@@ -194,10 +157,7 @@ pub(super) const COMPONENT_STATUS: Native = Native::new(
         text("Error", "Why its health could not be found out."),
     ],
     |row| {
-        let health = row
-            .list("conditions")
-            .iter()
-            .find(|it| text_at(it, "type") == "Healthy");
+        let health = row.list("conditions").iter().find(|it| text_at(it, "type") == "Healthy");
         let field = |name| health.map_or("", |health| text_at(health, name));
         let status = match health {
             None => "Unknown",
@@ -209,14 +169,10 @@ pub(super) const COMPONENT_STATUS: Native = Native::new(
 );
 
 /// Config maps.
-pub(super) const CONFIG_MAP: Native = Native::new(
-    &[
-        NAME,
-        text("Data", "How many entries the map has, texts and bytes."),
-        AGE,
-    ],
-    |row| cells![row.name(), row.count("data") + row.count("binaryData"), row.age()],
-);
+pub(super) const CONFIG_MAP: Native =
+    Native::new(&[NAME, text("Data", "How many entries the map has, texts and bytes."), AGE], |row| {
+        cells![row.name(), row.count("data") + row.count("binaryData"), row.age()]
+    });
 
 /// Secrets.
 pub(super) const SECRET: Native = Native::new(
@@ -242,11 +198,7 @@ pub(super) const RESOURCE_QUOTA: Native = Native::new(
         for (resource, hard) in row.at("status.hard").and_then(Value::as_object).into_iter().flatten() {
             let used = row.at("status.used").and_then(|used| used.get(resource));
             let used = used.map_or_else(|| "0".to_owned(), scalar);
-            let column = if resource.starts_with("limits.") {
-                &mut limits
-            } else {
-                &mut requests
-            };
+            let column = if resource.starts_with("limits.") { &mut limits } else { &mut requests };
             column.push(format!("{resource}: {used}/{}", scalar(hard)));
         }
         cells![row.name(), requests.join(", "), limits.join(", "), row.age()]
@@ -265,31 +217,16 @@ pub(super) const PRIORITY_CLASS: Native = Native::new(
         integer("Value", "The priority of pods of the class."),
         boolean("Global-Default", "Whether pods that name no class are of this one."),
         AGE,
-        text(
-            "PreemptionPolicy",
-            "Whether pods of the class may take the place of others.",
-        ),
+        text("PreemptionPolicy", "Whether pods of the class may take the place of others."),
     ],
-    |row| {
-        cells![
-            row.name(),
-            row.integer("value"),
-            row.flag("globalDefault"),
-            row.age(),
-            row.text("preemptionPolicy"),
-        ]
-    },
+    |row| cells![row.name(), row.integer("value"), row.flag("globalDefault"), row.age(), row.text("preemptionPolicy"),],
 );
 
 /// Runtime classes.
-pub(super) const RUNTIME_CLASS: Native = Native::new(
-    &[
-        NAME,
-        text("Handler", "The configuration of the container runtime."),
-        AGE,
-    ],
-    |row| cells![row.name(), row.text("handler"), row.age()],
-);
+pub(super) const RUNTIME_CLASS: Native =
+    Native::new(&[NAME, text("Handler", "The configuration of the container runtime."), AGE], |row| {
+        cells![row.name(), row.text("handler"), row.age()]
+    });
 
 /// Certificate signing requests.
 pub(super) const SIGNING_REQUEST: Native = Native::new(
@@ -299,10 +236,7 @@ pub(super) const SIGNING_REQUEST: Native = Native::new(
         text("SignerName", "Who is asked to sign."),
         text("Requestor", "Who asks."),
         text("RequestedDuration", "For how long the certificate is asked for."),
-        text(
-            "Condition",
-            "Whether the request was approved, denied, failed or served.",
-        ),
+        text("Condition", "Whether the request was approved, denied, failed or served."),
     ],
     |row| {
         let requested = row.at("spec.expirationSeconds").and_then(Value::as_i64);
@@ -325,40 +259,21 @@ fn signing_state(row: &Row<'_>) -> String {
         _ => "Pending",
     };
     let failed = if has("Failed") { ",Failed" } else { "" };
-    let issued = if row.text("status.certificate").is_empty() {
-        ""
-    } else {
-        ",Issued"
-    };
+    let issued = if row.text("status.certificate").is_empty() { "" } else { ",Issued" };
     format!("{verdict}{failed}{issued}")
 }
 
 /// The scale of a workload.
 pub(super) const SCALE: Native = Native::new(
-    &[
-        NAME,
-        integer("Desired", "How many pods are wanted."),
-        integer("Available", "How many pods there are."),
-        AGE,
-    ],
-    |row| {
-        cells![
-            row.name(),
-            row.integer("spec.replicas"),
-            row.integer("status.replicas"),
-            row.age(),
-        ]
-    },
+    &[NAME, integer("Desired", "How many pods are wanted."), integer("Available", "How many pods there are."), AGE],
+    |row| cells![row.name(), row.integer("spec.replicas"), row.integer("status.replicas"), row.age(),],
 );
 
 /// API services.
 pub(super) const API_SERVICE: Native = Native::new(
     &[
         NAME,
-        text(
-            "Service",
-            "Who serves the version: this server or a service in the cluster.",
-        ),
+        text("Service", "Who serves the version: this server or a service in the cluster."),
         text("Available", "Whether the version is served."),
         AGE,
     ],
@@ -374,11 +289,9 @@ pub(super) const API_SERVICE: Native = Native::new(
 fn available(row: &Row<'_>) -> String {
     match row.condition("Available") {
         Some(condition) if text_at(condition, "status") == "True" => "True".to_owned(),
-        Some(condition) => format!(
-            "{} ({})",
-            text_at(condition, "status"),
-            at(condition, "reason").map_or_else(String::new, scalar)
-        ),
+        Some(condition) => {
+            format!("{} ({})", text_at(condition, "status"), at(condition, "reason").map_or_else(String::new, scalar))
+        }
         None => "Unknown".to_owned(),
     }
 }

@@ -44,11 +44,7 @@ pub fn between(from: Timestamp, to: Timestamp) -> i64 {
 }
 
 fn two(large: i64, large_unit: char, small: i64, small_unit: char) -> String {
-    if small == 0 {
-        format!("{large}{large_unit}")
-    } else {
-        format!("{large}{large_unit}{small}{small_unit}")
-    }
+    if small == 0 { format!("{large}{large_unit}") } else { format!("{large}{large_unit}{small}{small_unit}") }
 }
 
 #[cfg(test)]

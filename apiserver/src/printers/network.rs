@@ -45,11 +45,7 @@ fn external_ip(row: &Row<'_>) -> String {
         "LoadBalancer" => {
             let addresses = load_balancer_addresses(row);
             let all: Vec<_> = addresses.into_iter().chain(external).collect();
-            if all.is_empty() {
-                "<pending>".to_owned()
-            } else {
-                all.join(",")
-            }
+            if all.is_empty() { "<pending>".to_owned() } else { all.join(",") }
         }
         "ExternalName" => row.text("spec.externalName").to_owned(),
         _ => "<unknown>".to_owned(),
@@ -78,31 +74,19 @@ fn service_ports(row: &Row<'_>) -> String {
         }
     };
     let ports: Vec<_> = row.list("spec.ports").iter().map(port).collect();
-    if ports.is_empty() {
-        NONE.to_owned()
-    } else {
-        ports.join(",")
-    }
+    if ports.is_empty() { NONE.to_owned() } else { ports.join(",") }
 }
 
 /// Endpoints.
-pub(super) const ENDPOINTS: Native = Native::new(
-    &[
-        NAME,
-        text("Endpoints", "The addresses and ports behind the service."),
-        AGE,
-    ],
-    |row| cells![row.name(), first_few(&endpoint_addresses(row), NONE), row.age()],
-);
+pub(super) const ENDPOINTS: Native =
+    Native::new(&[NAME, text("Endpoints", "The addresses and ports behind the service."), AGE], |row| {
+        cells![row.name(), first_few(&endpoint_addresses(row), NONE), row.age()]
+    });
 
 fn endpoint_addresses(row: &Row<'_>) -> Vec<String> {
     let mut all = Vec::new();
     for subset in row.list("subsets") {
-        let addresses = || {
-            list_at(subset, "addresses")
-                .iter()
-                .map(|address| text_at(address, "ip"))
-        };
+        let addresses = || list_at(subset, "addresses").iter().map(|address| text_at(address, "ip"));
         let ports = list_at(subset, "ports");
         if ports.is_empty() {
             all.extend(addresses().map(str::to_owned));
@@ -116,11 +100,7 @@ fn endpoint_addresses(row: &Row<'_>) -> Vec<String> {
 }
 
 fn host_port(ip: &str, port: i64) -> String {
-    if ip.contains(':') {
-        format!("[{ip}]:{port}")
-    } else {
-        format!("{ip}:{port}")
-    }
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
 /// Endpoint slices.
@@ -140,13 +120,7 @@ pub(super) const ENDPOINT_SLICE: Native = Native::new(
         let ports: Vec<_> = row.list("ports").iter().map(port).collect();
         let addresses = |endpoint| list_at(endpoint, "addresses").iter().map(scalar);
         let endpoints: Vec<_> = row.list("endpoints").iter().flat_map(addresses).collect();
-        cells![
-            row.name(),
-            row.text("addressType"),
-            first_few(&ports, UNSET),
-            first_few(&endpoints, UNSET),
-            row.age(),
-        ]
+        cells![row.name(), row.text("addressType"), first_few(&ports, UNSET), first_few(&endpoints, UNSET), row.age(),]
     },
 );
 
@@ -192,14 +166,7 @@ pub(super) const INGRESS_CLASS: Native = Native::new(
         text("Parameters", "The object that configures the controller."),
         AGE,
     ],
-    |row| {
-        cells![
-            row.name(),
-            row.text("spec.controller"),
-            class_parameters(row),
-            row.age()
-        ]
-    },
+    |row| cells![row.name(), row.text("spec.controller"), class_parameters(row), row.age()],
 );
 
 fn class_parameters(row: &Row<'_>) -> String {
@@ -214,10 +181,10 @@ fn class_parameters(row: &Row<'_>) -> String {
 }
 
 /// Network policies.
-pub(super) const NETWORK_POLICY: Native = Native::new(
-    &[NAME, text("Pod-Selector", "Which pods the policy is about."), AGE],
-    |row| cells![row.name(), selector_or_none(row.at("spec.podSelector")), row.age()],
-);
+pub(super) const NETWORK_POLICY: Native =
+    Native::new(&[NAME, text("Pod-Selector", "Which pods the policy is about."), AGE], |row| {
+        cells![row.name(), selector_or_none(row.at("spec.podSelector")), row.age()]
+    });
 
 /// Service CIDRs.
 pub(super) const SERVICE_CIDR: Native =
@@ -227,10 +194,10 @@ pub(super) const SERVICE_CIDR: Native =
     });
 
 /// IP addresses.
-pub(super) const IP_ADDRESS: Native = Native::new(
-    &[NAME, text("ParentRef", "The object that holds the address.")],
-    |row| cells![row.name(), parent(row)],
-);
+pub(super) const IP_ADDRESS: Native =
+    Native::new(&[NAME, text("ParentRef", "The object that holds the address.")], |row| {
+        cells![row.name(), parent(row)]
+    });
 
 fn parent(row: &Row<'_>) -> String {
     let Some(parent) = row.at("spec.parentRef") else {

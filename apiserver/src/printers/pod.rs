@@ -13,21 +13,12 @@ pub(super) const POD: Native = Native {
         NAME,
         text("Ready", "How many of the containers are ready, out of how many."),
         text("Status", "The state of the containers of the pod, taken together."),
-        text(
-            "Restarts",
-            "How often the containers were restarted, and when the last time was.",
-        ),
+        text("Restarts", "How often the containers were restarted, and when the last time was."),
         AGE,
         wide("IP", "The address of the pod; empty until it has one."),
-        wide(
-            "Node",
-            "The node on which the pod runs; empty until it is bound to one.",
-        ),
+        wide("Node", "The node on which the pod runs; empty until it is bound to one."),
         wide("Nominated Node", "The node on which preemption makes room for the pod."),
-        wide(
-            "Readiness Gates",
-            "How many of the conditions that gate readiness are true, out of how many.",
-        ),
+        wide("Readiness Gates", "How many of the conditions that gate readiness are true, out of how many."),
     ],
     cells,
     conditions,
@@ -107,11 +98,7 @@ struct Summary {
 
 impl Summary {
     fn of(row: &Row<'_>) -> Self {
-        let sidecars = row
-            .list("spec.initContainers")
-            .iter()
-            .filter(|it| is_sidecar(it))
-            .count();
+        let sidecars = row.list("spec.initContainers").iter().filter(|it| is_sidecar(it)).count();
         let mut summary = Self {
             ready: 0,
             total: row.count("spec.containers") + sidecars,
@@ -137,9 +124,7 @@ impl Summary {
     fn init_containers(&mut self, row: &Row<'_>) -> bool {
         let specs = row.list("spec.initContainers");
         for (index, status) in row.list("status.initContainerStatuses").iter().enumerate() {
-            let sidecar = specs
-                .iter()
-                .any(|spec| text_at(spec, "name") == text_at(status, "name") && is_sidecar(spec));
+            let sidecar = specs.iter().any(|spec| text_at(spec, "name") == text_at(status, "name") && is_sidecar(spec));
             self.restarts.add(status);
             if sidecar {
                 self.sidecar_restarts.add(status);
@@ -196,14 +181,9 @@ impl Summary {
 }
 
 fn first_reason<'a>(row: &Row<'a>) -> &'a str {
-    let gated = row
-        .condition("PodScheduled")
-        .is_some_and(|condition| text_at(condition, "reason") == "SchedulingGated");
-    if gated {
-        "SchedulingGated"
-    } else {
-        non_empty(row.text("status.reason"), row.text("status.phase"))
-    }
+    let gated =
+        row.condition("PodScheduled").is_some_and(|condition| text_at(condition, "reason") == "SchedulingGated");
+    if gated { "SchedulingGated" } else { non_empty(row.text("status.reason"), row.text("status.phase")) }
 }
 
 /// Why a container ended.

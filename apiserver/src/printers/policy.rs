@@ -18,17 +18,8 @@ pub(super) const ROLE_BINDING: Native = Native::new(
         wide("ServiceAccounts", "The service accounts to whom it is granted."),
     ],
     |row| {
-        let subjects = |kind| {
-            row.list("subjects")
-                .iter()
-                .filter(move |it| text_at(it, "kind") == kind)
-        };
-        let names = |kind| {
-            subjects(kind)
-                .map(|it| text_at(it, "name"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let subjects = |kind| row.list("subjects").iter().filter(move |it| text_at(it, "kind") == kind);
+        let names = |kind| subjects(kind).map(|it| text_at(it, "name")).collect::<Vec<_>>().join(", ");
         let accounts: Vec<_> = subjects("ServiceAccount")
             .map(|it| format!("{}/{}", text_at(it, "namespace"), text_at(it, "name")))
             .collect();
@@ -64,34 +55,24 @@ pub(super) const DISRUPTION_BUDGET: Native = Native::new(
 );
 
 /// Mutating and validating webhook configurations.
-pub(super) const WEBHOOKS: Native = Native::new(
-    &[NAME, integer("Webhooks", "How many webhooks there are."), AGE],
-    |row| cells![row.name(), row.count("webhooks"), row.age()],
-);
+pub(super) const WEBHOOKS: Native =
+    Native::new(&[NAME, integer("Webhooks", "How many webhooks there are."), AGE], |row| {
+        cells![row.name(), row.count("webhooks"), row.age()]
+    });
 
 const PARAM_KIND: Def = text("ParamKind", "The kind of the objects that configure the policy.");
 
 /// Validating admission policies.
-pub(super) const VALIDATING_POLICY: Native = Native::new(
-    &[
-        NAME,
-        integer("Validations", "How many rules there are."),
-        PARAM_KIND,
-        AGE,
-    ],
-    |row| cells![row.name(), row.count("spec.validations"), param_kind(row), row.age()],
-);
+pub(super) const VALIDATING_POLICY: Native =
+    Native::new(&[NAME, integer("Validations", "How many rules there are."), PARAM_KIND, AGE], |row| {
+        cells![row.name(), row.count("spec.validations"), param_kind(row), row.age()]
+    });
 
 /// Mutating admission policies.
-pub(super) const MUTATING_POLICY: Native = Native::new(
-    &[
-        NAME,
-        integer("Mutations", "How many changes there are."),
-        PARAM_KIND,
-        AGE,
-    ],
-    |row| cells![row.name(), row.count("spec.mutations"), param_kind(row), row.age()],
-);
+pub(super) const MUTATING_POLICY: Native =
+    Native::new(&[NAME, integer("Mutations", "How many changes there are."), PARAM_KIND, AGE], |row| {
+        cells![row.name(), row.count("spec.mutations"), param_kind(row), row.age()]
+    });
 
 fn param_kind(row: &Row<'_>) -> String {
     match row.at("spec.paramKind") {
@@ -150,10 +131,7 @@ pub(super) const PRIORITY_LEVEL: Native = Native::new(
     &[
         NAME,
         text("Type", "Whether requests of the level are limited."),
-        text(
-            "NominalConcurrencyShares",
-            "The share of the level in what the server can do at once.",
-        ),
+        text("NominalConcurrencyShares", "The share of the level in what the server can do at once."),
         text("Queues", "How many queues there are."),
         text("HandSize", "Among how many queues a flow is spread."),
         text("QueueLengthLimit", "How many requests may wait in a queue."),
@@ -177,13 +155,8 @@ pub(super) const PRIORITY_LEVEL: Native = Native::new(
 );
 
 /// Resource claims.
-pub(super) const RESOURCE_CLAIM: Native = Native::new(
-    &[
-        NAME,
-        text("State", "Whether the claim is pending, allocated, reserved or going."),
-        AGE,
-    ],
-    |row| {
+pub(super) const RESOURCE_CLAIM: Native =
+    Native::new(&[NAME, text("State", "Whether the claim is pending, allocated, reserved or going."), AGE], |row| {
         let allocated = row.at("status.allocation").is_some();
         let states = [
             (row.is_deleting(), "deleted"),
@@ -191,14 +164,9 @@ pub(super) const RESOURCE_CLAIM: Native = Native::new(
             (allocated, "allocated"),
             (allocated && row.count("status.reservedFor") > 0, "reserved"),
         ];
-        let states: Vec<_> = states
-            .into_iter()
-            .filter(|(holds, _)| *holds)
-            .map(|(_, state)| state)
-            .collect();
+        let states: Vec<_> = states.into_iter().filter(|(holds, _)| *holds).map(|(_, state)| state).collect();
         cells![row.name(), states.join(","), row.age()]
-    },
-);
+    });
 
 /// Resource slices.
 pub(super) const RESOURCE_SLICE: Native = Native::new(
@@ -209,15 +177,7 @@ pub(super) const RESOURCE_SLICE: Native = Native::new(
         text("Pool", "The pool of the devices."),
         AGE,
     ],
-    |row| {
-        cells![
-            row.name(),
-            row.text("spec.nodeName"),
-            row.text("spec.driver"),
-            row.text("spec.pool.name"),
-            row.age(),
-        ]
-    },
+    |row| cells![row.name(), row.text("spec.nodeName"), row.text("spec.driver"), row.text("spec.pool.name"), row.age(),],
 );
 
 /// Horizontal pod autoscalers, in both versions.
@@ -234,11 +194,7 @@ pub(super) const AUTOSCALER: Native = Native::new(
     |row| {
         cells![
             row.name(),
-            format!(
-                "{}/{}",
-                row.text("spec.scaleTargetRef.kind"),
-                row.text("spec.scaleTargetRef.name")
-            ),
+            format!("{}/{}", row.text("spec.scaleTargetRef.kind"), row.text("spec.scaleTargetRef.name")),
             targets(row),
             scalar_or(row.at("spec.minReplicas"), UNSET),
             row.integer("spec.maxReplicas"),
@@ -265,11 +221,7 @@ fn targets(row: &Row<'_>) -> String {
     match texts.len() {
         0 => NONE.to_owned(),
         1..=METRICS_SHOWN => texts.join(", "),
-        count => format!(
-            "{} + {} more...",
-            texts[..METRICS_SHOWN].join(", "),
-            count - METRICS_SHOWN
-        ),
+        count => format!("{} + {} more...", texts[..METRICS_SHOWN].join(", "), count - METRICS_SHOWN),
     }
 }
 
@@ -285,9 +237,7 @@ fn target(metric: &Value, status: Option<&Value>) -> String {
     };
     let spec = metric.get(field).unwrap_or(&Value::Null);
     let current = |name: &str| {
-        let value = status
-            .and_then(|it| it.get(field))
-            .and_then(|it| it.get("current")?.get(name));
+        let value = status.and_then(|it| it.get(field)).and_then(|it| it.get("current")?.get(name));
         value.filter(|it| !it.is_null()).map(scalar)
     };
     let unknown = || "<unknown>".to_owned();

@@ -26,10 +26,7 @@ pub(super) struct Def {
 /// The name of the object.
 pub(super) const NAME: Def = Def {
     format: "name",
-    ..text(
-        "Name",
-        "The name of the object, unique among the objects of its kind and namespace.",
-    )
+    ..text("Name", "The name of the object, unique among the objects of its kind and namespace.")
 };
 
 /// The name of the object, where `-o wide` alone shows it.
@@ -39,44 +36,27 @@ pub(super) const WIDE_NAME: Def = Def { priority: 1, ..NAME };
 pub(super) const AGE: Def = text("Age", "The time since the object was created.");
 
 /// When the object was made.
-pub(super) const CREATED_AT: Def = Def {
-    kind: "date",
-    ..text("Created At", "The time at which the object was created.")
-};
+pub(super) const CREATED_AT: Def =
+    Def { kind: "date", ..text("Created At", "The time at which the object was created.") };
 
 /// A column of texts.
 pub(super) const fn text(name: &'static str, description: &'static str) -> Def {
-    Def {
-        name,
-        kind: "string",
-        format: "",
-        description,
-        priority: 0,
-    }
+    Def { name, kind: "string", format: "", description, priority: 0 }
 }
 
 /// A column of whole numbers.
 pub(super) const fn integer(name: &'static str, description: &'static str) -> Def {
-    Def {
-        kind: "integer",
-        ..text(name, description)
-    }
+    Def { kind: "integer", ..text(name, description) }
 }
 
 /// A column of truth values.
 pub(super) const fn boolean(name: &'static str, description: &'static str) -> Def {
-    Def {
-        kind: "boolean",
-        ..text(name, description)
-    }
+    Def { kind: "boolean", ..text(name, description) }
 }
 
 /// A column of texts that only `-o wide` shows.
 pub(super) const fn wide(name: &'static str, description: &'static str) -> Def {
-    Def {
-        priority: 1,
-        ..text(name, description)
-    }
+    Def { priority: 1, ..text(name, description) }
 }
 
 /// The printer of a built-in kind.
@@ -90,11 +70,7 @@ pub(super) struct Native {
 impl Native {
     /// A printer whose rows carry no conditions.
     pub(super) const fn new(columns: &'static [Def], cells: fn(&Row<'_>) -> Vec<Value>) -> Self {
-        Self {
-            columns,
-            cells,
-            conditions: |_| Vec::new(),
-        }
+        Self { columns, cells, conditions: |_| Vec::new() }
     }
 }
 
@@ -196,15 +172,12 @@ impl<'a> Row<'a> {
 
     /// Whether the status has a condition of that type that is true.
     pub(super) fn has_condition(&self, kind: &str) -> bool {
-        self.condition(kind)
-            .is_some_and(|condition| text_at(condition, "status") == "True")
+        self.condition(kind).is_some_and(|condition| text_at(condition, "status") == "True")
     }
 
     /// The first condition of that type in the status.
     pub(super) fn condition(&self, kind: &str) -> Option<&'a Value> {
-        self.list("status.conditions")
-            .iter()
-            .find(|condition| text_at(condition, "type") == kind)
+        self.list("status.conditions").iter().find(|condition| text_at(condition, "type") == kind)
     }
 
     /// The map of texts at the path as `k=v,…`.
@@ -215,22 +188,14 @@ impl<'a> Row<'a> {
     /// Names and images of the containers of the pod spec at the path.
     pub(super) fn containers(&self, pod_spec: &str) -> (String, String) {
         let containers = list_at(self.at(pod_spec).unwrap_or(&Value::Null), "containers");
-        let joined = |field| {
-            containers
-                .iter()
-                .map(|it| text_at(it, field))
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let joined = |field| containers.iter().map(|it| text_at(it, field)).collect::<Vec<_>>().join(",");
         (joined("name"), joined("image"))
     }
 }
 
 /// The value at the dotted path.
 pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.')
-        .try_fold(value, |value, step| value.get(step))
-        .filter(|value| !value.is_null())
+    path.split('.').try_fold(value, |value, step| value.get(step)).filter(|value| !value.is_null())
 }
 
 /// The text at the dotted path; empty if there is none.
@@ -269,20 +234,15 @@ pub(super) fn labels(map: Option<&Value>) -> String {
         .flatten()
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
-    if pairs.is_empty() {
-        NONE.to_owned()
-    } else {
-        pairs.join(",")
-    }
+    if pairs.is_empty() { NONE.to_owned() } else { pairs.join(",") }
 }
 
 /// A label selector as its requirements in order of their keys; `None` if one makes no sense.
 pub(super) fn selector(value: Option<&Value>) -> Option<String> {
     let empty = Value::Null;
     let value = value.unwrap_or(&empty);
-    let mut requirements: Vec<(&str, String)> = meta::pairs(value, &["matchLabels"])
-        .map(|(key, value)| (key, format!("{key}={value}")))
-        .collect();
+    let mut requirements: Vec<(&str, String)> =
+        meta::pairs(value, &["matchLabels"]).map(|(key, value)| (key, format!("{key}={value}"))).collect();
     for expression in list_at(value, "matchExpressions") {
         let key = text_at(expression, "key");
         let mut values: Vec<_> = list_at(expression, "values").iter().filter_map(Value::as_str).collect();
@@ -297,13 +257,7 @@ pub(super) fn selector(value: Option<&Value>) -> Option<String> {
         requirements.push((key, text));
     }
     requirements.sort_by_key(|(key, _)| *key);
-    Some(
-        requirements
-            .into_iter()
-            .map(|(_, text)| text)
-            .collect::<Vec<_>>()
-            .join(","),
-    )
+    Some(requirements.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(","))
 }
 
 /// A label selector; `<none>` if it is empty, `<error>` if it makes no sense.

@@ -7,21 +7,12 @@ use super::row::{
     AGE, NAME, NONE, Native, Row, UNSET, boolean, cells, integer, non_empty, scalar_or, text, text_at, wide,
 };
 
-const ACCESS_MODES: [(&str, &str); 4] = [
-    ("ReadWriteOnce", "RWO"),
-    ("ReadOnlyMany", "ROX"),
-    ("ReadWriteMany", "RWX"),
-    ("ReadWriteOncePod", "RWOP"),
-];
+const ACCESS_MODES: [(&str, &str); 4] =
+    [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
 
 fn access_modes(modes: &[Value]) -> String {
     let has = |mode: &str| modes.iter().any(|it| it.as_str() == Some(mode));
-    ACCESS_MODES
-        .into_iter()
-        .filter(|(mode, _)| has(mode))
-        .map(|(_, short)| short)
-        .collect::<Vec<_>>()
-        .join(",")
+    ACCESS_MODES.into_iter().filter(|(mode, _)| has(mode)).map(|(_, short)| short).collect::<Vec<_>>().join(",")
 }
 
 fn storage_class<'a>(row: &Row<'a>) -> &'a str {
@@ -30,11 +21,7 @@ fn storage_class<'a>(row: &Row<'a>) -> &'a str {
 }
 
 fn phase<'a>(row: &Row<'a>) -> &'a str {
-    if row.is_deleting() {
-        "Terminating"
-    } else {
-        row.text("status.phase")
-    }
+    if row.is_deleting() { "Terminating" } else { row.text("status.phase") }
 }
 
 /// Persistent volumes.
@@ -50,10 +37,7 @@ pub(super) const VOLUME: Native = Native::new(
         text("VolumeAttributesClass", "The class of the attributes of the volume."),
         text("Reason", "Why the volume is in its state, in one word."),
         AGE,
-        wide(
-            "VolumeMode",
-            "Whether the volume has a file system or is a block device.",
-        ),
+        wide("VolumeMode", "Whether the volume has a file system or is a block device."),
     ],
     |row| {
         let claim = match row.at("spec.claimRef") {
@@ -87,19 +71,13 @@ pub(super) const CLAIM: Native = Native::new(
         text("StorageClass", "The class of the volume."),
         text("VolumeAttributesClass", "The class of the attributes of the volume."),
         AGE,
-        wide(
-            "VolumeMode",
-            "Whether the volume has a file system or is a block device.",
-        ),
+        wide("VolumeMode", "Whether the volume has a file system or is a block device."),
     ],
     |row| {
         let volume = row.text("spec.volumeName");
         let (capacity, modes) = match volume {
             "" => (String::new(), String::new()),
-            _ => (
-                scalar_or(row.at("status.capacity.storage"), "0"),
-                access_modes(row.list("status.accessModes")),
-            ),
+            _ => (scalar_or(row.at("status.capacity.storage"), "0"), access_modes(row.list("status.accessModes"))),
         };
         cells![
             row.name(),
@@ -126,12 +104,10 @@ pub(super) const STORAGE_CLASS: Native = Native::new(
         AGE,
     ],
     |row| {
-        let default = [
-            "storageclass.kubernetes.io/is-default-class",
-            "storageclass.beta.kubernetes.io/is-default-class",
-        ]
-        .into_iter()
-        .any(|key| meta::annotation(row.object, key) == Some("true"));
+        let default =
+            ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"]
+                .into_iter()
+                .any(|key| meta::annotation(row.object, key) == Some("true"));
         let suffix = if default { " (default)" } else { "" };
         cells![
             format!("{}{suffix}", row.name()),
@@ -145,10 +121,10 @@ pub(super) const STORAGE_CLASS: Native = Native::new(
 );
 
 /// Volume attributes classes.
-pub(super) const ATTRIBUTES_CLASS: Native = Native::new(
-    &[NAME, text("DriverName", "The driver that the attributes are for."), AGE],
-    |row| cells![row.name(), row.text("driverName"), row.age()],
-);
+pub(super) const ATTRIBUTES_CLASS: Native =
+    Native::new(&[NAME, text("DriverName", "The driver that the attributes are for."), AGE], |row| {
+        cells![row.name(), row.text("driverName"), row.age()]
+    });
 
 /// Volume attachments.
 pub(super) const ATTACHMENT: Native = Native::new(
@@ -173,33 +149,21 @@ pub(super) const ATTACHMENT: Native = Native::new(
 );
 
 /// Nodes as the storage drivers see them.
-pub(super) const CSI_NODE: Native = Native::new(
-    &[NAME, integer("Drivers", "How many drivers the node has."), AGE],
-    |row| cells![row.name(), row.count("spec.drivers"), row.age()],
-);
+pub(super) const CSI_NODE: Native =
+    Native::new(&[NAME, integer("Drivers", "How many drivers the node has."), AGE], |row| {
+        cells![row.name(), row.count("spec.drivers"), row.age()]
+    });
 
 /// Storage drivers.
 pub(super) const CSI_DRIVER: Native = Native::new(
     &[
         NAME,
-        boolean(
-            "AttachRequired",
-            "Whether volumes must be attached before they are mounted.",
-        ),
-        boolean(
-            "PodInfoOnMount",
-            "Whether the driver is told which pod a volume is for.",
-        ),
+        boolean("AttachRequired", "Whether volumes must be attached before they are mounted."),
+        boolean("PodInfoOnMount", "Whether the driver is told which pod a volume is for."),
         boolean("StorageCapacity", "Whether the driver reports how much room there is."),
         text("TokenRequests", "The audiences of the tokens that the driver is given."),
-        boolean(
-            "RequiresRepublish",
-            "Whether volumes are published again from time to time.",
-        ),
-        text(
-            "Modes",
-            "How the driver supports volumes: persistent, ephemeral or both.",
-        ),
+        boolean("RequiresRepublish", "Whether volumes are published again from time to time."),
+        text("Modes", "How the driver supports volumes: persistent, ephemeral or both."),
         AGE,
     ],
     |row| {
@@ -209,11 +173,7 @@ pub(super) const CSI_DRIVER: Native = Native::new(
             Some(_) => audiences.collect::<Vec<_>>().join(","),
             None => UNSET.to_owned(),
         };
-        let modes: Vec<_> = row
-            .list("spec.volumeLifecycleModes")
-            .iter()
-            .filter_map(Value::as_str)
-            .collect();
+        let modes: Vec<_> = row.list("spec.volumeLifecycleModes").iter().filter_map(Value::as_str).collect();
         cells![
             row.name(),
             attach,
@@ -234,11 +194,5 @@ pub(super) const CSI_CAPACITY: Native = Native::new(
         text("StorageClassName", "The class that the capacity is for."),
         text("Capacity", "How much room there is."),
     ],
-    |row| {
-        cells![
-            row.name(),
-            row.text("storageClassName"),
-            scalar_or(row.at("capacity"), UNSET),
-        ]
-    },
+    |row| cells![row.name(), row.text("storageClassName"), scalar_or(row.at("capacity"), UNSET),],
 );

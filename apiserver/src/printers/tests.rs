@@ -51,10 +51,7 @@ fn workloads() {
     check(
         "",
         "replicationcontrollers",
-        workload(
-            json!({"replicas": 1, "selector": {"app": "web"}}),
-            json!({"readyReplicas": 1}),
-        ),
+        workload(json!({"replicas": 1, "selector": {"app": "web"}}), json!({"readyReplicas": 1})),
         json!(["x", 1, 0, 1, "5m", names, images, "app=web"]),
     );
     check(
@@ -91,18 +88,9 @@ fn jobs() {
         let cells = printer_for("batch", "jobs").cells(&workload(spec, status), now());
         assert_eq!(cells[1..4], expect.map(Value::from));
     };
-    let is = |kinds: &[&str]| {
-        kinds
-            .iter()
-            .map(|kind| json!({"type": kind, "status": "True"}))
-            .collect::<Vec<_>>()
-    };
+    let is = |kinds: &[&str]| kinds.iter().map(|kind| json!({"type": kind, "status": "True"})).collect::<Vec<_>>();
     let start = "2026-01-01T00:00:00Z";
-    check(
-        json!({"completions": 1}),
-        json!({"startTime": start}),
-        ["Running", "0/1", "5m"],
-    );
+    check(json!({"completions": 1}), json!({"startTime": start}), ["Running", "0/1", "5m"]);
     check(
         json!({"completions": 1}),
         json!({"startTime": start, "completionTime": "2026-01-01T00:02:05Z", "succeeded": 1,
@@ -114,16 +102,8 @@ fn jobs() {
         json!({"startTime": start, "conditions": is(&["FailureTarget", "Failed"])}),
         ["Failed", "0/1", "5m"],
     );
-    check(
-        json!({"parallelism": 3}),
-        json!({"conditions": is(&["Suspended"])}),
-        ["Suspended", "0/1 of 3", ""],
-    );
-    check(
-        json!({"parallelism": 1}),
-        json!({"conditions": is(&["FailureTarget"])}),
-        ["FailureTarget", "0/1", ""],
-    );
+    check(json!({"parallelism": 3}), json!({"conditions": is(&["Suspended"])}), ["Suspended", "0/1 of 3", ""]);
+    check(json!({"parallelism": 1}), json!({"conditions": is(&["FailureTarget"])}), ["FailureTarget", "0/1", ""]);
 }
 
 #[test]
@@ -133,27 +113,14 @@ fn cron_jobs() {
         "batch",
         "cronjobs",
         json!({"spec": {"schedule": "0 3 * * *", "timeZone": "Etc/UTC", "suspend": false, "jobTemplate": job.clone()}}),
-        json!([
-            "x",
-            "0 3 * * *",
-            "Etc/UTC",
-            "False",
-            0,
-            "<none>",
-            "5m",
-            "work",
-            "busybox",
-            "<none>"
-        ]),
+        json!(["x", "0 3 * * *", "Etc/UTC", "False", 0, "<none>", "5m", "work", "busybox", "<none>"]),
     );
     check(
         "batch",
         "cronjobs",
         json!({"spec": {"schedule": "@weekly", "suspend": true, "jobTemplate": job},
             "status": {"active": [{}], "lastScheduleTime": "2026-01-01T00:04:50Z"}}),
-        json!([
-            "x", "@weekly", "<none>", "True", 1, "10s", "5m", "work", "busybox", "<none>"
-        ]),
+        json!(["x", "@weekly", "<none>", "True", 1, "10s", "5m", "work", "busybox", "<none>"]),
     );
 }
 
@@ -175,26 +142,12 @@ fn services() {
             json!({"type": "LoadBalancer", "clusterIPs": ["10.0.0.1"], "ports": [
                 {"port": 80, "protocol": "TCP"}, {"port": 53, "protocol": "UDP", "nodePort": 30053}]}),
             json!([]),
-            [
-                "LoadBalancer",
-                "10.0.0.1",
-                "<pending>",
-                "80/TCP,53:30053/UDP",
-                "5m",
-                "<none>",
-            ],
+            ["LoadBalancer", "10.0.0.1", "<pending>", "80/TCP,53:30053/UDP", "5m", "<none>"],
         ),
         (
             json!({"type": "LoadBalancer", "clusterIP": "10.0.0.1", "externalIPs": ["192.0.2.9"]}),
             json!([{"hostname": "lb.example.com"}, {"ip": "192.0.2.1"}]),
-            [
-                "LoadBalancer",
-                "10.0.0.1",
-                "192.0.2.1,lb.example.com,192.0.2.9",
-                "<none>",
-                "5m",
-                "<none>",
-            ],
+            ["LoadBalancer", "10.0.0.1", "192.0.2.1,lb.example.com,192.0.2.9", "<none>", "5m", "<none>"],
         ),
         (
             json!({"type": "NodePort", "clusterIP": "10.0.0.1", "externalIPs": ["a", "b"]}),
@@ -225,20 +178,12 @@ fn endpoints_and_slices() {
         json!({"subsets": [{"addresses": [{"ip": "fd00::1"}], "ports": [{"port": 80}]}, {"addresses": [{"ip": "a"}]}]}),
         json!(["x", "[fd00::1]:80,a", "5m"]),
     );
-    let endpoints: Vec<_> = (1..=5)
-        .map(|i| json!({"addresses": [format!("192.0.2.{i}")]}))
-        .collect();
+    let endpoints: Vec<_> = (1..=5).map(|i| json!({"addresses": [format!("192.0.2.{i}")]})).collect();
     check(
         "discovery.k8s.io",
         "endpointslices",
         json!({"addressType": "IPv4", "endpoints": endpoints, "ports": [{"port": 80, "name": "a"}, {"name": "any"}, {}]}),
-        json!([
-            "x",
-            "IPv4",
-            "80,any,*",
-            "192.0.2.1,192.0.2.2,192.0.2.3 + 2 more...",
-            "5m"
-        ]),
+        json!(["x", "IPv4", "80,any,*", "192.0.2.1,192.0.2.2,192.0.2.3 + 2 more...", "5m"]),
     );
     check(
         "discovery.k8s.io",
@@ -259,36 +204,16 @@ fn networking_kinds() {
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb"}]}}}),
         json!(["x", "c", "one,two,three + 1 more...", "192.0.2.1,lb", "80, 443", "5m"]),
     );
-    check(
-        group,
-        "ingresses",
-        json!({"spec": {}}),
-        json!(["x", "<none>", "*", "", "80", "5m"]),
-    );
+    check(group, "ingresses", json!({"spec": {}}), json!(["x", "<none>", "*", "", "80", "5m"]));
     check(
         group,
         "ingressclasses",
         json!({"spec": {"controller": "c", "parameters": {"apiGroup": "g", "kind": "K", "name": "n"}}}),
         json!(["x", "c", "K.g/n", "5m"]),
     );
-    check(
-        group,
-        "ingressclasses",
-        json!({"spec": {"controller": "c"}}),
-        json!(["x", "c", "<none>", "5m"]),
-    );
-    check(
-        group,
-        "networkpolicies",
-        json!({"spec": {"podSelector": {}}}),
-        json!(["x", "<none>", "5m"]),
-    );
-    check(
-        group,
-        "servicecidrs",
-        json!({"spec": {"cidrs": ["a", "b"]}}),
-        json!(["x", "a,b", "5m"]),
-    );
+    check(group, "ingressclasses", json!({"spec": {"controller": "c"}}), json!(["x", "c", "<none>", "5m"]));
+    check(group, "networkpolicies", json!({"spec": {"podSelector": {}}}), json!(["x", "<none>", "5m"]));
+    check(group, "servicecidrs", json!({"spec": {"cidrs": ["a", "b"]}}), json!(["x", "a,b", "5m"]));
     check(
         group,
         "ipaddresses",
@@ -308,45 +233,19 @@ fn nodes() {
         })
     };
     let expect = |status: &str| {
-        json!([
-            "x",
-            status,
-            "edge,worker",
-            "5m",
-            "v1",
-            "192.0.2.11",
-            "<none>",
-            "Debian",
-            "6.8 (arm64)",
-            "<unknown>"
-        ])
+        json!(["x", status, "edge,worker", "5m", "v1", "192.0.2.11", "<none>", "Debian", "6.8 (arm64)", "<unknown>"])
     };
     let ready = |status: &str| json!([{"type": "Ready", "status": status}]);
     check("", "nodes", node(false, ready("True")), expect("Ready"));
-    check(
-        "",
-        "nodes",
-        node(true, ready("True")),
-        expect("Ready,SchedulingDisabled"),
-    );
+    check("", "nodes", node(true, ready("True")), expect("Ready,SchedulingDisabled"));
     check("", "nodes", node(false, ready("Unknown")), expect("NotReady"));
     check("", "nodes", node(false, json!([])), expect("Unknown"));
 }
 
 #[test]
 fn events_of_both_groups_show_the_same() {
-    let expect = json!([
-        "60s",
-        "Normal",
-        "Pulled",
-        "pod/web",
-        "spec.containers{web}",
-        "kubelet, n1",
-        "Done",
-        "5m",
-        4,
-        "x"
-    ]);
+    let expect =
+        json!(["60s", "Normal", "Pulled", "pod/web", "spec.containers{web}", "kubelet, n1", "Done", "5m", 4, "x"]);
     check(
         "",
         "events",
@@ -376,24 +275,9 @@ fn events_of_both_groups_show_the_same() {
 
 #[test]
 fn kinds_of_the_core_group() {
-    check(
-        "",
-        "namespaces",
-        json!({"status": {"phase": "Active"}}),
-        json!(["x", "Active", "5m"]),
-    );
-    check(
-        "",
-        "configmaps",
-        json!({"data": {"a": "1", "b": "2"}, "binaryData": {"c": ""}}),
-        json!(["x", 3, "5m"]),
-    );
-    check(
-        "",
-        "secrets",
-        json!({"type": "Opaque", "data": {"a": ""}}),
-        json!(["x", "Opaque", 1, "5m"]),
-    );
+    check("", "namespaces", json!({"status": {"phase": "Active"}}), json!(["x", "Active", "5m"]));
+    check("", "configmaps", json!({"data": {"a": "1", "b": "2"}, "binaryData": {"c": ""}}), json!(["x", 3, "5m"]));
+    check("", "secrets", json!({"type": "Opaque", "data": {"a": ""}}), json!(["x", "Opaque", 1, "5m"]));
     check("", "serviceaccounts", json!({}), json!(["x", "5m"]));
     check("", "limitranges", json!({}), json!(["x", "2026-01-01T00:00:00Z"]));
     check(
@@ -418,9 +302,7 @@ fn volumes_and_what_makes_them() {
         json!({"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
             "persistentVolumeReclaimPolicy": "Retain", "claimRef": {"namespace": "n", "name": "c"},
             "storageClassName": "s", "volumeMode": "Block"}, "status": {"phase": "Bound"}}),
-        json!([
-            "x", "1Gi", "RWO,RWX", "Retain", "Bound", "n/c", "s", "<unset>", "", "5m", "Block"
-        ]),
+        json!(["x", "1Gi", "RWO,RWX", "Retain", "Bound", "n/c", "s", "<unset>", "", "5m", "Block"]),
     );
     check(
         "",
@@ -442,12 +324,7 @@ fn volumes_and_what_makes_them() {
         json!({"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "p"}),
         json!(["x (default)", "p", "Delete", "Immediate", false, "5m"]),
     );
-    check(
-        group,
-        "csinodes",
-        json!({"spec": {"drivers": [{}]}}),
-        json!(["x", 1, "5m"]),
-    );
+    check(group, "csinodes", json!({"spec": {"drivers": [{}]}}), json!(["x", 1, "5m"]));
     check(
         group,
         "csidrivers",
@@ -485,11 +362,7 @@ fn autoscalers() {
         "memory: <unknown>/512Mi, <unknown>/100 + 1 more...",
     );
     check_targets(json!({"metrics": [external]}), json!({}), "<unknown>/30");
-    check_targets(
-        json!({"targetCPUUtilizationPercentage": 70}),
-        json!({}),
-        "cpu: <unknown>/70%",
-    );
+    check_targets(json!({"targetCPUUtilizationPercentage": 70}), json!({}), "cpu: <unknown>/70%");
     check_targets(json!({}), json!({}), "<none>");
     check(
         "autoscaling",
@@ -497,12 +370,7 @@ fn autoscalers() {
         json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "minReplicas": 1, "maxReplicas": 5}}),
         json!(["x", "Deployment/web", "<none>", "1", 5, 0, "5m"]),
     );
-    check(
-        "apps",
-        "scale",
-        json!({"spec": {"replicas": 3}, "status": {"replicas": 4}}),
-        json!(["x", 3, 4, "5m"]),
-    );
+    check("apps", "scale", json!({"spec": {"replicas": 3}, "status": {"replicas": 4}}), json!(["x", 3, 4, "5m"]));
 }
 
 #[test]
@@ -524,12 +392,7 @@ fn rules_and_policies() {
         json!(["x", "N/A", "25%", 1, "5m"]),
     );
     let admission = "admissionregistration.k8s.io";
-    check(
-        admission,
-        "validatingwebhookconfigurations",
-        json!({"webhooks": [{}, {}]}),
-        json!(["x", 2, "5m"]),
-    );
+    check(admission, "validatingwebhookconfigurations", json!({"webhooks": [{}, {}]}), json!(["x", 2, "5m"]));
     check(
         admission,
         "validatingadmissionpolicies",
@@ -559,24 +422,14 @@ fn rules_and_policies() {
 
 #[test]
 fn remaining_kinds() {
-    check(
-        "coordination.k8s.io",
-        "leases",
-        json!({"spec": {"holderIdentity": "b_1"}}),
-        json!(["x", "b_1", "5m"]),
-    );
+    check("coordination.k8s.io", "leases", json!({"spec": {"holderIdentity": "b_1"}}), json!(["x", "b_1", "5m"]));
     check(
         "scheduling.k8s.io",
         "priorityclasses",
         json!({"value": 1_000_000, "preemptionPolicy": "Never"}),
         json!(["x", 1_000_000, false, "5m", "Never"]),
     );
-    check(
-        "node.k8s.io",
-        "runtimeclasses",
-        json!({"handler": "h"}),
-        json!(["x", "h", "5m"]),
-    );
+    check("node.k8s.io", "runtimeclasses", json!({"handler": "h"}), json!(["x", "h", "5m"]));
     check(
         "certificates.k8s.io",
         "certificatesigningrequests",
@@ -605,12 +458,7 @@ fn remaining_kinds() {
         json!({"spec": {"nodeName": "n", "driver": "d", "pool": {"name": "p"}}}),
         json!(["x", "n", "d", "p", "5m"]),
     );
-    check(
-        "example.com",
-        "widgets",
-        json!({}),
-        json!(["x", "2026-01-01T00:00:00Z"]),
-    );
+    check("example.com", "widgets", json!({}), json!(["x", "2026-01-01T00:00:00Z"]));
 }
 
 #[test]
@@ -621,11 +469,7 @@ fn the_columns_of_a_table() {
             .iter()
             .map(|it| {
                 let star = if it.priority > 0 { "*" } else { "" };
-                let kind = if it.kind == "string" {
-                    String::new()
-                } else {
-                    format!(" :{}", it.kind)
-                };
+                let kind = if it.kind == "string" { String::new() } else { format!(" :{}", it.kind) };
                 format!("{}{star}{kind}", it.name)
             })
             .collect();
@@ -636,17 +480,7 @@ fn the_columns_of_a_table() {
     check(
         "",
         "pods",
-        &[
-            "Name",
-            "Ready",
-            "Status",
-            "Restarts",
-            "Age",
-            "IP*",
-            "Node*",
-            "Nominated Node*",
-            "Readiness Gates*",
-        ],
+        &["Name", "Ready", "Status", "Restarts", "Age", "IP*", "Node*", "Nominated Node*", "Readiness Gates*"],
     );
     check("", "limitranges", &["Name", "Created At :date"]);
     check(
@@ -684,12 +518,7 @@ fn the_columns_of_a_table() {
 #[test]
 fn tables_carry_what_was_asked_for() {
     let object = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "status": {"phase": "Failed"}});
-    let options = |columns, include| TableOptions {
-        version: "v1",
-        columns,
-        include,
-        now: now(),
-    };
+    let options = |columns, include| TableOptions { version: "v1", columns, include, now: now() };
     let printer = printer_for("", "pods");
     let make = |options: TableOptions| table(printer.as_ref(), [&object], json!({"resourceVersion": "7"}), &options);
     let full = make(options(true, IncludeObject::Object));

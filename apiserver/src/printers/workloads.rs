@@ -107,13 +107,7 @@ pub(super) const DAEMON_SET: Native = Native::new(
 
 /// Stateful sets.
 pub(super) const STATEFUL_SET: Native = Native::new(
-    &[
-        NAME,
-        text("Ready", "How many pods are ready, out of how many that are wanted."),
-        AGE,
-        CONTAINERS,
-        IMAGES,
-    ],
+    &[NAME, text("Ready", "How many pods are ready, out of how many that are wanted."), AGE, CONTAINERS, IMAGES],
     |row| {
         let (names, images) = row.containers(POD_SPEC);
         cells![row.name(), ready_of_desired(row), row.age(), names, images]
@@ -121,11 +115,7 @@ pub(super) const STATEFUL_SET: Native = Native::new(
 );
 
 fn ready_of_desired(row: &Row<'_>) -> String {
-    format!(
-        "{}/{}",
-        row.integer("status.readyReplicas"),
-        row.integer("spec.replicas")
-    )
+    format!("{}/{}", row.integer("status.readyReplicas"), row.integer("spec.replicas"))
 }
 
 /// Pod templates.
@@ -167,10 +157,7 @@ pub(super) const JOB: Native = Native::new(
     &[
         NAME,
         text("Status", "What became of the job."),
-        text(
-            "Completions",
-            "How many pods have succeeded, out of how many that must.",
-        ),
+        text("Completions", "How many pods have succeeded, out of how many that must."),
         text("Duration", "How long the job took, or runs until now."),
         AGE,
         CONTAINERS,
@@ -209,10 +196,7 @@ fn job_status(row: &Row<'_>) -> &'static str {
 
 fn completions(row: &Row<'_>) -> String {
     let succeeded = row.integer("status.succeeded");
-    match (
-        row.at("spec.completions").and_then(Value::as_i64),
-        row.integer("spec.parallelism"),
-    ) {
+    match (row.at("spec.completions").and_then(Value::as_i64), row.integer("spec.parallelism")) {
         (Some(wanted), _) => format!("{succeeded}/{wanted}"),
         (None, parallelism @ 2..) => format!("{succeeded}/1 of {parallelism}"),
         (None, _) => format!("{succeeded}/1"),

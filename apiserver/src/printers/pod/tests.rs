@@ -16,10 +16,7 @@ fn pod(spec: Value, status: Value) -> Value {
 }
 
 fn containers(phase: &str, count: usize, statuses: Value) -> Value {
-    pod(
-        json!({"containers": vec![json!({}); count]}),
-        json!({"phase": phase, "containerStatuses": statuses}),
-    )
+    pod(json!({"containers": vec![json!({}); count]}), json!({"phase": phase, "containerStatuses": statuses}))
 }
 
 fn running(restarts: i64) -> Value {
@@ -29,44 +26,18 @@ fn running(restarts: i64) -> Value {
 #[test]
 fn containers_decide_over_the_phase() {
     check(containers("Pending", 1, json!([])), ["0/1", "Pending", "0"]);
-    check(
-        containers("Running", 2, json!([running(3), {"restartCount": 3}])),
-        ["1/2", "Running", "6"],
-    );
+    check(containers("Running", 2, json!([running(3), {"restartCount": 3}])), ["1/2", "Running", "6"]);
     let waiting = |reason: &str| json!({"state": {"waiting": {"reason": reason}}});
-    check(
-        containers("Running", 2, json!([running(0), waiting("ImagePullBackOff")])),
-        ["1/2", "ImagePullBackOff", "0"],
-    );
+    check(containers("Running", 2, json!([running(0), waiting("ImagePullBackOff")])), ["1/2", "ImagePullBackOff", "0"]);
     let terminated = |code: i64, reason: &str| json!({"state": {"terminated": {"exitCode": code, "reason": reason}}});
+    check(containers("Running", 2, json!([waiting("A"), terminated(0, "B")])), ["0/2", "A", "0"]);
+    check(containers("Running", 2, json!([terminated(0, "Completed"), running(0)])), ["1/2", "NotReady", "0"]);
+    check(containers("Running", 2, json!([terminated(0, "Completed"), terminated(1, "Error")])), ["0/2", "Error", "0"]);
     check(
-        containers("Running", 2, json!([waiting("A"), terminated(0, "B")])),
-        ["0/2", "A", "0"],
-    );
-    check(
-        containers("Running", 2, json!([terminated(0, "Completed"), running(0)])),
-        ["1/2", "NotReady", "0"],
-    );
-    check(
-        containers(
-            "Running",
-            2,
-            json!([terminated(0, "Completed"), terminated(1, "Error")]),
-        ),
-        ["0/2", "Error", "0"],
-    );
-    check(
-        containers(
-            "Failed",
-            1,
-            json!([{"state": {"terminated": {"exitCode": 137, "signal": 9}}}]),
-        ),
+        containers("Failed", 1, json!([{"state": {"terminated": {"exitCode": 137, "signal": 9}}}])),
         ["0/1", "Signal:9", "0"],
     );
-    check(
-        containers("Failed", 1, json!([terminated(3, "")])),
-        ["0/1", "ExitCode:3", "0"],
-    );
+    check(containers("Failed", 1, json!([terminated(3, "")])), ["0/1", "ExitCode:3", "0"]);
     let mut ready = containers("Running", 2, json!([terminated(0, "Completed"), running(0)]));
     ready["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
     check(ready, ["1/2", "Running", "0"]);
@@ -83,18 +54,9 @@ fn init_containers_show_how_far_they_are() {
     let status = |init: Value, main: Value| json!({"phase": "Pending", "initContainerStatuses": init, "containerStatuses": main});
     let running = json!({"running": {}});
     let done = json!({"terminated": {"exitCode": 0}});
+    check(pod(spec(1), status(json!([ended(10, 3, running.clone())]), json!([]))), ["0/1", "Init:0/1", "3 (10s ago)"]);
     check(
-        pod(spec(1), status(json!([ended(10, 3, running.clone())]), json!([]))),
-        ["0/1", "Init:0/1", "3 (10s ago)"],
-    );
-    check(
-        pod(
-            spec(2),
-            status(
-                json!([ended(120, 2, done.clone()), ended(10, 3, running.clone())]),
-                json!([]),
-            ),
-        ),
+        pod(spec(2), status(json!([ended(120, 2, done.clone()), ended(10, 3, running.clone())]), json!([]))),
         ["0/1", "Init:1/2", "5 (10s ago)"],
     );
     let mut main = ended(20, 4, running);
@@ -105,16 +67,10 @@ fn init_containers_show_how_far_they_are() {
     for (state, expect) in [
         (json!({"terminated": {"exitCode": 2}}), "Init:ExitCode:2"),
         (json!({"terminated": {"exitCode": 2, "reason": "Error"}}), "Init:Error"),
-        (
-            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
-            "Init:CrashLoopBackOff",
-        ),
+        (json!({"waiting": {"reason": "CrashLoopBackOff"}}), "Init:CrashLoopBackOff"),
         (json!({"waiting": {"reason": "PodInitializing"}}), "Init:0/1"),
     ] {
-        check(
-            pod(spec(1), status(json!([{"state": state}]), json!([]))),
-            ["0/1", expect, "0"],
-        );
+        check(pod(spec(1), status(json!([{"state": state}]), json!([]))), ["0/1", expect, "0"]);
     }
 }
 
@@ -154,10 +110,7 @@ fn wide_cells_and_row_conditions() {
         json!({"podIP": "10.0.0.9", "podIPs": [{"ip": "10.0.0.1"}], "nominatedNodeName": "m",
             "conditions": [{"type": "b", "status": "True"}], "phase": "Succeeded"}),
     );
-    assert_eq!(
-        POD.cells(&object, now)[5..],
-        ["10.0.0.1", "n", "m", "1/2"].map(Value::from)
-    );
+    assert_eq!(POD.cells(&object, now)[5..], ["10.0.0.1", "n", "m", "1/2"].map(Value::from));
     assert_eq!(POD.row_conditions(&object)[0]["reason"], "Succeeded");
     assert!(POD.row_conditions(&bare[0]).is_empty());
 }
