@@ -11,7 +11,7 @@ use crate::http::request_info::RequestInfo;
 const PUBLIC: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 /// Lets the request pass or says 403 in upstream's words.
-pub fn authorize(user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
+pub(crate) fn authorize(user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
     if !user.is_anonymous() || (!info.is_resource && info.verb == "get" && PUBLIC.contains(&info.path.as_str())) {
         return Ok(());
     }

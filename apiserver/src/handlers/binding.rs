@@ -30,7 +30,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let how = Change::internal("binding", &options);
     let now = format_time(call.server.clock.now());
     write::update(call, resource, &how, |_, pod| bind(pod, &binding, (&node, &now))).await?;
-    Ok(output::success(&Status { code: 201, ..Status::success(None) }, 201, output))
+    Ok(output::created(output))
 }
 
 fn target(binding: &Value) -> Result<&str, Status> {

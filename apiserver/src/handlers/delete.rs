@@ -11,6 +11,7 @@ use steersman_store::{Entry, Expect, StoreError};
 use super::write;
 use super::{Answer, input, output};
 use crate::admission::{Attributes, Operation};
+use crate::http::respond;
 use crate::object;
 use crate::options::{DeleteOptions, Propagation};
 use crate::registry::resource::Resource;
@@ -43,7 +44,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
                 uid: meta::uid(object).to_owned(),
                 ..StatusDetails::default()
             }));
-            return Ok(output::success(&success, 200, output));
+            return Ok(respond::status(&success, output));
         }
         Deleted::Removed(object) | Deleted::Kept(object) => object,
     };

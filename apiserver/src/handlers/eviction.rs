@@ -51,7 +51,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
         write::update(call, resource, &how, |_, pod| Ok(disrupted(pod, &now))).await?;
     }
     delete::delete(call, resource, &url, &delete_options).await?;
-    Ok(output::success(&Status { code: 201, ..Status::success(None) }, 201, output))
+    Ok(output::created(output))
 }
 
 fn disrupted(pod: &Value, now: &str) -> Value {

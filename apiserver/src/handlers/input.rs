@@ -60,6 +60,11 @@ pub(super) fn convert(
     };
     let decoded = decode::convert(value, ty, expected.kind).map_err(|error| cannot_be_handled(expected, &error))?;
     problems.extend(decoded.unknown.iter().map(|path| format!("unknown field \"{path}\"")));
+    if !problems.is_empty() {
+        // A second look at the body gives them in the order of the document.
+        let ordered = decode::strict_problems(&call.body, ty);
+        problems = if ordered.is_empty() { problems } else { ordered };
+    }
     report(call, expected, validation, problems)?;
     let mut object = decoded.object;
     object::set_type(&mut object, expected.api_version, expected.kind);

@@ -86,9 +86,9 @@ pub(super) fn bad_include(error: BadIncludeObject) -> Status {
     Status::bad_request(error.to_string())
 }
 
-/// A Success without an object.
-pub(super) fn success(status: &Status, code: u16, output: Output) -> Response<Body> {
-    let mut response = respond::status(status, output);
-    *response.status_mut() = http::StatusCode::from_u16(code).unwrap_or_default();
-    response
+/// 201 with a Success, for what was done without making an object that could be returned.
+pub(super) fn created(output: Output) -> Response<Body> {
+    let mut success = Status::success(None);
+    success.code = 201;
+    respond::status(&success, output)
 }

@@ -55,6 +55,10 @@ fn scale_type() -> TypeRef<'static> {
     builtin::type_ref(&gvk).expect("the schema table has the Scale type")
 }
 
+fn expected() -> input::Expected<'static> {
+    input::Expected { api_version: API_VERSION, kind: "Scale", ty: Some(scale_type()) }
+}
+
 async fn read(call: &Call, resource: &Resource) -> Result<Value, Status> {
     let key = object::key(resource, &call.info.namespace, &call.info.name);
     let entry = call.server.store.get(&key).await.map_err(|error| unavailable(&error))?;
@@ -64,9 +68,8 @@ async fn read(call: &Call, resource: &Resource) -> Result<Value, Status> {
 
 async fn replace(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     let options = WriteOptions::read(&call.query, WriteKind::Update, call.user_agent())?;
-    let expected = input::Expected { api_version: API_VERSION, kind: "Scale", ty: Some(scale_type()) };
-    let scale = input::typed(call, expected, options.field_validation)?;
-    write(call, resource, &options, |_, _| Ok(scale.clone())).await
+    let scale = input::typed(call, expected(), options.field_validation)?;
+    write(call, resource, &options, |writer, live| Ok(writer.update(Some(live), scale.clone()))).await
 }
 
 async fn change(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
@@ -75,33 +78,39 @@ async fn change(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     }
     let options = WriteOptions::read(&call.query, WriteKind::Patch, call.user_agent())?;
     let patch = Patch::read(call, resource.custom)?;
-    write(call, resource, &options, |resource, live| {
-        let scale = scale_of(resource, live)?;
+    write(call, resource, &options, |writer, live| {
         let patched = match &patch {
-            Patch::Json(patch) => patch::json::apply(&scale, patch)?,
-            Patch::Merge(patch) => patch::merge::apply(&scale, patch),
-            Patch::Strategic(patch) => patch::strategic::apply(&scale, patch, scale_type())?,
+            Patch::Json(patch) => patch::json::apply(live, patch)?,
+            Patch::Merge(patch) => patch::merge::apply(live, patch),
+            Patch::Strategic(patch) => patch::strategic::apply(live, patch, scale_type())?,
         };
         let decoded = decode::convert(patched, scale_type(), "Scale");
-        Ok(decoded.map_err(|error| Status::bad_request(error.to_string()))?.object)
+        let scale = decoded.map_err(|error| Status::bad_request(error.to_string()))?.object;
+        Ok(writer.update(Some(live), scale))
     })
     .await
 }
 
-/// The replicas that an apply sets; who owns them is recorded on the object that is scaled.
 async fn apply(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     let options = WriteOptions::read(&call.query, WriteKind::Apply, call.user_agent())?;
     let config = input::yaml(&call.body).map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
-    let expected = input::Expected { api_version: API_VERSION, kind: "Scale", ty: Some(scale_type()) };
-    let config = input::convert(call, config, expected, FieldValidation::Strict, Vec::new())?;
-    let how = Change { subresource: "scale", part: Part::Main, options: &options, applied: true, replaces: false };
-    let (now, force) = (call.server.clock.now(), options.force.unwrap_or(false));
-    let scaled = write::update(call, resource, &how, |_, live| {
-        let paths = paths(resource)?;
-        let mut scale = scale_of(resource, live)?;
-        let api_version = resource.api_version();
-        let entries = managed_fields::to_scale(live, &paths.spec_steps());
-        meta::set(&mut scale, &["metadata", "managedFields"], entries);
+    let config = input::convert(call, config, expected(), FieldValidation::Strict, Vec::new())?;
+    let force = options.force.unwrap_or(false);
+    write(call, resource, &options, |writer, live| Ok(writer.apply(Some(live), config.clone(), force)?)).await
+}
+
+/// Writes the replicas of the scale that `new` makes of the present one. Who owns them is kept with the object.
+async fn write<F>(call: &mut Call, resource: &Resource, options: &WriteOptions, new: F) -> Result<Value, Status>
+where
+    F: Fn(&managed_fields::Writer<'_>, &Value) -> Result<Value, Status>,
+{
+    let how = Change { subresource: "scale", part: Part::Main, options, applied: true, replaces: false };
+    let (url, now) = (call.info.name.clone(), call.server.clock.now());
+    let updated = write::update(call, resource, &how, |_, live| {
+        let steps = paths(resource)?.spec_steps();
+        let owners = meta::at(live, &["metadata", "managedFields"]);
+        let mut present = scale_of(resource, live)?;
+        meta::set(&mut present, &["metadata", "managedFields"], managed_fields::scale::from_object(owners, &steps));
         let writer = managed_fields::Writer {
             manager: &options.field_manager,
             subresource: "scale",
@@ -110,28 +119,17 @@ async fn apply(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
             ty: scale_type(),
             reset_fields: &[],
         };
-        let applied = writer.apply(Some(&scale), config.clone(), force)?;
-        let mut new = scaled(resource, live, &applied)?;
-        managed_fields::from_scale(&mut new, &applied, &api_version, &paths.spec_steps());
-        Ok(new)
-    });
-    scale_of(resource, &scaled.await?)
-}
-
-async fn write<F>(call: &mut Call, resource: &Resource, options: &WriteOptions, new: F) -> Result<Value, Status>
-where
-    F: Fn(&Resource, &Value) -> Result<Value, Status>,
-{
-    let how = Change { subresource: "scale", part: Part::Main, options, applied: false, replaces: false };
-    let url = call.info.name.clone();
-    let updated = write::update(call, resource, &how, |_, live| {
-        let scale = new(resource, live)?;
+        let scale = new(&writer, &present)?;
         let name = meta::name(&scale);
         if !name.is_empty() && name != url {
             let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
             return Err(Status::bad_request(message));
         }
-        scaled(resource, live, &scale)
+        let mut object = scaled(resource, live, &scale)?;
+        let scale_owners = meta::at(&scale, &["metadata", "managedFields"]);
+        let owners = managed_fields::scale::to_object(owners, scale_owners, &resource.api_version(), &steps);
+        meta::set(&mut object, &["metadata", "managedFields"], owners);
+        Ok(object)
     });
     scale_of(resource, &updated.await?)
 }
@@ -169,7 +167,7 @@ fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Status> {
 fn selector(paths: &ScalePaths, object: &Value) -> String {
     match meta::at(object, &paths.selector_steps()) {
         Some(Value::String(text)) => text.clone(),
-        Some(selector) if paths.plain_selector => labels::Selector::from_map(selector).to_string(),
+        Some(selector) if paths.plain_selector => labels::Selector::from_labels(meta::pairs(selector, &[])).to_string(),
         Some(selector) => labels::Selector::from_label_selector(selector).map(|it| it.to_string()).unwrap_or_default(),
         None => String::new(),
     }

@@ -38,8 +38,7 @@ impl Selection {
         check_fields(resource, &fields)?;
         let mut namespace = Some(call.info.namespace.clone()).filter(|it| !it.is_empty() && resource.namespaced);
         if namespace.is_none() && resource.namespaced {
-            let pinned = fields.requirements().iter().find(|it| it.field == "metadata.namespace" && it.equals);
-            namespace = pinned.map(|it| it.value.clone());
+            namespace = fields.exact_match("metadata.namespace").map(str::to_owned);
         }
         Ok(Self { namespace, labels, fields })
     }

@@ -380,7 +380,7 @@ async fn allocate<'a>(
     let others = services.iter().filter(|service| meta::uid(service) != meta::uid(object));
     let used = kinds::service::Used::of(others);
     let allocated = kinds::service::allocate(object, old, &used, &server.random);
-    allocated.map_err(|errors| Status::invalid(&resource.group_kind(), meta::name(object), &errors))?;
+    allocated.map_err(|errors: ErrorList| Status::invalid(&resource.group_kind(), meta::name(object), &errors))?;
     Ok(Some(guard))
 }
 

@@ -1,0 +1,92 @@
+//! Lists: selectors, pages, snapshots.
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn selectors_choose() {
+    let client = Client::new().await;
+    for (name, tier) in [("a", "web"), ("b", "db"), ("c", "web")] {
+        client.config_map(name, json!({"tier": tier})).await;
+    }
+    let check = async |query: &str, expect: &[&str]| {
+        assert_eq!(names(&client.get(&format!("{CONFIG_MAPS}?{query}")).await.body), expect, "{query}");
+    };
+    check("labelSelector=tier%3Dweb", &["a", "c"]).await;
+    check("labelSelector=tier+notin+(web)", &["b"]).await;
+    check("labelSelector=!tier", &[]).await;
+    check("fieldSelector=metadata.name%3Db", &["b"]).await;
+    check("fieldSelector=metadata.name!%3Db", &["a", "c"]).await;
+    let bad = client.get(&format!("{CONFIG_MAPS}?fieldSelector=spec.x%3D1")).await;
+    assert_eq!(bad.code, 400);
+    let elsewhere = client.get("/api/v1/configmaps?fieldSelector=metadata.namespace%3Dkube-system").await;
+    assert_eq!(names(&elsewhere.body), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn pages_show_one_revision() {
+    let client = Client::new().await;
+    for name in ["a", "b", "c", "d"] {
+        client.config_map(name, json!({})).await;
+    }
+    let first = client.get(&format!("{CONFIG_MAPS}?limit=2")).await.body;
+    assert_eq!(names(&first), ["a", "b"]);
+    assert_eq!(first["metadata"]["remainingItemCount"], 2);
+    client.delete(&format!("{CONFIG_MAPS}/c"), Value::Null).await;
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let second = client.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.body;
+    assert_eq!(names(&second), ["c", "d"], "the page shows the state in which the list began");
+    assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    assert!(second["metadata"]["continue"].is_null());
+}
+
+#[tokio::test]
+async fn an_expired_page_comes_with_a_fresh_token() {
+    let client = Client::with_history(2).await;
+    for name in ["a", "b", "c"] {
+        client.config_map(name, json!({})).await;
+    }
+    let first = client.get(&format!("{CONFIG_MAPS}?limit=1")).await.body;
+    for name in ["x", "y", "z"] {
+        client.config_map(name, json!({})).await;
+    }
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let expired = client.get(&format!("{CONFIG_MAPS}?limit=1&continue={token}")).await;
+    assert_eq!((expired.code, &expired.body["reason"]), (410, &json!("Expired")));
+    let token = expired.body["metadata"]["continue"].as_str().unwrap();
+    let rest = client.get(&format!("{CONFIG_MAPS}?continue={token}")).await.body;
+    assert_eq!(names(&rest), ["b", "c", "x", "y", "z"]);
+}
+
+#[tokio::test]
+async fn the_resource_version_says_how_fresh() {
+    let client = Client::new().await;
+    let a = client.config_map("a", json!({})).await;
+    let version = a["metadata"]["resourceVersion"].as_str().unwrap();
+    client.config_map("b", json!({})).await;
+    let exact = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact");
+    assert_eq!(names(&client.get(&exact).await.body), ["a"]);
+    let newer = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan");
+    assert_eq!(names(&client.get(&newer).await.body), ["a", "b"]);
+    let future = client.get(&format!("{CONFIG_MAPS}?resourceVersion=100000")).await;
+    assert_eq!(future.code, 504);
+    assert_eq!(future.body["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+}
+
+#[tokio::test]
+async fn items_of_built_in_lists_do_not_repeat_their_type() {
+    let client = Client::new().await;
+    client.config_map("a", json!({})).await;
+    let list = client.get(CONFIG_MAPS).await.body;
+    assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("ConfigMapList"), &json!("v1")));
+    assert!(list["items"][0]["kind"].is_null());
+    let pretty = client.get(&format!("{CONFIG_MAPS}?pretty=true")).await.body;
+    assert_eq!(pretty, list, "the spliced and the decoded way give the same");
+}
