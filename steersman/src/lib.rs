@@ -1,1 +1,29 @@
 //! A Kubernetes control plane with nodes in one process, for tests and for kubectl.
+//!
+//! [`Cluster::builder`] starts one; [`Cluster::client`] is an ordinary `kube::Client` that needs no socket;
+//! [`Cluster::serve`] adds a port and a kubeconfig. When the [`Cluster`] is dropped, everything stops.
+
+mod client;
+mod cluster;
+pub mod command;
+mod components;
+mod error;
+mod kubeconfig;
+mod prepare;
+mod serve;
+mod trace;
+
+pub use steersman_controllers::ControllerSelection;
+pub use steersman_kubelet as kubelet;
+pub use steersman_scheduler_plugin as scheduler;
+
+pub use crate::cluster::Cluster;
+pub use crate::cluster::builder::ClusterBuilder;
+pub use crate::error::Error;
+pub use crate::serve::Served;
+pub use crate::trace::Write;
+
+/// The project's front page; its code has to compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadMe;

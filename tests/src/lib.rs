@@ -1,1 +1,5 @@
-//! What crosses crates: see the files beside `src`.
+//! What the tests that cross crates have in common.
+
+pub mod kubectl;
+pub mod manifests;
+pub mod wait;

@@ -1,0 +1,185 @@
+//! Chooses what a cluster is made of, and starts it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use steersman_apiserver::ApiServer;
+use steersman_apiserver::authentication::Tokens;
+use steersman_controllers::ControllerSelection;
+use steersman_framework::clock::{SystemClock, TokioClock};
+use steersman_framework::runtime::{Context, Shutdown};
+use steersman_machinery::clock::SharedClock;
+use steersman_machinery::random::Random;
+
+use crate::cluster::Cluster;
+use crate::components::{Choice, Components};
+use crate::trace::WriteTrace;
+use crate::{Error, client, prepare};
+
+/// When virtual time begins, unless a clock is given: any moment will do, as long as it is always the same.
+const VIRTUAL_EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
+
+/// What a cluster is made of. Without further words: all controllers, the scheduler, no nodes, the wall clock, seed 0.
+#[must_use]
+pub struct ClusterBuilder {
+    components: Choice,
+    crds: Vec<CustomResourceDefinition>,
+    time: Time,
+    seed: u64,
+    tokens: Tokens,
+    disabled_admission: Vec<String>,
+    record_writes: bool,
+}
+
+/// What the cluster goes by.
+enum Time {
+    Wall,
+    Virtual,
+    Given(SharedClock),
+}
+
+impl Default for ClusterBuilder {
+    fn default() -> Self {
+        Self {
+            components: Choice::default(),
+            crds: Vec::new(),
+            time: Time::Wall,
+            seed: 0,
+            tokens: Tokens::default(),
+            disabled_admission: Vec::new(),
+            record_writes: false,
+        }
+    }
+}
+
+impl ClusterBuilder {
+    /// Simulates `count` nodes of 8 CPUs and 32 GiB, `node-0` and on, on which pods start at once.
+    pub fn nodes(self, count: usize) -> Self {
+        self.kubelet(steersman_kubelet::Options::with_nodes(count))
+    }
+
+    /// Simulates these nodes: other sizes, labels, taints, delays.
+    pub fn kubelet(mut self, options: steersman_kubelet::Options) -> Self {
+        self.components.kubelet = Some(options);
+        self
+    }
+
+    /// Runs only these controllers. Parse the selection from a list like kube-controller-manager's `--controllers`:
+    /// `"deployment,replicaset".parse()?`.
+    pub fn controllers(mut self, selection: ControllerSelection) -> Self {
+        self.components.controllers = selection;
+        self
+    }
+
+    /// Runs no controllers. Nobody makes service accounts then: to create pods, make one or switch the admission plugin
+    /// `ServiceAccount` off.
+    pub fn without_controllers(self) -> Self {
+        self.controllers(ControllerSelection::none())
+    }
+
+    /// Runs the scheduler with this configuration instead of kube-scheduler's defaults.
+    pub fn scheduler(mut self, options: steersman_scheduler_plugin::Options) -> Self {
+        self.components.scheduler = Some(options);
+        self
+    }
+
+    /// Runs no scheduler: pods stay unbound until somebody binds them.
+    pub fn without_scheduler(mut self) -> Self {
+        self.components.scheduler = None;
+        self
+    }
+
+    /// Creates these definitions; they are established when [`Self::start`] returns.
+    pub fn crds(mut self, definitions: impl IntoIterator<Item = CustomResourceDefinition>) -> Self {
+        self.crds.extend(definitions);
+        self
+    }
+
+    /// Goes by that clock.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.time = Time::Given(clock);
+        self
+    }
+
+    /// Goes by tokio's clock, from a fixed moment on: with `#[tokio::test(start_paused = true)]`, virtual time.
+    pub fn virtual_time(mut self) -> Self {
+        self.time = Time::Virtual;
+        self
+    }
+
+    /// Draws uids, generated names and choices between equals from that seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Accepts the bearer tokens of a file like kube-apiserver's `--token-auth-file`, given as its text: lines of
+    /// `token,user,uid,"group1,group2"`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`], which names the line.
+    pub fn token_file(mut self, csv: &str) -> Result<Self, Error> {
+        self.tokens = Tokens::parse(csv).map_err(Error::InvalidOption)?;
+        Ok(self)
+    }
+
+    /// Switches admission plugins off, by kube-apiserver's names.
+    pub fn disable_admission<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.disabled_admission.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Keeps every write for [`Cluster::writes`].
+    pub fn record_writes(mut self) -> Self {
+        self.record_writes = true;
+        self
+    }
+
+    /// Starts the cluster in the current tokio runtime, and waits until its definitions are established and its nodes are
+    /// ready.
+    ///
+    /// # Errors
+    /// If an option makes no sense or the API server refuses a definition or a node.
+    pub async fn start(self) -> Result<Cluster, Error> {
+        let clock: SharedClock = match self.time {
+            Time::Wall => Arc::new(SystemClock),
+            Time::Virtual => Arc::new(TokioClock::starting_at(VIRTUAL_EPOCH)),
+            Time::Given(clock) => clock,
+        };
+        let random = Random::seeded(self.seed);
+        let api_server = ApiServer::builder(clock.clone(), random.fork())
+            .tokens(self.tokens)
+            .disable_admission(self.disabled_admission)
+            .build()
+            .await?;
+        let trace = self.record_writes.then(WriteTrace::default);
+        let (trigger, shutdown) = Shutdown::new();
+        let wanted = prepare::Wanted {
+            crds: self.crds,
+            nodes: self.components.node_count(),
+            service_account: self.components.has_service_accounts(),
+        };
+        let context = |agent: &str| Context {
+            client: client::in_process(&api_server, agent, trace.as_ref()),
+            clock: clock.clone(),
+            random: random.fork(),
+            shutdown: shutdown.clone(),
+        };
+        let mut components = Components::start(self.components, context);
+        let preparing = client::in_process(&api_server, super::CLIENT_AGENT, trace.as_ref());
+        tokio::select! {
+            biased;
+            error = components.failed() => return Err(error),
+            prepared = prepare::prepare(preparing, &wanted) => prepared?,
+        }
+        Ok(Cluster { api_server, clock, trace, trigger, shutdown, components })
+    }
+}
+
+impl fmt::Debug for ClusterBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ClusterBuilder").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+//! The command line of `steersman`.
+
+mod demo;
+mod stop;
+mod up;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::Served;
+
+/// A Kubernetes control plane with simulated nodes, in one process.
+#[derive(Parser, Debug)]
+#[command(name = "steersman", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Starts a cluster and serves it until Ctrl-C.
+    Up(up::Up),
+    /// Shows the control loop at work, step by step.
+    Demo(demo::Demo),
+}
+
+/// Parses the arguments and does what they say.
+///
+/// # Errors
+/// What went wrong, for a person to read.
+pub fn run() -> Result<()> {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // One thread: everything that waits, waits for messages; and one heap is smaller than several.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(async {
+        match &arguments.command {
+            Command::Up(up) => up::run(up).await,
+            Command::Demo(demo) => demo::run(demo).await,
+        }
+    })
+}
+
+/// Tells how to reach the cluster.
+fn print_connection(served: &Served, kubeconfig: &Path) -> Result<()> {
+    let path = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.to_owned());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\nThe cluster is ready at {}. To connect:\n", served.url())?;
+    writeln!(out, "    export KUBECONFIG={}", path.display())?;
+    writeln!(out, "    kubectl get nodes\n\nCtrl-C ends it.")?;
+    out.flush()?;
+    Ok(())
+}

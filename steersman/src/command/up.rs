@@ -1,0 +1,92 @@
+//! `steersman up`: a cluster at a port, until it is told to stop.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::{print_connection, stop};
+use crate::scheduler::{self, Configuration};
+use crate::{Cluster, ClusterBuilder, ControllerSelection, Error};
+
+/// What to start and where. Names and formats are those of kube-apiserver, kube-controller-manager and kube-scheduler.
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// The address to listen at.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+    /// The port to listen at; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 6443)]
+    port: u16,
+    /// How many nodes to simulate.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    nodes: usize,
+    /// Which controllers to run: `all`, `none`, or names separated by commas.
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    controllers: ControllerSelection,
+    /// Leave the scheduler out.
+    #[arg(long, conflicts_with = "scheduler_config")]
+    no_scheduler: bool,
+    /// A KubeSchedulerConfiguration.
+    #[arg(long, value_name = "FILE")]
+    scheduler_config: Option<PathBuf>,
+    /// Where to write the kubeconfig. Only its owner may read it.
+    #[arg(long, value_name = "FILE", default_value = "steersman.kubeconfig")]
+    kubeconfig: PathBuf,
+    /// Bearer tokens to accept: lines of `token,user,uid,"group1,group2"`.
+    #[arg(long, value_name = "FILE")]
+    token_auth_file: Option<PathBuf>,
+    /// Admission plugins to leave out, separated by commas.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    disable_admission_plugins: Vec<String>,
+}
+
+/// Starts, tells how to connect, and stops cleanly when it is told to.
+pub(crate) async fn run(up: &Up) -> Result<()> {
+    let builder = builder(up)?;
+    let mut cluster = builder.start().await?;
+    let served = match cluster.serve(SocketAddr::new(up.bind, up.port)).await {
+        Err(error @ Error::AddressInUse(_)) => bail!("{error} with --port"),
+        served => served?,
+    };
+    served.write_kubeconfig(&up.kubeconfig)?;
+    print_connection(&served, &up.kubeconfig)?;
+    let ended = tokio::select! {
+        biased;
+        stopped = stop::requested() => stopped,
+        error = cluster.failed() => Err(error.into()),
+    };
+    served.stop().await;
+    cluster.stop().await;
+    ended
+}
+
+fn builder(up: &Up) -> Result<ClusterBuilder> {
+    let mut builder = Cluster::builder()
+        .seed(seed())
+        .nodes(up.nodes)
+        .controllers(up.controllers.clone())
+        .disable_admission(up.disable_admission_plugins.clone());
+    if up.no_scheduler {
+        builder = builder.without_scheduler();
+    }
+    if let Some(path) = &up.scheduler_config {
+        let configuration = Configuration::from_yaml(&read(path)?).with_context(|| path.display().to_string())?;
+        builder = builder.scheduler(scheduler::Options { configuration, ..scheduler::Options::default() });
+    }
+    if let Some(path) = &up.token_auth_file {
+        builder = builder.token_file(&read(path)?).with_context(|| path.display().to_string())?;
+    }
+    Ok(builder)
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A seed that differs from one start to the next; the system's randomness is behind it.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
