@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
@@ -20,6 +21,18 @@ const FIRST_RETRY: Duration = Duration::from_millis(200);
 
 /// The longest wait after a failure: short enough that a cluster recovers soon after its API server does.
 const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// How long a shutdown waits for the requests that are under way: most answer in milliseconds, and one that hangs must
+/// not hold the process.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// Waits for the requests that are under way, but not for ever.
+pub(crate) async fn drain(in_flight: impl futures::Stream) {
+    let drained = in_flight.for_each(|_| std::future::ready(()));
+    if tokio::time::timeout(LAST_REQUESTS, drained).await.is_err() {
+        tracing::warn!("requests are given up that were still under way");
+    }
+}
 
 /// How long to wait after that many failures in a row (from 1).
 pub(crate) fn retry_delay(failures: u32) -> Duration {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,6 +79,7 @@ struct Inner {
     watches: Mutex<VecDeque<mpsc::UnboundedReceiver<Value>>>,
     /// How long each answer takes.
     latency: Duration,
+    hangs: AtomicBool,
     /// Requests under way now, and at most.
     load: Mutex<(usize, usize)>,
 }
@@ -91,6 +93,7 @@ impl Server {
             calls: Mutex::default(),
             watches: Mutex::default(),
             latency,
+            hangs: AtomicBool::default(),
             load: Mutex::default(),
         }))
     }
@@ -100,6 +103,11 @@ impl Server {
         let (sender, receiver) = mpsc::unbounded();
         self.0.watches.lock().push_back(receiver);
         sender
+    }
+
+    /// From now on, nothing but lists and watches is answered.
+    pub(crate) fn hang(&self) {
+        self.0.hangs.store(true, Ordering::SeqCst);
     }
 
     /// A context whose client speaks to this server, and whose clock is tokio's.
@@ -151,6 +159,9 @@ impl Inner {
         self.calls.lock().push(call.clone());
         if call.query.contains("watch=true") {
             return Ok(Response::new(self.watch()));
+        }
+        if self.hangs.load(Ordering::SeqCst) && !call.line.starts_with("GET") {
+            std::future::pending::<()>().await;
         }
         {
             let mut load = self.load.lock();

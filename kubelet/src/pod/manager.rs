@@ -50,8 +50,7 @@ pub(crate) async fn run(context: Context, nodes: Arc<Nodes>, options: Arc<Option
             () = manager.timers.sleep() => {}
         }
     }
-    // Their requests are short; nothing new is begun.
-    while in_flight.next().await.is_some() {}
+    api::drain(in_flight).await;
 }
 
 struct Manager {

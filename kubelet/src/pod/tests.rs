@@ -240,3 +240,13 @@ async fn the_loop_ends_when_it_is_told_to() {
     pods.await.unwrap();
     assert!(server.take_lines().contains(&STATUS.to_owned()), "what was under way is finished");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_does_not_hold_the_shutdown() {
+    let server = Server::new(Duration::ZERO, agreeable(vec![pod("web")]));
+    let (trigger, pods) = start(&server, Options::default());
+    server.hang();
+    server.pass(SOON).await;
+    trigger.trigger();
+    tokio::time::timeout(Duration::from_secs(10), pods).await.unwrap().unwrap();
+}

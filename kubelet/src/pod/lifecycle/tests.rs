@@ -1,5 +1,6 @@
 //! Pods and what becomes of them, moment by moment.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -339,4 +340,102 @@ fn only_later_patches_clear_old_reasons() {
     assert!(first["status"]["conditions"][0].get("reason").is_none());
     let later = status::patch(&view, status, true);
     assert_eq!(later["status"]["conditions"][0].get("reason"), Some(&Value::Null));
+}
+
+/// What may happen to a pod from outside.
+#[derive(Clone, Debug)]
+enum Happening {
+    Passes(u32),
+    Annotated(&'static str, Option<&'static str>),
+    Image(&'static str),
+    Deleted,
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    use crate::annotations::{EXIT_AFTER, EXIT_CODE, READY, READY_DELAY, START_DELAY, TERMINATION_DELAY};
+    let annotation = prop::sample::select(vec![
+        (READY, Some("false")),
+        (READY, None),
+        (EXIT_CODE, Some("0")),
+        (EXIT_CODE, Some("1")),
+        (EXIT_CODE, None),
+        (EXIT_AFTER, Some("7s")),
+        (EXIT_AFTER, None),
+        (START_DELAY, Some("5s")),
+        (READY_DELAY, Some("3s")),
+        (TERMINATION_DELAY, Some("9s")),
+    ]);
+    let happening = prop_oneof![
+        8 => (0..400u32).prop_map(Happening::Passes),
+        5 => annotation.prop_map(|(key, value)| Happening::Annotated(key, value)),
+        2 => prop::sample::select(vec!["a", "b"]).prop_map(Happening::Image),
+        1 => Just(Happening::Deleted),
+    ];
+    prop::collection::vec(happening, 1..40)
+}
+
+/// Nothing else may happen to a pod between two wakes, whatever is done to it.
+fn check_step(view: &PodView, runtime: &mut Runtime, now: Timestamp) -> Next {
+    let (before, phase) = (runtime.clone(), runtime.phase(view));
+    let next = advance(view, runtime, &Options::default(), now);
+    assert!(next.wake.is_none_or(|wake| wake > now), "it would spin");
+    if phase.is_terminal() {
+        assert_eq!(runtime.phase(view), phase, "an end is an end");
+        assert!(next.wake.is_none());
+    }
+    for (before, after) in before.containers.iter().zip(&runtime.containers) {
+        assert!(after.restarts >= before.restarts);
+    }
+    let ready = runtime.condition(ConditionType::Ready).holds;
+    assert!(!ready || runtime.phase(view) == Phase::Running);
+    let settled = runtime.clone();
+    assert_eq!(advance(view, runtime, &Options::default(), now), next, "a second look changes nothing");
+    assert_eq!(*runtime, settled, "a second look changes nothing");
+    next
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn whatever_happens_a_pod_settles_and_its_end_is_final(happenings in happenings(), policy in 0..3usize) {
+        let mut pod = pod("web");
+        pod["spec"]["restartPolicy"] = json!(["Always", "OnFailure", "Never"][policy]);
+        pod["spec"]["initContainers"] = json!([{ "name": "proxy", "image": "envoy", "restartPolicy": "Always" }]);
+        let mut runtime = Runtime::new(&view(&pod), ZERO);
+        let mut now = ZERO;
+        for happening in happenings {
+            let until = match happening {
+                Happening::Passes(seconds) => now + SignedDuration::from_secs(seconds.into()),
+                Happening::Annotated(key, value) => {
+                    pod["metadata"]["annotations"][key] = json!(value.unwrap_or_default());
+                    now
+                }
+                Happening::Image(image) => {
+                    pod["spec"]["containers"][0]["image"] = json!(image);
+                    now
+                }
+                Happening::Deleted => {
+                    pod["metadata"]["deletionTimestamp"] = json!(now + SignedDuration::from_secs(30));
+                    now
+                }
+            };
+            let view = view(&pod);
+            let mut steps = 0;
+            loop {
+                let next = check_step(&view, &mut runtime, now);
+                match next.wake {
+                    Some(wake) if wake <= until => now = wake,
+                    _ => break,
+                }
+                steps += 1;
+                prop_assert!(steps < 1000, "too busy");
+            }
+            now = until;
+        }
+        if pod["metadata"]["deletionTimestamp"].is_string() {
+            let end = now + SignedDuration::from_secs(31);
+            prop_assert!(check_step(&view(&pod), &mut runtime, end).remove, "a deleted pod goes in time");
+        }
+    }
 }
