@@ -45,17 +45,14 @@ impl IntOrPercent {
     /// If the text is not a percentage.
     pub fn parse(text: &str) -> Result<Self, ParseIntOrPercentError> {
         let number = text.strip_suffix('%').ok_or(ParseIntOrPercentError::NotAPercentage)?;
-        let percent = number
-            .parse()
-            .map_err(|_| ParseIntOrPercentError::NotANumber(text.to_owned(), number.to_owned()))?;
+        let percent =
+            number.parse().map_err(|_| ParseIntOrPercentError::NotANumber(text.to_owned(), number.to_owned()))?;
         Ok(Self::Percent(percent))
     }
 
     /// The number; a percentage of `total` is rounded up.
     pub fn scaled_up(self, total: i64) -> i64 {
-        self.scaled(total, |hundredths| {
-            hundredths.div_euclid(100) + i128::from(hundredths.rem_euclid(100) > 0)
-        })
+        self.scaled(total, |hundredths| hundredths.div_euclid(100) + i128::from(hundredths.rem_euclid(100) > 0))
     }
 
     /// The number; a percentage of `total` is rounded down.
@@ -85,11 +82,7 @@ mod tests {
     fn percentages_scale_with_the_total() {
         let check = |value: Value, total: i64, up: i64, down: i64| {
             let it = IntOrPercent::from_value(&value).unwrap();
-            assert_eq!(
-                (it.scaled_up(total), it.scaled_down(total)),
-                (up, down),
-                "{value} of {total}"
-            );
+            assert_eq!((it.scaled_up(total), it.scaled_down(total)), (up, down), "{value} of {total}");
         };
         check(json!(3), 10, 3, 3);
         check(json!("25%"), 10, 3, 2);
@@ -103,23 +96,13 @@ mod tests {
     #[test]
     fn other_values_get_upstreams_words() {
         let check = |value: Value, expect: &str| {
-            assert_eq!(
-                IntOrPercent::from_value(&value).unwrap_err().to_string(),
-                expect,
-                "{value}"
-            );
+            assert_eq!(IntOrPercent::from_value(&value).unwrap_err().to_string(), expect, "{value}");
         };
-        check(
-            json!("25"),
-            "invalid value for IntOrString: invalid type: string is not a percentage",
-        );
+        check(json!("25"), "invalid value for IntOrString: invalid type: string is not a percentage");
         check(
             json!("x%"),
             r#"invalid value for IntOrString: invalid value "x%": strconv.Atoi: parsing "x": invalid syntax"#,
         );
-        check(
-            json!(1.5),
-            "invalid value for IntOrString: invalid type: neither int nor percentage",
-        );
+        check(json!(1.5), "invalid value for IntOrString: invalid type: neither int nor percentage");
     }
 }

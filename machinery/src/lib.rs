@@ -15,6 +15,7 @@ pub mod labels;
 pub mod managed_fields;
 pub mod meta;
 pub mod names;
+pub mod object_meta;
 pub mod patch;
 pub mod quantity;
 pub mod random;

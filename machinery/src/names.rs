@@ -26,12 +26,15 @@ const LABEL_VALUE_REGEX: &str = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?";
 
 fn regex_complaint(rule: &str, regex: &str, examples: &[&str]) -> String {
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}'")).collect();
-    format!(
-        "{rule} (e.g. {}, regex used for validation is '{regex}')",
-        examples.join(",  or ")
-    )
+    format!("{rule} (e.g. {}, regex used for validation is '{regex}')", examples.join(",  or "))
 }
 
+/// The complaint about a name that is too long.
+fn long_name_complaint(max: usize) -> String {
+    format!("must be no more than {max} characters")
+}
+
+/// The complaint about a part of a label that is too long.
 fn max_len_complaint(max: usize) -> String {
     format!("must be no more than {max} bytes")
 }
@@ -55,9 +58,11 @@ fn is_qualified_part(text: &str) -> bool {
 pub fn dns1123_label(text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     if text.len() > LABEL_MAX {
-        complaints.push(max_len_complaint(LABEL_MAX));
+        complaints.push(long_name_complaint(LABEL_MAX));
     }
-    if !is_label(text) {
+    if !is_label(text) && text.split('.').all(is_label) {
+        complaints.push("must not contain dots".to_owned());
+    } else if !is_label(text) {
         complaints.push(regex_complaint(LABEL_RULE, LABEL_REGEX, &["my-name", "123-abc"]));
     }
     complaints
@@ -67,7 +72,7 @@ pub fn dns1123_label(text: &str) -> Vec<String> {
 pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     if text.len() > SUBDOMAIN_MAX {
-        complaints.push(max_len_complaint(SUBDOMAIN_MAX));
+        complaints.push(long_name_complaint(SUBDOMAIN_MAX));
     }
     if !text.split('.').all(is_label) {
         complaints.push(regex_complaint(SUBDOMAIN_RULE, SUBDOMAIN_REGEX, &["example.com"]));
@@ -79,14 +84,10 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
 pub fn dns1035_label(text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     if text.len() > LABEL_MAX {
-        complaints.push(max_len_complaint(LABEL_MAX));
+        complaints.push(long_name_complaint(LABEL_MAX));
     }
     if !is_label(text) || !text.as_bytes()[0].is_ascii_lowercase() {
-        complaints.push(regex_complaint(
-            LABEL_1035_RULE,
-            LABEL_1035_REGEX,
-            &["my-name", "abc-123"],
-        ));
+        complaints.push(regex_complaint(LABEL_1035_RULE, LABEL_1035_REGEX, &["my-name", "abc-123"]));
     }
     complaints
 }
@@ -96,11 +97,7 @@ pub fn path_segment(text: &str) -> Vec<String> {
     if text == "." || text == ".." {
         return vec![format!("may not be '{text}'")];
     }
-    ['/', '%']
-        .iter()
-        .filter(|c| text.contains(**c))
-        .map(|c| format!("may not contain '{c}'"))
-        .collect()
+    ['/', '%'].iter().filter(|c| text.contains(**c)).map(|c| format!("may not contain '{c}'")).collect()
 }
 
 /// A qualified name, `[prefix/]name`: keys of labels and annotations, finalizers, resource names.
@@ -114,23 +111,13 @@ pub fn qualified_name(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 complaints.push("prefix part must be non-empty".to_owned());
             } else {
-                complaints.extend(
-                    dns1123_subdomain(prefix)
-                        .into_iter()
-                        .map(|text| format!("prefix part {text}")),
-                );
+                complaints.extend(dns1123_subdomain(prefix).into_iter().map(|text| format!("prefix part {text}")));
             }
             name
         }
         _ => {
-            let rule = regex_complaint(
-                &format!("a qualified name {QUALIFIED_RULE}"),
-                QUALIFIED_REGEX,
-                &examples,
-            );
-            return vec![format!(
-                "{rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-            )];
+            let rule = regex_complaint(&format!("a qualified name {QUALIFIED_RULE}"), QUALIFIED_REGEX, &examples);
+            return vec![format!("{rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")];
         }
     };
     if name.is_empty() {
@@ -139,10 +126,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
         complaints.push(format!("name part {}", max_len_complaint(LABEL_MAX)));
     }
     if !is_qualified_part(name) {
-        complaints.push(format!(
-            "name part {}",
-            regex_complaint(QUALIFIED_RULE, QUALIFIED_REGEX, &examples)
-        ));
+        complaints.push(format!("name part {}", regex_complaint(QUALIFIED_RULE, QUALIFIED_REGEX, &examples)));
     }
     complaints
 }
@@ -198,7 +182,9 @@ mod tests {
                 "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
             ]
         );
-        assert_eq!(dns1123_label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
+        assert_eq!(dns1123_label(&"a".repeat(64)), ["must be no more than 63 characters"]);
+        assert_eq!(dns1123_label("a.b"), ["must not contain dots"]);
+        assert_eq!(label_value(&"a".repeat(64)), ["must be no more than 63 bytes"]);
         assert_eq!(path_segment("a/b"), ["may not contain '/'"]);
         assert_eq!(qualified_name("/x")[0], "prefix part must be non-empty");
         assert!(!dns1035_label("1a").is_empty());

@@ -168,11 +168,7 @@ pub struct FieldRef<'a> {
 impl Schema {
     /// A handle on a type of this schema.
     pub fn type_ref<'a>(&'a self, ty: &'a Type) -> TypeRef<'a> {
-        TypeRef {
-            schema: self,
-            ty,
-            atomic: false,
-        }
+        TypeRef { schema: self, ty, atomic: false }
     }
 }
 
@@ -206,19 +202,13 @@ impl<'a> TypeRef<'a> {
     pub fn field(self, name: &str) -> Option<FieldRef<'a>> {
         let fields = &self.as_struct()?.fields;
         let at = fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok()?;
-        Some(FieldRef {
-            schema: self.schema,
-            field: &fields[at],
-        })
+        Some(FieldRef { schema: self.schema, field: &fields[at] })
     }
 
     /// The declared fields, sorted by name; none if this is not a struct.
     pub fn fields(self) -> impl Iterator<Item = FieldRef<'a>> {
         let schema = self.schema;
-        self.as_struct()
-            .into_iter()
-            .flat_map(|it| &it.fields)
-            .map(move |field| FieldRef { schema, field })
+        self.as_struct().into_iter().flat_map(|it| &it.fields).map(move |field| FieldRef { schema, field })
     }
 
     /// The type of what is at `name`: a field of a struct, the values of a map, free-form inside free-form.
@@ -265,10 +255,6 @@ impl<'a> FieldRef<'a> {
 
     /// The type of its value.
     pub fn type_ref(self) -> TypeRef<'a> {
-        TypeRef {
-            schema: self.schema,
-            ty: &self.field.ty,
-            atomic: self.field.atomic,
-        }
+        TypeRef { schema: self.schema, ty: &self.field.ty, atomic: self.field.atomic }
     }
 }

@@ -43,10 +43,7 @@ pub(super) fn table(definitions: &Definitions, resources: &str) -> Result<String
 /// The definitions of the kinds that `resources` lists, of their lists, and the wire types.
 fn roots(definitions: &Definitions, resources: &str) -> Result<Vec<String>> {
     let mut wanted = BTreeSet::new();
-    for line in resources
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', ' ']))
-    {
+    for line in resources.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', ' '])) {
         let words: Vec<&str> = line.split(' ').collect();
         let [group_version, _, kind, ..] = words[..] else {
             bail!("resources.txt: {line:?}");
@@ -79,11 +76,7 @@ fn kinds(definition: &Value) -> Vec<String> {
         .flatten()
         .map(|it| {
             let (group, version, kind) = (text(it, "group"), text(it, "version"), text(it, "kind"));
-            if group.is_empty() {
-                format!("{version}/{kind}")
-            } else {
-                format!("{group}/{version}/{kind}")
-            }
+            if group.is_empty() { format!("{version}/{kind}") } else { format!("{group}/{version}/{kind}") }
         })
         .collect()
 }
@@ -92,9 +85,7 @@ fn reachable(definitions: &Definitions, roots: Vec<String>) -> Result<BTreeSet<S
     let mut seen = BTreeSet::new();
     let mut todo = roots;
     while let Some(name) = todo.pop() {
-        let definition = definitions
-            .get(&name)
-            .with_context(|| format!("no definition {name}"))?;
+        let definition = definitions.get(&name).with_context(|| format!("no definition {name}"))?;
         if seen.insert(name) {
             collect_refs(definition, &mut todo);
         }
@@ -157,12 +148,8 @@ fn write_struct(out: &mut String, name: &str, definition: &Value, facts: &mut Fa
         Some(other) => bail!("unknown map type {other}"),
     }
     out.push('\n');
-    let required: BTreeSet<&str> = definition["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let required: BTreeSet<&str> =
+        definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (field, property) in definition["properties"].as_object().into_iter().flatten() {
         let mut flags = field_flags(property)?;
         let ty = type_of(property).with_context(|| format!("field {field}"))?;
@@ -174,12 +161,7 @@ fn write_struct(out: &mut String, name: &str, definition: &Value, facts: &mut Fa
         if matches!(field.as_str(), "metadata" | "spec" | "status") && ty.contains('.') && !is_always {
             flags.push("always".to_owned());
         }
-        writeln!(
-            out,
-            " {field} {ty}{}{}",
-            if flags.is_empty() { "" } else { " " },
-            flags.join(" ")
-        )?;
+        writeln!(out, " {field} {ty}{}{}", if flags.is_empty() { "" } else { " " }, flags.join(" "))?;
     }
     Ok(())
 }
@@ -191,11 +173,7 @@ fn field_flags(property: &Value) -> Result<Vec<String>> {
         flags.push("atomic".to_owned());
     }
     let key = property["x-kubernetes-patch-merge-key"].as_str();
-    for strategy in property["x-kubernetes-patch-strategy"]
-        .as_str()
-        .into_iter()
-        .flat_map(|it| it.split(','))
-    {
+    for strategy in property["x-kubernetes-patch-strategy"].as_str().into_iter().flat_map(|it| it.split(',')) {
         flags.push(match (strategy, key) {
             ("merge", Some(key)) => format!("merge={key}"),
             ("merge" | "replace" | "retainKeys", _) => strategy.to_owned(),

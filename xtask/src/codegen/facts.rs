@@ -33,11 +33,7 @@ impl Facts {
                     }
                     _ => anyhow::bail!("go.txt: unknown fact {fact:?}"),
                 };
-                facts
-                    .flags
-                    .entry((ty.to_owned(), field.to_owned()))
-                    .or_default()
-                    .push(flag);
+                facts.flags.entry((ty.to_owned(), field.to_owned())).or_default().push(flag);
             }
         }
         Ok(facts)
