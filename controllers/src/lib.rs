@@ -4,24 +4,32 @@
 //! [`run`] runs the selected ones until shutdown. Each is in a module of its own; what it decides is in pure functions
 //! there (`plan_…`), and what it does is the thin rest.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use steersman_framework::api::Api;
 use steersman_framework::events::broadcaster;
 use steersman_framework::informer::Informers;
-use steersman_framework::runtime::Context;
+use steersman_framework::runtime::{Context, Shutdown};
 
 use crate::deployment::DeploymentController;
+use crate::garbage_collector::GarbageCollector;
+use crate::namespace::NamespaceController;
 use crate::replicaset::ReplicaSetController;
+use crate::serviceaccount::ServiceAccountController;
 use crate::shared::Shared;
 
 mod claim;
 pub mod deployment;
 mod error;
+pub mod garbage_collector;
+pub mod namespace;
 pub mod objects;
 pub mod replicaset;
 mod selection;
+pub mod serviceaccount;
 mod shared;
 
 pub use selection::{ControllerSelection, NAMES, UnknownController};
@@ -36,6 +44,11 @@ pub struct Options {
     pub controllers: ControllerSelection,
     /// How many objects of one kind are worked on at a time.
     pub concurrent_syncs: usize,
+    /// How many objects the garbage collector works on at a time.
+    pub concurrent_gc_syncs: usize,
+    /// How long the deletion of a namespace rests before its content goes, so that all API servers have seen it. None
+    /// is needed where there is one API server.
+    pub namespace_deletion_delay: Duration,
     /// The certificate authority, as PEM, that `kube-root-ca.crt` in each namespace is to hold; without one that
     /// ConfigMap is not published.
     pub root_ca: Option<String>,
@@ -43,7 +56,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { controllers: ControllerSelection::all(), concurrent_syncs: 5, root_ca: None }
+        Self {
+            controllers: ControllerSelection::all(),
+            concurrent_syncs: 5,
+            concurrent_gc_syncs: 20,
+            namespace_deletion_delay: Duration::from_secs(5),
+            root_ca: None,
+        }
     }
 }
 
@@ -51,7 +70,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing could be worked on at a time.
-    #[error("concurrent_syncs has to be at least 1")]
+    #[error("concurrent_syncs and concurrent_gc_syncs have to be at least 1")]
     NoWorkers,
 }
 
@@ -60,7 +79,7 @@ pub enum Error {
 /// # Errors
 /// If the options make no sense. What fails later is retried for ever.
 pub async fn run(context: Context, options: Options) -> Result<(), Error> {
-    if options.concurrent_syncs == 0 {
+    if options.concurrent_syncs == 0 || options.concurrent_gc_syncs == 0 {
         return Err(Error::NoWorkers);
     }
     let api = Api::new(context.client.clone(), FIELD_MANAGER);
@@ -83,14 +102,22 @@ pub async fn run(context: Context, options: Options) -> Result<(), Error> {
 
 fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnordered<BoxFuture<'static, ()>> {
     let running = FuturesUnordered::new();
-    let (selected, syncs) = (&options.controllers, options.concurrent_syncs);
-    if selected.contains("deployment-controller") {
-        let controller = DeploymentController::new(shared);
-        running.push(Box::pin(controller.run(syncs, context.shutdown.clone())) as BoxFuture<'static, ()>);
-    }
-    if selected.contains("replicaset-controller") {
-        let controller = ReplicaSetController::new(shared);
-        running.push(Box::pin(controller.run(syncs, context.shutdown.clone())));
-    }
+    let syncs = options.concurrent_syncs;
+    let start = |name: &str, controller: &dyn Fn(Shutdown) -> BoxFuture<'static, ()>| {
+        if options.controllers.contains(name) {
+            running.push(controller(context.shutdown.clone()));
+        }
+    };
+    start("deployment-controller", &|shutdown| Box::pin(DeploymentController::new(shared).run(syncs, shutdown)));
+    start("replicaset-controller", &|shutdown| Box::pin(ReplicaSetController::new(shared).run(syncs, shutdown)));
+    start("namespace-controller", &|shutdown| {
+        Box::pin(NamespaceController::new(shared, options.namespace_deletion_delay).run(syncs, shutdown))
+    });
+    start("serviceaccount-controller", &|shutdown| {
+        Box::pin(ServiceAccountController::new(shared, options.root_ca.clone()).run(syncs, shutdown))
+    });
+    start("garbage-collector-controller", &|shutdown| {
+        Box::pin(GarbageCollector::new(shared).run(options.concurrent_gc_syncs, shutdown))
+    });
     running
 }

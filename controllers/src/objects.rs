@@ -15,6 +15,12 @@ use crate::deployment::template;
 
 /// `pods`.
 pub static PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
+/// `namespaces`.
+pub static NAMESPACES: Resource = Resource::cluster("", "v1", "Namespace", "namespaces");
+/// `serviceaccounts`.
+pub static SERVICE_ACCOUNTS: Resource = Resource::namespaced("", "v1", "ServiceAccount", "serviceaccounts");
+/// `configmaps`.
+pub static CONFIG_MAPS: Resource = Resource::namespaced("", "v1", "ConfigMap", "configmaps");
 /// `replicasets.apps`.
 pub static REPLICA_SETS: Resource = Resource::namespaced("apps", "v1", "ReplicaSet", "replicasets");
 /// `deployments.apps`.

@@ -175,10 +175,13 @@ impl<T: Cached> Sink<T> for Informer<T> {
 #[derive(Clone)]
 pub struct Informers(Arc<Factory>);
 
+type Selected = (Resource, &'static str);
+
 struct Factory {
     api: Api,
     shutdown: Shutdown,
-    informers: Mutex<BTreeMap<Resource, Arc<dyn Any + Send + Sync>>>,
+    /// By resource and field selector; what is behind `Any` is an [`Informer`] of some type.
+    informers: Mutex<BTreeMap<Selected, Arc<dyn Any + Send + Sync>>>,
     new: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
@@ -193,13 +196,22 @@ impl Informers {
     /// # Panics
     /// If it was asked for with another object type before.
     pub fn informer<T: Cached>(&self, resource: &Resource) -> Informer<T> {
+        self.selected(resource, "")
+    }
+
+    /// The informer of those objects of `resource` that `field_selector` selects.
+    ///
+    /// # Panics
+    /// If it was asked for with another object type before.
+    pub fn selected<T: Cached>(&self, resource: &Resource, field_selector: &'static str) -> Informer<T> {
         let mut informers = self.0.informers.lock();
-        let entry = informers.entry(resource.clone()).or_insert_with(|| {
+        let entry = informers.entry((resource.clone(), field_selector)).or_insert_with(|| {
             let informer = Informer::<T>::new(resource.clone());
             let reflector = Reflector {
                 api: self.0.api.clone(),
                 resource: resource.clone(),
                 metadata_only: false,
+                field_selector: field_selector.to_owned(),
                 version: |object: &T| &object.meta().resource_version,
                 sink: informer.clone(),
             };

@@ -15,6 +15,7 @@ pub mod api;
 pub mod clock;
 pub mod consistency;
 pub mod controller;
+pub mod discovery;
 pub mod events;
 pub mod informer;
 pub mod meta;

@@ -52,6 +52,8 @@ pub struct Reflector<T, S> {
     pub resource: Resource,
     /// Whether only the metadata of the objects is asked for.
     pub metadata_only: bool,
+    /// Which of the objects; all of them if it is empty.
+    pub field_selector: String,
     /// Gives the version of an object.
     pub version: fn(&T) -> &str,
     /// Takes the changes in.
@@ -112,9 +114,13 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
         }
     }
 
+    fn field_selector(&self) -> Option<String> {
+        Some(self.field_selector.clone()).filter(|selector| !selector.is_empty())
+    }
+
     async fn list(&self) -> Result<String, Error> {
         let mut items = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
+        let mut params = ListParams { field_selector: self.field_selector(), ..ListParams::default().limit(PAGE) };
         loop {
             let page = if self.metadata_only {
                 self.api.list_metadata::<T>(&self.resource, "", &params).await?

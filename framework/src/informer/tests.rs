@@ -15,16 +15,22 @@ const PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
 
 /// The answers of a server in order, and the requests that it was sent.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<(VecDeque<(u16, String)>, Vec<String>)>>);
+struct Script(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    answers: VecDeque<(u16, String)>,
+    requests: Vec<String>,
+}
 
 impl Script {
     fn answer(&self, code: u16, lines: &[Value]) {
         let body: Vec<String> = lines.iter().map(Value::to_string).collect();
-        self.0.lock().0.push_back((code, body.join("\n")));
+        self.0.lock().answers.push_back((code, body.join("\n")));
     }
 
     fn requests(&self) -> Vec<String> {
-        self.0.lock().1.clone()
+        self.0.lock().requests.clone()
     }
 
     fn client(&self) -> Client {
@@ -35,8 +41,8 @@ impl Script {
                 let answer = {
                     let mut state = script.0.lock();
                     let uri = request.uri().to_string();
-                    state.1.push(uri);
-                    state.0.pop_front()
+                    state.requests.push(uri);
+                    state.answers.pop_front()
                 };
                 match answer {
                     Some((code, body)) => {

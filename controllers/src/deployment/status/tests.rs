@@ -89,7 +89,7 @@ fn the_state_table_of_progressing() {
             let mut deployment = deployment(2, Some(60));
             deployment.status = counters(old.0, old.1, old.2, old.3);
             deployment.status.conditions = stored.clone().into_iter().collect();
-            let status = plan_rollout_status(&deployment, &sets(&[set.clone()]), NOW);
+            let status = plan_rollout_status(&deployment, &sets(std::slice::from_ref(&set)), NOW);
             let got = condition(&status, PROGRESSING).map_or("-", |condition| condition.reason.as_str());
             assert_eq!(got, expect, "{stored:?} {old:?} {set}");
         };

@@ -1,0 +1,193 @@
+//! Watches the metadata of every resource that can be listed, watched and deleted, and follows what the server serves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use steersman_framework::api::Resource;
+use steersman_framework::discovery::{Served, discover};
+use steersman_framework::meta::Partial;
+use steersman_framework::reflector::{Change, Reflector, Sink};
+use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
+use tokio::sync::{Notify, watch};
+
+use super::GarbageCollector;
+use crate::garbage_collector::graph::{Effects, Node};
+
+/// How often the server is asked what it serves, if nothing calls for it earlier.
+const REDISCOVER: Duration = Duration::from_secs(30);
+/// How soon it is asked again if it did not answer.
+const DISCOVERY_RETRY: Duration = Duration::from_secs(1);
+/// How long the collector waits for the first lists before it goes to work without the rest.
+const INITIAL_WAIT: Duration = Duration::from_secs(30);
+
+/// The watches.
+pub(super) struct Monitors {
+    collector: GarbageCollector,
+    /// One trigger a watched resource; dropping it ends the watch.
+    watched: BTreeMap<Resource, ShutdownTrigger>,
+    /// How many first lists are outstanding; `None` before the first discovery.
+    pending: watch::Sender<Option<usize>>,
+    /// A custom resource definition has changed.
+    definitions: Arc<Notify>,
+}
+
+impl Monitors {
+    pub(super) fn new(collector: GarbageCollector) -> Self {
+        Self { collector, watched: BTreeMap::new(), pending: watch::Sender::new(None), definitions: Arc::default() }
+    }
+
+    /// Waits until the graph is complete, but not for ever: one resource that can't be listed must not stop the rest.
+    pub(super) fn synced(&self) -> impl Future<Output = ()> + use<> {
+        let mut pending = self.pending.subscribe();
+        async move {
+            let complete = pending.wait_for(|pending| *pending == Some(0));
+            // An error means that the monitors have ended, and the workers will with them.
+            let _ = tokio::time::timeout(INITIAL_WAIT, complete).await;
+        }
+    }
+
+    /// Watches until shutdown.
+    pub(super) async fn run(mut self, shutdown: Shutdown) {
+        let mut running: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+        let mut discovery = Box::pin(self.discover_after(Duration::ZERO));
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => break,
+                Some(()) = running.next(), if !running.is_empty() => {}
+                discovered = &mut discovery => {
+                    let pause = match discovered {
+                        Ok(served) => {
+                            running.extend(self.follow(served));
+                            REDISCOVER
+                        }
+                        Err(error) => {
+                            tracing::debug!(%error, "discovery failed, retrying");
+                            DISCOVERY_RETRY
+                        }
+                    };
+                    discovery = Box::pin(self.discover_after(pause));
+                }
+            }
+        }
+        self.watched.clear();
+        while running.next().await.is_some() {}
+    }
+
+    /// Asks the server what it serves, after a pause or when a definition changes.
+    fn discover_after(&self, pause: Duration) -> impl Future<Output = Result<Vec<Served>, kube::Error>> + use<> {
+        let client = self.collector.0.api.client().clone();
+        let definitions = Arc::clone(&self.definitions);
+        async move {
+            if !pause.is_zero() {
+                tokio::select! {
+                    biased;
+                    () = definitions.notified() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+            discover(&client).await
+        }
+    }
+
+    /// Ends the watches of what is not served any more; gives those of what is new.
+    fn follow(&mut self, served: Vec<Served>) -> Vec<BoxFuture<'static, ()>> {
+        let collectable =
+            |served: &Served| served.can(&["list", "watch", "delete"]) && served.resource.plural != "events";
+        let resources: Vec<Arc<Resource>> =
+            served.into_iter().filter(collectable).map(|served| Arc::new(served.resource)).collect();
+        let kind = |resource: &Arc<Resource>| {
+            let key = (resource.group.to_string(), resource.kind.to_string());
+            (key, Arc::clone(resource))
+        };
+        *self.collector.0.kinds.lock() = resources.iter().map(kind).collect();
+        let gone: Vec<Resource> =
+            self.watched.keys().filter(|known| !resources.iter().any(|r| **r == **known)).cloned().collect();
+        for resource in gone {
+            self.watched.remove(&resource);
+            let objects = self.collector.0.graph.lock().of_resource(&resource);
+            objects.iter().for_each(|uid| self.collector.removed(uid));
+        }
+        let first = self.pending.borrow().is_none();
+        let new: Vec<Arc<Resource>> =
+            resources.into_iter().filter(|resource| !self.watched.contains_key(resource)).collect();
+        if first {
+            self.pending.send_replace(Some(new.len()));
+        }
+        new.into_iter().map(|resource| self.watch(resource, first)).collect()
+    }
+
+    fn watch(&mut self, resource: Arc<Resource>, counted: bool) -> BoxFuture<'static, ()> {
+        let (trigger, shutdown) = Shutdown::new();
+        self.watched.insert(Resource::clone(&resource), trigger);
+        let is_definition = resource.plural == "customresourcedefinitions";
+        let reflector = Reflector {
+            api: self.collector.0.api.clone(),
+            resource: Resource::clone(&resource),
+            metadata_only: true,
+            field_selector: String::new(),
+            version: |object: &Partial| &object.metadata.resource_version,
+            sink: Monitor {
+                collector: self.collector.clone(),
+                resource,
+                pending: parking_lot::Mutex::new(counted.then(|| self.pending.clone())),
+                definitions: is_definition.then(|| Arc::clone(&self.definitions)),
+            },
+        };
+        Box::pin(reflector.run(shutdown))
+    }
+}
+
+/// Brings the changes of one resource into the graph.
+struct Monitor {
+    collector: GarbageCollector,
+    resource: Arc<Resource>,
+    /// Where to tell that the first list is there.
+    pending: parking_lot::Mutex<Option<watch::Sender<Option<usize>>>>,
+    definitions: Option<Arc<Notify>>,
+}
+
+impl Sink<Partial> for Monitor {
+    fn take(&self, change: Change<Partial>, _: &str) {
+        match change {
+            Change::Replaced(objects) => self.replace(&objects),
+            Change::Applied(object) => self.apply(&object),
+            Change::Deleted(object) => self.collector.removed(&object.metadata.uid),
+            Change::Progress => return,
+        }
+        if let Some(pending) = self.pending.lock().take() {
+            pending.send_modify(|pending| *pending = pending.map(|pending| pending.saturating_sub(1)));
+        }
+        if let Some(definitions) = &self.definitions {
+            definitions.notify_one();
+        }
+    }
+}
+
+impl Monitor {
+    fn replace(&self, objects: &[Partial]) {
+        let present: std::collections::BTreeSet<&str> =
+            objects.iter().map(|object| object.metadata.uid.as_str()).collect();
+        let known = self.collector.0.graph.lock().of_resource(&self.resource);
+        known.iter().filter(|uid| !present.contains(uid.as_str())).for_each(|uid| self.collector.removed(uid));
+        objects.iter().for_each(|object| self.apply(object));
+    }
+
+    fn apply(&self, object: &Partial) {
+        let node = Node::new(&self.resource, &object.metadata);
+        let effects = self.collector.0.graph.lock().apply(&object.metadata.uid, node);
+        self.collector.follow(effects);
+    }
+}
+
+impl GarbageCollector {
+    /// Takes in that an object is gone.
+    pub(super) fn removed(&self, uid: &str) {
+        let effects: Effects = self.0.graph.lock().remove(uid);
+        self.follow(effects);
+    }
+}

@@ -1,0 +1,139 @@
+//! What the server serves: every resource in its preferred version, with its verbs.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::core::discovery::v2::APIGroupDiscoveryList;
+use kube::{Client, Error};
+
+use crate::api::Resource;
+
+/// A resource and what can be done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The resource, in the preferred version of its group.
+    pub resource: Resource,
+    /// `get`, `list`, `watch`, `delete`, …
+    pub verbs: BTreeSet<String>,
+}
+
+impl Served {
+    /// Whether all of `verbs` are offered.
+    pub fn can(&self, verbs: &[&str]) -> bool {
+        verbs.iter().all(|verb| self.verbs.contains(*verb))
+    }
+}
+
+/// Asks the server for everything it serves, in the order of its groups. Two requests; many where the server does not
+/// know aggregated discovery.
+///
+/// # Errors
+/// If the server does not answer, or not completely: a resource that is missing here may not be taken for gone.
+pub async fn discover(client: &Client) -> Result<Vec<Served>, Error> {
+    let aggregated = async {
+        let core = client.list_core_api_versions_aggregated().await?;
+        let groups = client.list_api_groups_aggregated().await?;
+        Ok::<_, Error>([core, groups])
+    };
+    match aggregated.await {
+        Ok([core, groups]) if !core.items.is_empty() => {
+            Ok([core, groups].into_iter().flat_map(from_aggregated).collect())
+        }
+        _ => from_legacy(client).await,
+    }
+}
+
+fn from_aggregated(list: APIGroupDiscoveryList) -> Vec<Served> {
+    let mut served = Vec::new();
+    for group in list.items {
+        let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        // The preferred version comes first; later ones add only what it does not have.
+        for version in group.versions {
+            let version_name = version.version.unwrap_or_default();
+            for resource in version.resources {
+                let plural = resource.resource.unwrap_or_default();
+                let kind = resource.response_kind.and_then(|kind| kind.kind).unwrap_or_default();
+                if plural.is_empty() || !seen.insert(plural.clone()) {
+                    continue;
+                }
+                served.push(Served {
+                    resource: Resource {
+                        group: Cow::Owned(name.clone()),
+                        version: Cow::Owned(version_name.clone()),
+                        kind: Cow::Owned(kind),
+                        plural: Cow::Owned(plural),
+                        namespaced: resource.scope.as_deref() == Some("Namespaced"),
+                    },
+                    verbs: resource.verbs.into_iter().collect(),
+                });
+            }
+        }
+    }
+    served
+}
+
+async fn from_legacy(client: &Client) -> Result<Vec<Served>, Error> {
+    let mut versions = vec!["v1".to_owned()];
+    for group in client.list_api_groups().await?.groups {
+        let preferred = group.preferred_version.into_iter().chain(group.versions);
+        versions.extend(preferred.map(|version| version.group_version));
+    }
+    let mut served: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut all = Vec::new();
+    for (place, version) in versions.iter().enumerate() {
+        if versions[..place].contains(version) {
+            continue;
+        }
+        let list = match version.as_str() {
+            "v1" => client.list_core_api_resources("v1").await?,
+            version => client.list_api_group_resources(version).await?,
+        };
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        for resource in list.resources {
+            let place = (group.to_owned(), resource.name.clone());
+            if resource.name.contains('/') || served.insert(place, all.len()).is_some() {
+                continue;
+            }
+            all.push(Served {
+                resource: Resource {
+                    group: Cow::Owned(group.to_owned()),
+                    version: Cow::Owned(version.to_owned()),
+                    kind: Cow::Owned(resource.kind),
+                    plural: Cow::Owned(resource.name),
+                    namespaced: resource.namespaced,
+                },
+                verbs: resource.verbs.into_iter().collect(),
+            });
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_resource_comes_once_in_its_preferred_version() {
+        let resource = |plural: &str, kind: &str, scope: &str| {
+            json!({
+                "resource": plural, "scope": scope, "verbs": ["list", "delete"],
+                "responseKind": {"group": "", "version": "", "kind": kind},
+            })
+        };
+        let list = json!({"items": [{
+            "metadata": {"name": "g.io"},
+            "versions": [
+                {"version": "v1", "resources": [resource("as", "A", "Namespaced")]},
+                {"version": "v1beta1", "resources": [resource("as", "A", "Namespaced"), resource("bs", "B", "Cluster")]},
+            ],
+        }]});
+        let served = from_aggregated(serde_json::from_value(list).unwrap());
+        let paths: Vec<String> = served.iter().map(|served| served.resource.path("ns")).collect();
+        assert_eq!(paths, ["/apis/g.io/v1/namespaces/ns/as", "/apis/g.io/v1beta1/bs"]);
+        assert!(served[0].can(&["list", "delete"]) && !served[0].can(&["watch"]));
+    }
+}
