@@ -116,6 +116,7 @@ impl Watcher {
             MIN_TIMEOUT_SECONDS + server.random.below(MIN_TIMEOUT_SECONDS)
         });
         let now = Instant::now();
+        let end = now + Duration::from_secs(seconds);
         server.metrics.watches.inc();
         Ok(Self {
             watch,
@@ -124,8 +125,8 @@ impl Watcher {
             initial,
             initial_end: (with_initial && options.allow_bookmarks).then_some(after),
             bookmarks: options.allow_bookmarks,
-            next_bookmark: now + BOOKMARK_EVERY,
-            end: now + Duration::from_secs(seconds),
+            next_bookmark: next_bookmark(now, end),
+            end,
             catalog: server.catalog_changes(),
             _open: OpenWatch(server.metrics.watches.clone()),
             framer,
@@ -156,8 +157,6 @@ impl Watcher {
 
     /// Waits for something to send; `None` ends the watch.
     async fn wait(&mut self) -> Option<()> {
-        let last_bookmark = self.end.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(self.end);
-        let bookmark = if self.next_bookmark < last_bookmark { self.next_bookmark } else { last_bookmark.max(self.next_bookmark) };
         tokio::select! {
             biased;
             event = self.watch.next() => match event {
@@ -172,8 +171,8 @@ impl Watcher {
                 return same.then_some(());
             }
             () = sleep_until(self.end) => return None,
-            () = sleep_until(bookmark), if self.bookmarks && bookmark < self.end => {
-                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+            () = sleep_until(self.next_bookmark), if self.bookmarks && self.next_bookmark < self.end => {
+                self.next_bookmark = next_bookmark(Instant::now(), self.end);
                 self.ready.push_back(self.framer.bookmark(self.watch.revision(), false));
             }
         }
@@ -190,6 +189,12 @@ impl Watcher {
             Some(seen) => self.framer.event(seen, &event.entry, &mut self.ready),
         }
     }
+}
+
+/// When the next bookmark is due: after a minute, or shortly before the end; not before the end if there was the last.
+fn next_bookmark(now: Instant, end: Instant) -> Instant {
+    let last = end.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(end);
+    if now >= last { end } else { last.min(now + BOOKMARK_EVERY) }
 }
 
 fn refuse(after: Revision, error: StoreError) -> Start {

@@ -10,7 +10,6 @@ use steersman_apiserver::ApiServer;
 use steersman_apiserver::http::body::Body;
 use steersman_machinery::clock::FixedClock;
 use steersman_machinery::random::Random;
-use steersman_store::{MemoryStore, Options};
 use tower::ServiceExt;
 
 /// Speaks to a server of its own.
@@ -29,13 +28,8 @@ pub(crate) struct Reply {
 impl Client {
     /// A server without the admission of service accounts, which would want a controller beside it.
     pub(crate) async fn new() -> Self {
-        Self::with_history(1000).await
-    }
-
-    pub(crate) async fn with_history(history: usize) -> Self {
         let clock = Arc::new(FixedClock("2026-05-01T10:00:00Z".parse().unwrap()));
-        let store = MemoryStore::new(Options { history, ..Options::default() });
-        let builder = ApiServer::builder(clock, Random::seeded(1)).store(Arc::new(store));
+        let builder = ApiServer::builder(clock, Random::seeded(1));
         let api_server = builder.disable_admission(["ServiceAccount".to_owned()]).build().await.unwrap();
         Self { api_server }
     }
@@ -73,6 +67,12 @@ impl Client {
             kind => format!("application/{kind}-patch+json"),
         };
         self.request(Method::PATCH, path, &content_type, &body).await
+    }
+
+    /// Forgets the history up to now.
+    pub(crate) async fn compact(&self) {
+        let store = &self.api_server.server().store;
+        store.compact(store.revision()).await.unwrap();
     }
 
     /// Makes a ConfigMap in the default namespace.

@@ -93,10 +93,11 @@ async fn initial_events_end_with_a_bookmark() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_from_forgotten_history_says_so_and_ends() {
-    let client = Client::with_history(2).await;
+    let client = Client::new().await;
     for name in ["a", "b", "c", "d"] {
         client.config_map(name, json!({})).await;
     }
+    client.compact().await;
     let mut stream = Stream::open(&client, "resourceVersion=1").await;
     let event = stream.next().await.unwrap();
     assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
