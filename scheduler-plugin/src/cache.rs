@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::pod::{Pod, Specs};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SelectingKind, Snapshot};
 use crate::wire;
 
 /// Nodes and pods, with assumptions.
@@ -33,6 +33,17 @@ impl Cache {
     /// The present state, for questions of the kind "what if".
     pub fn snapshot_mut(&mut self) -> &mut Snapshot {
         &mut self.snapshot
+    }
+
+    /// Adds or replaces a namespace.
+    pub fn set_namespace(&mut self, namespace: &wire::Meta) {
+        let metadata = &namespace.metadata;
+        self.snapshot.set_namespace(&metadata.name, Some(metadata.labels.clone()));
+    }
+
+    /// Adds or replaces a service or an owner that selects pods.
+    pub fn set_selecting(&mut self, kind: SelectingKind, object: &wire::Selecting) {
+        self.snapshot.selecting_mut().set(kind, object);
     }
 
     /// Adds or replaces a node; returns what it replaced.

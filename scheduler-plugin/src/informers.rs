@@ -86,6 +86,7 @@ impl Source {
             api: self.api.clone(),
             resource,
             metadata_only: false,
+            field_selector: T::FIELD_SELECTOR.to_owned(),
             version: T::version,
             sink: Forward { sender: self.sender.clone(), wrap },
         };
@@ -95,12 +96,17 @@ impl Source {
 
 /// An object whose version is known.
 trait Versioned {
+    /// Which of the objects matter.
+    const FIELD_SELECTOR: &'static str;
+
     fn version(object: &Self) -> &str;
 }
 
 macro_rules! versioned {
-    ($($kind:ty),*) => {$(
+    ($($kind:ty: $selector:literal),*) => {$(
         impl Versioned for $kind {
+            const FIELD_SELECTOR: &'static str = $selector;
+
             fn version(object: &Self) -> &str {
                 &object.metadata.resource_version
             }
@@ -108,4 +114,9 @@ macro_rules! versioned {
     )*};
 }
 
-versioned!(wire::Node, wire::Pod, wire::Meta, wire::Selecting);
+versioned!(
+    wire::Node: "",
+    wire::Pod: "status.phase!=Succeeded,status.phase!=Failed",
+    wire::Meta: "",
+    wire::Selecting: ""
+);

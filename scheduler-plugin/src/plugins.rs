@@ -2,12 +2,14 @@
 
 pub mod default_binder;
 pub mod image_locality;
+pub mod inter_pod_affinity;
 pub mod node_affinity;
 pub mod node_name;
 pub mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 pub mod node_unschedulable;
+pub mod pod_topology_spread;
 pub mod priority_sort;
 pub mod scheduling_gates;
 pub mod taint_toleration;
@@ -29,6 +31,8 @@ pub(crate) const DEFAULT: &[(&str, i64)] = &[
     ("NodeAffinity", 2),
     ("NodePorts", 0),
     ("NodeResourcesFit", 1),
+    ("PodTopologySpread", 2),
+    ("InterPodAffinity", 2),
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
     ("DefaultBinder", 0),
@@ -65,6 +69,8 @@ pub(crate) fn registry() -> Registry {
         node_resources_balanced_allocation::NAME,
         node_resources_balanced_allocation::NodeResourcesBalancedAllocation::new,
     );
+    with_args(&mut registry, pod_topology_spread::NAME, pod_topology_spread::PodTopologySpread::new);
+    with_args(&mut registry, inter_pod_affinity::NAME, inter_pod_affinity::InterPodAffinity::new);
     registry
 }
 

@@ -217,6 +217,11 @@ impl Snapshot {
         self.generation
     }
 
+    /// The length of the columns: one more than the highest row.
+    pub fn rows(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Whether the node of that row is known; rows of unknown nodes only hold pods.
     pub fn is_known(&self, row: Row) -> bool {
         self.nodes[row as usize].known

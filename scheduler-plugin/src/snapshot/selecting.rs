@@ -19,6 +19,20 @@ pub enum SelectingKind {
     StatefulSet,
 }
 
+impl std::str::FromStr for SelectingKind {
+    type Err = String;
+
+    fn from_str(kind: &str) -> Result<Self, String> {
+        match kind {
+            "Service" => Ok(Self::Service),
+            "ReplicationController" => Ok(Self::ReplicationController),
+            "ReplicaSet" => Ok(Self::ReplicaSet),
+            "StatefulSet" => Ok(Self::StatefulSet),
+            other => Err(format!("{other} does not select pods")),
+        }
+    }
+}
+
 /// All objects that select pods, by namespace, kind and name.
 #[derive(Debug, Default)]
 pub struct Selecting {

@@ -1,0 +1,252 @@
+//! InterPodAffinity: near these pods, away from those; what the pod itself wants and what pods that run want of it.
+
+mod scoring;
+mod terms;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::cluster_event::{ActionType, ClusterEvent};
+use crate::cycle_state::CycleState;
+use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin};
+use crate::pod::{Pod, PodSpec};
+use crate::snapshot::{NodeRef, Row, Snapshot};
+use crate::status::Status;
+use crate::wire::PodAffinityTerm;
+use terms::{matches_all, matches_term};
+
+pub(super) const NAME: &str = "InterPodAffinity";
+const PRE_FILTER: &str = "PreFilterInterPodAffinity";
+const MAX_HARD_WEIGHT: i64 = 100;
+
+/// `InterPodAffinityArgs`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct InterPodAffinityArgs {
+    /// How much the required affinity of running pods counts when nodes are scored, from 0 to 100.
+    pub hard_pod_affinity_weight: i64,
+    /// Whether the preferences of running pods play no role for pods that have none.
+    pub ignore_preferred_terms_of_existing_pods: bool,
+}
+
+impl Default for InterPodAffinityArgs {
+    fn default() -> Self {
+        Self { hard_pod_affinity_weight: 1, ignore_preferred_terms_of_existing_pods: false }
+    }
+}
+
+/// Compares the labels of pods on nodes with what pods want.
+#[derive(Clone, Debug)]
+pub struct InterPodAffinity {
+    args: InterPodAffinityArgs,
+}
+
+/// A number for each place: by topology key, then by the value's number in the column of that label.
+#[derive(Clone, Debug, Default)]
+struct Places(BTreeMap<String, Vec<i64>>);
+
+impl Places {
+    /// Adds to the place of a node, if it has the label.
+    fn add(&mut self, snapshot: &Snapshot, (key, row): (&str, Row), amount: i64) {
+        let Some(column) = snapshot.labels().column(key) else { return };
+        let value = column.value(row) as usize;
+        if value == 0 {
+            return;
+        }
+        if !self.0.contains_key(key) {
+            self.0.insert(key.to_owned(), vec![0; column.values()]);
+        }
+        if let Some(counts) = self.0.get_mut(key) {
+            counts[value] += amount;
+        }
+    }
+
+    /// Whether something was ever counted and is not taken back.
+    fn any(&self) -> bool {
+        self.0.values().flatten().any(|count| *count != 0)
+    }
+
+    /// The number at the place of a node; `None` if the node lacks the label.
+    fn at(&self, snapshot: &Snapshot, key: &str, row: Row) -> Option<i64> {
+        let value = snapshot.labels().column(key)?.value(row) as usize;
+        let counted = self.0.get(key).and_then(|counts| counts.get(value));
+        (value > 0).then(|| counted.copied().unwrap_or(0))
+    }
+}
+
+/// What PreFilter counts.
+#[derive(Debug, Default)]
+struct Counted {
+    /// Pods that can't stand the incoming one.
+    existing_anti: Places,
+    /// Pods that satisfy all of its required affinity terms.
+    affinity: Places,
+    /// Pods that it can't stand.
+    anti: Places,
+    /// Whether it satisfies its own terms.
+    self_match: bool,
+}
+
+impl InterPodAffinity {
+    /// The plugin with these arguments.
+    ///
+    /// # Errors
+    /// If the weight is out of range.
+    pub fn new(args: InterPodAffinityArgs) -> Result<Self, String> {
+        let weight = args.hard_pod_affinity_weight;
+        if !(0..=MAX_HARD_WEIGHT).contains(&weight) {
+            return Err(format!("hardPodAffinityWeight: Invalid value: {weight}: not in valid range [0-100]"));
+        }
+        Ok(Self { args })
+    }
+}
+
+impl Counted {
+    fn new(pod: &PodSpec, snapshot: &Snapshot) -> Self {
+        let affinity = required(pod);
+        let mut counted = Self { self_match: matches_all(affinity, (pod, pod), snapshot), ..Self::default() };
+        for group in snapshot.specs() {
+            for (&row, &count) in &group.rows {
+                // Groups that concern nobody are recognized once, by their first node.
+                if !counted.count(pod, &group.spec, (snapshot, row), i64::from(count)) {
+                    break;
+                }
+            }
+        }
+        counted
+    }
+
+    /// Counts pods like `other` on a node; false if they play no role.
+    fn count(&mut self, pod: &PodSpec, other: &PodSpec, (snapshot, row): (&Snapshot, Row), amount: i64) -> bool {
+        let mut concerned = false;
+        for term in &other.affinity.pod_anti_affinity.required {
+            if matches_term(term, (other, pod), snapshot) {
+                self.existing_anti.add(snapshot, (&term.topology_key, row), amount);
+                concerned = true;
+            }
+        }
+        let affinity = required(pod);
+        if !affinity.is_empty() && matches_all(affinity, (pod, other), snapshot) {
+            for term in affinity {
+                self.affinity.add(snapshot, (&term.topology_key, row), amount);
+            }
+            concerned = true;
+        }
+        for term in &pod.affinity.pod_anti_affinity.required {
+            if matches_term(term, (pod, other), snapshot) {
+                self.anti.add(snapshot, (&term.topology_key, row), amount);
+                concerned = true;
+            }
+        }
+        concerned
+    }
+
+    fn affinity_holds(&self, terms: &[PodAffinityTerm], snapshot: &Snapshot, row: Row) -> bool {
+        let mut all = true;
+        for term in terms {
+            match self.affinity.at(snapshot, &term.topology_key, row) {
+                Some(count) => all &= count > 0,
+                None => return false,
+            }
+        }
+        // The first pod of a group that wants to be together may go anywhere.
+        all || self.self_match && !self.affinity.any()
+    }
+
+    fn anti_affinity_holds(&self, terms: &[PodAffinityTerm], snapshot: &Snapshot, row: Row) -> bool {
+        !terms.iter().any(|term| self.anti.at(snapshot, &term.topology_key, row).is_some_and(|count| count > 0))
+    }
+
+    fn existing_hold(&self, snapshot: &Snapshot, row: Row) -> bool {
+        let mut keys = self.existing_anti.0.keys();
+        !keys.any(|key| self.existing_anti.at(snapshot, key, row).is_some_and(|count| count > 0))
+    }
+}
+
+fn required(pod: &PodSpec) -> &[PodAffinityTerm] {
+    &pod.affinity.pod_affinity.required
+}
+
+fn required_anti(pod: &PodSpec) -> &[PodAffinityTerm] {
+    &pod.affinity.pod_anti_affinity.required
+}
+
+impl Plugin for InterPodAffinity {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn events_to_register(&self) -> Vec<ClusterEvent> {
+        let pod = ActionType::ADD.or(ActionType::UPDATE_POD_LABEL).or(ActionType::DELETE);
+        vec![ClusterEvent::pod(pod), ClusterEvent::node(ActionType::ADD.or(ActionType::UPDATE_NODE_LABEL))]
+    }
+
+    fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {
+        Some(self)
+    }
+
+    fn as_filter(&self) -> Option<&dyn FilterPlugin> {
+        Some(self)
+    }
+
+    fn as_pre_score(&self) -> Option<&dyn PreScorePlugin> {
+        Some(self)
+    }
+
+    fn as_score(&self) -> Option<&dyn ScorePlugin> {
+        Some(self)
+    }
+}
+
+impl PreFilterPlugin for InterPodAffinity {
+    fn pre_filter(&self, state: &mut CycleState, pod: &Pod, snapshot: &Snapshot) -> Result<PreFilterResult, Status> {
+        let counted = Counted::new(&pod.spec, snapshot);
+        let nothing = required(&pod.spec).is_empty() && required_anti(&pod.spec).is_empty();
+        if nothing && !counted.existing_anti.any() {
+            return Err(Status::skip());
+        }
+        state.write(PRE_FILTER, counted);
+        Ok(PreFilterResult::ALL_NODES)
+    }
+
+    fn add_pod(&self, state: &mut CycleState, pod: &Pod, added: &Pod, node: NodeRef<'_>) {
+        if let Some(counted) = state.read_mut::<Counted>(PRE_FILTER) {
+            counted.count(&pod.spec, &added.spec, (node.snapshot(), node.row()), 1);
+        }
+    }
+
+    fn remove_pod(&self, state: &mut CycleState, pod: &Pod, removed: &Pod, node: NodeRef<'_>) {
+        if let Some(counted) = state.read_mut::<Counted>(PRE_FILTER) {
+            counted.count(&pod.spec, &removed.spec, (node.snapshot(), node.row()), -1);
+        }
+    }
+}
+
+impl FilterPlugin for InterPodAffinity {
+    fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
+        let (snapshot, row) = (node.snapshot(), node.row());
+        let Some(counted) = state.read::<Counted>(PRE_FILTER) else { return Status::success() };
+        if !counted.affinity_holds(required(&pod.spec), snapshot, row) {
+            return Status::unresolvable("node(s) didn't match pod affinity rules");
+        }
+        if !counted.anti_affinity_holds(required_anti(&pod.spec), snapshot, row) {
+            return Status::unschedulable("node(s) didn't match pod anti-affinity rules");
+        }
+        if !counted.existing_hold(snapshot, row) {
+            return Status::unschedulable("node(s) didn't satisfy existing pods anti-affinity rules");
+        }
+        Status::success()
+    }
+
+    fn filter_nodes(&self, state: &CycleState, pod: &Pod, candidates: &mut Candidates<'_>) {
+        let snapshot = candidates.snapshot();
+        let Some(counted) = state.read::<Counted>(PRE_FILTER) else { return };
+        let (affinity, anti) = (required(&pod.spec), required_anti(&pod.spec));
+        candidates.retain(|row| {
+            counted.existing_hold(snapshot, row)
+                && counted.anti_affinity_holds(anti, snapshot, row)
+                && counted.affinity_holds(affinity, snapshot, row)
+        });
+    }
+}

@@ -1,0 +1,95 @@
+//! One constraint, and which nodes and pods it counts.
+
+use super::{HARD, SOFT};
+use crate::node_selector::RequiredNodeAffinity;
+use crate::plugins::taint_toleration::repelled;
+use crate::pod::PodSpec;
+use crate::selector;
+use crate::snapshot::{NodeRef, Row, Snapshot};
+use crate::wire::{LabelSelector, TopologySpreadConstraint};
+
+/// A constraint with its defaults filled in.
+#[derive(Clone, Debug)]
+pub(super) struct Constraint {
+    pub(super) max_skew: i64,
+    pub(super) topology_key: String,
+    /// `None` matches no pod.
+    selector: Option<LabelSelector>,
+    pub(super) min_domains: i64,
+    honors_affinity: bool,
+    honors_taints: bool,
+}
+
+impl Constraint {
+    pub(super) fn new(constraint: &TopologySpreadConstraint, pod: &PodSpec) -> Self {
+        let mut made = Self {
+            max_skew: constraint.max_skew,
+            topology_key: constraint.topology_key.clone(),
+            selector: constraint.label_selector.clone(),
+            min_domains: constraint.min_domains.unwrap_or(1),
+            honors_affinity: constraint.node_affinity_policy != "Ignore",
+            honors_taints: constraint.node_taints_policy == "Honor",
+        };
+        if let Some(selector) = &mut made.selector {
+            for key in &constraint.match_label_keys {
+                let Some(value) = pod.labels.get(key) else { continue };
+                // As a requirement: the selector may have a value of its own for the key, and then both must hold.
+                selector.match_expressions.push(crate::wire::Requirement {
+                    key: key.clone(),
+                    operator: "In".to_owned(),
+                    values: vec![value.clone()],
+                });
+            }
+        }
+        made
+    }
+
+    pub(super) fn with_selector(constraint: &TopologySpreadConstraint, selector: LabelSelector) -> Self {
+        Self { selector: Some(selector), ..Self::new(constraint, &PodSpec::default()) }
+    }
+
+    /// Whether the pod is one of those that it is to be spread from.
+    pub(super) fn matches_self(&self, pod: &PodSpec) -> bool {
+        selector::given_and_matches(self.selector.as_ref(), &pod.labels)
+    }
+
+    /// Whether pods like `other` count. An empty selector counts nobody.
+    pub(super) fn counts(&self, pod: &PodSpec, other: &PodSpec) -> bool {
+        let selector = self.selector.as_ref().filter(|selector| **selector != LabelSelector::default());
+        other.namespace == pod.namespace && !other.terminating && selector::given_and_matches(selector, &other.labels)
+    }
+
+    /// Whether pods on this node count.
+    pub(super) fn includes(&self, (pod, required): (&PodSpec, &RequiredNodeAffinity), node: NodeRef<'_>) -> bool {
+        (!self.honors_affinity || required.matches(node.snapshot(), node.row()))
+            && (!self.honors_taints || !repelled(&pod.tolerations, node.taints()))
+    }
+}
+
+/// Whether a node has the labels of all constraints.
+pub(super) fn has_all_keys(constraints: &[Constraint], snapshot: &Snapshot, row: Row) -> bool {
+    let has = |constraint: &Constraint| {
+        let column = snapshot.labels().column(&constraint.topology_key);
+        column.is_some_and(|column| column.value(row) > 0)
+    };
+    constraints.iter().all(has)
+}
+
+/// Checks a constraint of the arguments.
+pub(super) fn validate_default(constraint: &TopologySpreadConstraint) -> Result<(), String> {
+    if constraint.max_skew < 1 {
+        return Err(format!("maxSkew: Invalid value: {}: not in valid range (0, inf)", constraint.max_skew));
+    }
+    if constraint.topology_key.is_empty() {
+        return Err("topologyKey: Required value: can not be empty".to_owned());
+    }
+    if constraint.when_unsatisfiable != HARD && constraint.when_unsatisfiable != SOFT {
+        let found = &constraint.when_unsatisfiable;
+        return Err(format!("whenUnsatisfiable: Unsupported value: {found:?}: supported values: {HARD:?}, {SOFT:?}"));
+    }
+    if constraint.label_selector.is_some() {
+        let message = "constraint must not define a selector, as they deduced for each pod";
+        return Err(format!("labelSelector: Forbidden: {message}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! Decisions compared with recorded ones of the reference scheduler, if somebody has a folder of them.
+//!
+//! A case is a JSON file with `config` (a `KubeSchedulerConfiguration` or null), `objects` (what is there) and `pods`
+//! (steps, of which those with `pod` and `outcome` are decided and compared).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use steersman_machinery::clock::FixedClock;
+use steersman_machinery::random::Random;
+use steersman_scheduler_plugin::cache::Cache;
+use steersman_scheduler_plugin::cycle::{Decision, Outcome, Search, post_filter, schedule_one};
+use steersman_scheduler_plugin::profile::Profile;
+use steersman_scheduler_plugin::registry::Handle;
+use steersman_scheduler_plugin::waiting::WaitingPods;
+use steersman_scheduler_plugin::{Configuration, Options, profiles};
+
+/// Cases about what is not decided here (yet).
+const SKIPPED_TAGS: [&str; 2] = ["volumes", "dra"];
+/// What plugins say that are not there (yet).
+const ABSENT_PLUGINS: [&str; 1] = ["DynamicResources"];
+
+struct Case {
+    profiles: BTreeMap<Arc<str>, Profile>,
+    cache: Cache,
+    classes: BTreeMap<String, Value>,
+    overheads: BTreeMap<String, Value>,
+    search: Search,
+    faults: Vec<String>,
+}
+
+impl Case {
+    fn new(config: &Value) -> Self {
+        let mut configuration = Configuration::default();
+        if !config.is_null() {
+            let given = Configuration::from_yaml(&config.to_string()).unwrap();
+            configuration.profiles.extend(given.profiles);
+        }
+        let handle = Handle {
+            waiting_pods: WaitingPods::default(),
+            clock: Arc::new(FixedClock(jiff::Timestamp::UNIX_EPOCH)),
+            random: Random::seeded(1),
+        };
+        let options = Options { configuration, ..Options::default() };
+        let mut cache = Cache::default();
+        cache.set_namespace(
+            &serde_json::from_value(
+                json!({"metadata": {"name": "default", "labels": {"kubernetes.io/metadata.name": "default"}}}),
+            )
+            .unwrap(),
+        );
+        Self {
+            profiles: profiles(&options, &handle).unwrap(),
+            cache,
+            classes: BTreeMap::new(),
+            overheads: BTreeMap::new(),
+            search: Search::new(Random::seeded(1)),
+            faults: Vec::new(),
+        }
+    }
+
+    /// What the API server would have filled in.
+    fn defaulted(&self, pod: &Value) -> Value {
+        let mut pod = pod.clone();
+        let name = pod["metadata"]["name"].clone();
+        if pod["metadata"]["namespace"].is_null() {
+            pod["metadata"]["namespace"] = json!("default");
+        }
+        pod["metadata"]["uid"] = json!(format!("{}/{name}", pod["metadata"]["namespace"]));
+        let spec = pod["spec"].as_object_mut().unwrap();
+        spec.entry("schedulerName").or_insert(json!("default-scheduler"));
+        if let Some(class) =
+            spec.get("priorityClassName").and_then(Value::as_str).and_then(|name| self.classes.get(name))
+        {
+            spec.insert("priority".to_owned(), class["value"].clone());
+            spec.entry("preemptionPolicy").or_insert(class["preemptionPolicy"].clone());
+        }
+        if let Some(overhead) =
+            spec.get("runtimeClassName").and_then(Value::as_str).and_then(|name| self.overheads.get(name))
+        {
+            spec.insert("overhead".to_owned(), overhead.clone());
+        }
+        for key in ["containers", "initContainers"] {
+            for container in spec.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten() {
+                requests_from_limits(&mut container["resources"]);
+            }
+        }
+        if let Some(resources) = spec.get_mut("resources") {
+            requests_from_limits(resources);
+        }
+        pod
+    }
+
+    fn object(&mut self, object: &Value) {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        match object["kind"].as_str().unwrap() {
+            "Node" => _ = self.cache.set_node(Arc::new(serde_json::from_value(object.clone()).unwrap())),
+            "Pod" => {
+                let pod = serde_json::from_value(self.defaulted(object)).unwrap();
+                let pod = self.cache.intern(&pod);
+                let finished = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+                if pod.node_name.is_some() && !finished {
+                    self.cache.set_pod(pod);
+                }
+            }
+            "PriorityClass" => _ = self.classes.insert(name, object.clone()),
+            "RuntimeClass" => _ = self.overheads.insert(name, object["overhead"]["podFixed"].clone()),
+            "Namespace" => {
+                let mut object = object.clone();
+                object["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!(name);
+                self.cache.set_namespace(&serde_json::from_value(object).unwrap());
+            }
+            kind @ ("Service" | "ReplicationController" | "ReplicaSet" | "StatefulSet") => {
+                let mut object = object.clone();
+                let namespace = &mut object["metadata"]["namespace"];
+                if namespace.is_null() {
+                    *namespace = json!("default");
+                }
+                self.cache.set_selecting(kind.parse().unwrap(), &serde_json::from_value(object).unwrap());
+            }
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, step: &Value) -> bool {
+        let (pod, expected) = (&step["pod"], &step["outcome"]);
+        if pod.is_null() {
+            return false;
+        }
+        if !expected["pending"].is_null() {
+            return true;
+        }
+        let pod = self.cache.intern(&serde_json::from_value(self.defaulted(pod)).unwrap());
+        let profile = &self.profiles[&pod.spec.scheduler_name];
+        let mut decision = schedule_one(&pod, self.cache.snapshot(), profile, &mut self.search);
+        if let Outcome::Unschedulable(diagnosis) = &mut decision.outcome
+            && diagnosis.nodes > 0
+        {
+            post_filter(&pod, self.cache.snapshot_mut(), profile, (&mut decision.state, diagnosis));
+        }
+        let faults = compare(&decision, expected, &self.cache);
+        self.faults.extend(faults.into_iter().map(|fault| format!("{}: {fault}", pod.name)));
+        if !expected["victims"].is_null() {
+            return false;
+        }
+        if let Some(node) = expected["nodes"][0].as_str() {
+            let mut placed = (*pod).clone();
+            placed.node_name = Some(node.into());
+            self.cache.set_pod(Arc::new(placed));
+        }
+        true
+    }
+}
+
+fn requests_from_limits(resources: &mut Value) {
+    let Some(limits) = resources["limits"].as_object().cloned() else { return };
+    for (name, limit) in limits {
+        if resources["requests"][&name].is_null() {
+            resources["requests"][&name] = limit;
+        }
+    }
+}
+
+fn compare(decision: &Decision, expected: &Value, cache: &Cache) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut check = |what: &str, found: Value, expected: &Value| {
+        if found != *expected {
+            faults.push(format!("{what}: {found} instead of {expected}"));
+        }
+    };
+    match &decision.outcome {
+        Outcome::Error(status) => check("error", json!(status.message()), &Value::Null),
+        Outcome::Unschedulable(diagnosis) => {
+            let (found, wanted) = (diagnosis.message(), expected["message"].as_str().unwrap_or_default());
+            if !wanted.starts_with(&found) || wanted.is_empty() {
+                check("message", json!(found), &expected["message"]);
+            }
+        }
+        Outcome::Node(node) if !expected["message"].is_null() => check("node", json!(**node), &expected["message"]),
+        Outcome::Node(node) => {
+            let name = |row: u32| cache.snapshot().node(row).name().to_string();
+            let sorted: BTreeMap<String, usize> =
+                decision.feasible.iter().enumerate().map(|(place, row)| (name(*row), place)).collect();
+            let best = decision.totals.iter().max();
+            let best: BTreeSet<_> = match best {
+                Some(best) => sorted
+                    .iter()
+                    .filter(|(_, place)| decision.totals[**place] == *best)
+                    .map(|(name, _)| name.clone())
+                    .collect(),
+                None => BTreeSet::from([node.to_string()]),
+            };
+            check("nodes", json!(best), &expected["nodes"]);
+            if !expected["feasible"].is_null() {
+                check("feasible", json!(sorted.keys().collect::<Vec<_>>()), &expected["feasible"]);
+                let mut wanted = expected["scores"].clone();
+                wanted.as_object_mut().unwrap().retain(|name, _| !ABSENT_PLUGINS.contains(&name.as_str()));
+                let scores: BTreeMap<&str, Vec<i64>> = decision
+                    .scores
+                    .iter()
+                    .map(|scores| (scores.plugin, sorted.values().map(|place| scores.scores[*place]).collect()))
+                    .collect();
+                check("scores", json!(scores), &wanted);
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+#[ignore = "needs a folder of recorded cases, named in RECORDED_DECISIONS"]
+fn decisions_are_the_recorded_ones() {
+    let folder = std::env::var("RECORDED_DECISIONS").expect("RECORDED_DECISIONS names a folder");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let (mut passed, mut skipped, mut failed) = (0, 0, 0);
+    for file in files {
+        let case: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let tags = case["tags"].as_array().unwrap();
+        if tags.iter().any(|tag| SKIPPED_TAGS.contains(&tag.as_str().unwrap())) {
+            skipped += 1;
+            continue;
+        }
+        let mut run = Case::new(&case["config"]);
+        case["objects"].as_array().unwrap().iter().for_each(|object| run.object(object));
+        for step in case["pods"].as_array().unwrap() {
+            if !run.step(step) || !run.faults.is_empty() {
+                break;
+            }
+        }
+        if run.faults.is_empty() {
+            passed += 1;
+        } else {
+            failed += 1;
+            println!("{}: {}", case["name"], run.faults.join("; "));
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    assert_eq!(failed, 0);
+}
