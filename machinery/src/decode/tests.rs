@@ -223,6 +223,24 @@ fn an_error_of_a_type_that_parses_itself_comes_first() {
     assert_eq!(error, "json: cannot unmarshal number into Go struct field PodStatus.status.startTime of type string");
 }
 
+#[test]
+fn the_deepest_document_fits_the_stack() {
+    // Six levels lead to the schema; each step inside it takes two.
+    let steps = (MAX_DEPTH - 7) / 2;
+    let body = format!(
+        r#"{{"spec":{{"versions":[{{"schema":{{"openAPIV3Schema":{}{{}}{}}}}}]}}}}"#,
+        r#"{"properties":{"a":"#.repeat(steps),
+        "}}".repeat(steps)
+    );
+    let crd = ty("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    assert!(strict_problems(body.as_bytes(), crd).is_empty());
+    let parsed = parse_json(body.as_bytes()).unwrap().value;
+    let decoded = convert(parsed, crd, "CustomResourceDefinition").unwrap();
+    assert_eq!(decoded.object.to_string().matches("properties").count(), steps);
+    let deeper = body.replacen(r#"{"properties""#, r#"{"not":{"not":{"not":{"properties""#, 1);
+    assert_eq!(parse_json(deeper.as_bytes()).unwrap_err().to_string(), "exceeded max depth");
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
