@@ -63,6 +63,14 @@ impl<'a> Cursor<'a> {
         Self { value: value.unwrap_or(&NULL), path, sink: self.sink }
     }
 
+    /// This place, with a changed copy of what is there.
+    pub(crate) fn with_local<'b>(&self, value: &'b Value) -> Cursor<'b>
+    where
+        'a: 'b,
+    {
+        Cursor { value, path: self.path.clone(), sink: self.sink }
+    }
+
     /// The field `name`.
     pub(crate) fn at(&self, name: &str) -> Self {
         self.with(self.value.get(name), self.path.child(name))

@@ -101,7 +101,7 @@ fn validate(root: &Cursor<'_>) {
         let list = root.at("status").at(list);
         for (name, entry) in list.entries() {
             let place = entry.with(Some(entry.value), list.path.child(name));
-            resources::amount(&place, name);
+            resources::quantity(&place, name);
         }
     }
     let cidrs = spec.at("podCIDRs");

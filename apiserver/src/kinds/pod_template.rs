@@ -43,18 +43,18 @@ pub(crate) fn validate_running(spec: &Cursor<'_>) {
     let template = spec.at("template");
     match_selector(spec, "template");
     validate(&template);
-    always(&template);
+    always(&template, "ReplicaSet");
 }
 
-/// The pods are restarted always and have no deadline.
-pub(crate) fn always(template: &Cursor<'_>) {
+/// The pods are restarted always and have no deadline; `kind` is named in the complaint.
+pub(crate) fn always(template: &Cursor<'_>, kind: &str) {
     let policy = template.down(&["spec", "restartPolicy"]);
     if policy.text() != "Always" {
         policy.not_supported(&["Always"]);
     }
     let deadline = template.down(&["spec", "activeDeadlineSeconds"]);
     if deadline.is_set() {
-        deadline.forbidden("activeDeadlineSeconds in ReplicaSet is not Supported");
+        deadline.forbidden(format!("activeDeadlineSeconds in {kind} is not Supported"));
     }
 }
 

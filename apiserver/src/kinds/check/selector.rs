@@ -2,6 +2,7 @@
 //! Source: `k8s.io/apimachinery/pkg/apis/meta/v1/validation`.
 
 use serde_json::{Map, Value};
+use steersman_machinery::labels::Selector;
 use steersman_machinery::names;
 
 use super::{Cursor, show_in_order};
@@ -45,39 +46,8 @@ impl Cursor<'_> {
 
 /// Whether a label selector matches; an absent one matches nothing, an empty one everything. `None`: it is no selector.
 pub(crate) fn matches(selector: &Value, labels: &Map<String, Value>) -> Option<bool> {
-    if selector.is_null() {
-        return Some(false);
-    }
-    let mut all = true;
-    for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
-        let value = value.as_str().unwrap_or_default();
-        if !names::qualified_name(key).is_empty() || !names::label_value(value).is_empty() {
-            return None;
-        }
-        all &= labels.get(key).and_then(Value::as_str) == Some(value);
-    }
-    let requirements = selector.get("matchExpressions").and_then(Value::as_array);
-    for requirement in requirements.into_iter().flatten() {
-        all &= requirement_matches(requirement, labels)?;
-    }
-    Some(all)
-}
-
-fn requirement_matches(requirement: &Value, labels: &Map<String, Value>) -> Option<bool> {
-    let key = requirement.get("key").and_then(Value::as_str).unwrap_or_default();
-    let values = requirement.get("values").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    if !names::qualified_name(key).is_empty() {
-        return None;
-    }
-    let label = labels.get(key);
-    let among = label.is_some_and(|label| values.contains(label));
-    match requirement.get("operator").and_then(Value::as_str).unwrap_or_default() {
-        "In" if !values.is_empty() => Some(among),
-        "NotIn" if !values.is_empty() => Some(!among),
-        "Exists" if values.is_empty() => Some(label.is_some()),
-        "DoesNotExist" if values.is_empty() => Some(label.is_none()),
-        _ => None,
-    }
+    let selector = Selector::from_label_selector(selector).ok()?;
+    Some(selector.matches(|key| labels.get(key).and_then(Value::as_str)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
+use crate::kinds::check::amount;
+
 /// The mode of files in a volume: 0644.
 const FILE_MODE: i64 = 0o644;
 
@@ -97,6 +99,11 @@ fn container(container: &mut Value) {
     text_default(container, "terminationMessagePath", "/dev/termination-log");
     text_default(container, "terminationMessagePolicy", "File");
     meta::set_default(container, &["resources"], json!({}));
+    for list in ["limits", "requests"] {
+        if let Some(list) = meta::at_mut(container, &["resources", list]) {
+            amount::round_up_to_milli(list);
+        }
+    }
     each(container, "ports", |port| text_default(port, "protocol", "TCP"));
     each(container, "env", |variable| {
         for source in ["fieldRef", "resourceFieldRef"] {

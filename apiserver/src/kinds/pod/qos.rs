@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 use steersman_machinery::meta;
+use steersman_machinery::quantity::Quantity;
 
-use crate::kinds::check::amount::Amount;
+use crate::kinds::check::amount;
 
 /// The class of a pod: `Guaranteed`, `Burstable` or `BestEffort`.
 pub(crate) fn class(pod: &Value) -> &'static str {
@@ -13,16 +14,16 @@ pub(crate) fn class(pod: &Value) -> &'static str {
         Some(_) => vec![pod.get("spec").expect("the resources were found in it")],
         None => ["containers", "initContainers"].iter().flat_map(|field| meta::items(pod, &["spec", field])).collect(),
     };
-    let amount = |container: &Value, list: &str, name: &str| {
-        meta::at(container, &["resources", list, name]).map_or_else(Amount::default, Amount::of)
+    let asked = |container: &Value, list: &str, name: &str| {
+        meta::at(container, &["resources", list, name]).map_or(Quantity::ZERO, amount::of)
     };
     let mut guaranteed = !containers.is_empty();
     let mut any = false;
-    let mut requests = [Amount::default(); 2];
-    let mut limits = [Amount::default(); 2];
+    let mut requests = [Quantity::ZERO; 2];
+    let mut limits = [Quantity::ZERO; 2];
     for container in containers {
         for (index, name) in ["cpu", "memory"].into_iter().enumerate() {
-            let (request, limit) = (amount(container, "requests", name), amount(container, "limits", name));
+            let (request, limit) = (asked(container, "requests", name), asked(container, "limits", name));
             any |= !request.is_zero() || !limit.is_zero();
             guaranteed &= !limit.is_zero();
             requests[index] = requests[index] + request;

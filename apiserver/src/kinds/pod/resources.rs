@@ -8,7 +8,7 @@ use steersman_machinery::field::{FieldError, show};
 use steersman_machinery::names;
 
 use crate::kinds::check::Cursor;
-use crate::kinds::check::amount::Amount;
+use crate::kinds::check::amount;
 
 const STANDARD: &[&str] = &[
     "configmaps",
@@ -77,7 +77,8 @@ pub(crate) fn resource_name(place: &Cursor<'_>, name: &str) {
     }
 }
 
-fn container_resource_name(place: &Cursor<'_>, name: &str) {
+/// Complains at `place` about a name that no resource of a container has.
+pub(crate) fn container_resource_name(place: &Cursor<'_>, name: &str) {
     resource_name(place, name);
     if !name.contains('/') {
         if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {
@@ -89,12 +90,12 @@ fn container_resource_name(place: &Cursor<'_>, name: &str) {
 }
 
 /// Complains about an amount of the resource `name` that is negative, or not whole where it must be.
-pub(crate) fn amount(place: &Cursor<'_>, name: &str) {
-    let amount = Amount::of(place.value);
-    if amount.is_negative() {
+pub(crate) fn quantity(place: &Cursor<'_>, name: &str) {
+    let quantity = amount::of(place.value);
+    if quantity.is_negative() {
         place.invalid("must be greater than or equal to 0");
     }
-    if (INTEGER.contains(&name) || is_extended(name)) && !amount.is_whole() {
+    if (INTEGER.contains(&name) || is_extended(name)) && !amount::is_whole(quantity) {
         place.invalid("must be an integer");
     }
 }
@@ -104,11 +105,11 @@ pub(super) fn container(spec: &Cursor<'_>, resources: &Cursor<'_>) {
     let (limits, requests) = (resources.at("limits"), resources.at("requests"));
     for (name, limit) in limits.entries() {
         container_resource_name(&limit, name);
-        amount(&limit, name);
+        quantity(&limit, name);
     }
     for (name, request) in requests.entries() {
         container_resource_name(&request, name);
-        amount(&request, name);
+        quantity(&request, name);
         within_limit(&requests, &limits, name);
     }
     let names = || limits.entries().chain(requests.entries()).map(|(name, _)| name);
@@ -128,7 +129,7 @@ pub(super) fn within_limit(requests: &Cursor<'_>, limits: &Cursor<'_>, name: &st
         return;
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let (asked, allowed) = (Amount::of(request.value), Amount::of(limit.value));
+    let (asked, allowed) = (amount::of(request.value), amount::of(limit.value));
     let rule = if asked != allowed && !may_be_overcommitted(name) {
         "must be equal to"
     } else if asked > allowed {

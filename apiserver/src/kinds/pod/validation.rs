@@ -74,7 +74,7 @@ fn pod_resources(resources: &Cursor<'_>) {
             if !matches!(name, "cpu" | "memory") && !resources::is_huge_page(name) {
                 entry.not_supported(&["cpu", "hugepages-", "memory"]);
             }
-            resources::amount(&entry, name);
+            resources::quantity(&entry, name);
         }
     }
     for (name, _) in requests.entries() {
@@ -152,8 +152,7 @@ fn dns_config(spec: &Cursor<'_>) {
 fn host_aliases(aliases: &Cursor<'_>) {
     for alias in aliases.items() {
         alias.at("ip").named(text::ip);
-        for (index, hostname) in alias.at("hostnames").items().enumerate() {
-            let _ = index;
+        for hostname in alias.at("hostnames").items() {
             for complaint in names::dns1123_subdomain(hostname.text()) {
                 alias.at("hostnames").invalid_str(hostname.text(), complaint);
             }
@@ -164,7 +163,7 @@ fn host_aliases(aliases: &Cursor<'_>) {
 fn overhead(overhead: &Cursor<'_>) {
     for (name, entry) in overhead.entries() {
         resources::resource_name(&entry, name);
-        resources::amount(&entry, name);
+        resources::quantity(&entry, name);
     }
 }
 

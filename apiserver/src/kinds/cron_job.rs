@@ -1,0 +1,156 @@
+//! CronJobs. Source: `k8s.io/kubernetes/pkg/registry/batch/cronjob/strategy.go`, `pkg/apis/batch/validation`.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use steersman_machinery::field::ErrorList;
+use steersman_machinery::{meta, names};
+
+use super::check::{self, Cursor};
+use super::{job, pod_template};
+use crate::registry::strategy::{Rules, Strategy};
+
+mod schedule;
+
+/// The most bytes of a name: a job's name less the eleven that the controller appends.
+const MAX_NAME: usize = 52;
+
+/// The strategy of CronJobs.
+#[derive(Clone, Copy, Debug)]
+pub struct CronJob;
+
+impl Strategy for CronJob {
+    fn rules(&self) -> Rules {
+        Rules { tracks_generation: true, has_status: true, ..Rules::DEFAULT }
+    }
+
+    fn default(&self, object: &mut Value) {
+        pod_template::default(object, &["spec", "jobTemplate", "spec", "template"]);
+        if meta::text(object, &["spec", "concurrencyPolicy"]).is_empty() {
+            meta::set(object, &["spec", "concurrencyPolicy"], "Allow");
+        }
+        meta::set_default(object, &["spec", "suspend"], false);
+        meta::set_default(object, &["spec", "successfulJobsHistoryLimit"], 3);
+        meta::set_default(object, &["spec", "failedJobsHistoryLimit"], 1);
+        meta::set_default(object, &["spec", "jobTemplate", "metadata"], json!({}));
+        meta::set_default(object, &["status"], json!({}));
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        meta::set(object, &["status"], json!({}));
+    }
+
+    fn validate(&self, object: &Value) -> ErrorList {
+        check::collect(object, |root| validate(&root.at("spec"), None))
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            validate(&root.at("spec"), Some(meta::text(old, &["spec", "schedule"])));
+        })
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        let mut complaints = names::dns1123_subdomain(name);
+        if name.len() > MAX_NAME {
+            complaints.push(format!("must be no more than {MAX_NAME} characters"));
+        }
+        complaints
+    }
+}
+
+fn validate(spec: &Cursor<'_>, old_schedule: Option<&str>) {
+    let text = spec.at("schedule");
+    if text.must_be_set() {
+        let zoned = text.text().contains("TZ=");
+        if zoned && old_schedule != Some(text.text()) {
+            text.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+        }
+        if let Err(reason) = schedule::check(text.text()) {
+            text.invalid(reason);
+        }
+    }
+    time_zone(&spec.at("timeZone"));
+    spec.at("startingDeadlineSeconds").not_negative();
+    spec.at("concurrencyPolicy").must_be_one_of(&["Allow", "Forbid", "Replace"]);
+    let template = spec.at("jobTemplate").at("spec");
+    job::validate_spec(&template);
+    for field in ["selector", "manualSelector"] {
+        let field = template.at(field);
+        if field.is_set() && field.value != &Value::Bool(false) {
+            field.invalid(if field.path.as_str().ends_with("selector") {
+                "`selector` will be auto-generated"
+            } else {
+                "must be nil or false"
+            });
+        }
+    }
+    spec.at("successfulJobsHistoryLimit").not_negative();
+    spec.at("failedJobsHistoryLimit").not_negative();
+}
+
+/// A name of the form of the time zone database: `Etc/UTC`, not an offset and not `Local`.
+fn time_zone(zone: &Cursor<'_>) {
+    if !zone.is_set() {
+        return;
+    }
+    if zone.text().is_empty() {
+        zone.invalid_text("timeZone must be nil or non-empty string");
+    } else if zone.text().eq_ignore_ascii_case("local") {
+        zone.invalid_text("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    } else if !is_zone_name(zone.text()) {
+        zone.invalid_text(format!("unknown time zone {}", zone.text()));
+    }
+}
+
+fn is_zone_name(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+'))
+    };
+    name.split('/').all(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(change: &Value, expect: &[&str]) {
+        let mut object = json!({"metadata": {"name": "backup"}, "spec": {
+            "schedule": "0 3 * * *",
+            "jobTemplate": {"spec": {"template": {"spec": {
+                "restartPolicy": "OnFailure", "containers": [{"name": "a", "image": "b"}]}}}},
+        }});
+        for (field, value) in change.as_object().expect("an object") {
+            object["spec"][field] = value.clone();
+        }
+        CronJob.default(&mut object);
+        assert_eq!(check::messages(&CronJob.validate(&object)), expect);
+    }
+
+    #[test]
+    fn schedules_and_policies_are_checked() {
+        check(&json!({}), &[]);
+        check(&json!({"schedule": ""}), &["spec.schedule: Required value"]);
+        check(
+            &json!({"schedule": "* * *"}),
+            &[r#"spec.schedule: Invalid value: "* * *": expected exactly 5 fields, found 3: [* * *]"#],
+        );
+        check(
+            &json!({"concurrencyPolicy": "Maybe"}),
+            &[r#"spec.concurrencyPolicy: Unsupported value: "Maybe": supported values: "Allow", "Forbid", "Replace""#],
+        );
+        check(
+            &json!({"timeZone": "local"}),
+            &[
+                r#"spec.timeZone: Invalid value: "local": timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn names_leave_room_for_the_jobs() {
+        assert!(CronJob.validate_name(&"c".repeat(52)).is_empty());
+        assert_eq!(CronJob.validate_name(&"c".repeat(53)), ["must be no more than 52 characters"]);
+    }
+}
