@@ -110,8 +110,9 @@ async fn start(command: &Path, folder: &Path, nodes: usize) -> Result<(Child, Cl
         ensure!(start.elapsed() < Duration::from_secs(30), "it is not ready after 30 s");
         sleep(Duration::from_micros(200)).await;
     }
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(&kubeconfig)?, &KubeConfigOptions::default());
-    let client = Client::try_from(config.await?)?;
+    let kubeconfig = Kubeconfig::read_from(&kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let client = Client::try_from(config)?;
     let request = http::Request::get("/readyz").body(Vec::new())?;
     let answer = client.request_text(request).await?;
     ensure!(answer == "ok", "/readyz answers {answer}");

@@ -22,7 +22,7 @@ pub(crate) fn in_process(api_server: &ApiServer, agent: &str, trace: Option<&Wri
         .layer(RetryLayer::new(RetryPolicy::server_retry()))
         .layer(option_layer(trace.cloned()))
         .service(UserAgent {
-            inner: api_server.service().map_err(BoxError::from),
+            inner: ServiceExt::<Request<Body>>::map_err(api_server.service(), BoxError::from),
             agent: HeaderValue::from_str(agent).expect("components' names are fit for a header"),
         });
     Client::new(service, DEFAULT_NAMESPACE)

@@ -40,7 +40,10 @@ async fn wait_for<K>(api: &Api<K>, count: usize, fits: impl Fn(&K) -> bool) -> k
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    while count > 0 {
+    if count == 0 {
+        return Ok(());
+    }
+    loop {
         let list = api.list(&ListParams::default()).await?;
         let revision = list.metadata.resource_version.clone().unwrap_or_default();
         let mut fitting: BTreeSet<String> =
@@ -60,10 +63,9 @@ where
             }
         }
         if fitting.len() >= count {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 fn is_ready(node: &Node) -> bool {

@@ -95,8 +95,7 @@ async fn a_watch_from_the_future_waits_for_it() {
     let maps: Api<ConfigMap> = Api::default_namespaced(cluster.client());
     let revision = maps.list(&Default::default()).await.unwrap().metadata.resource_version.unwrap();
     let future: u64 = revision.parse::<u64>().unwrap() + 2;
-    let opened = maps.watch(&WatchParams::default(), &future.to_string());
-    let mut events = opened.await.unwrap().boxed();
+    let mut events = maps.watch(&WatchParams::default(), &future.to_string()).await.unwrap().boxed();
     for name in ["one", "two", "three", "four"] {
         let mut map = ConfigMap::default();
         map.metadata.name = Some(name.to_owned());
@@ -123,7 +122,8 @@ async fn a_client_that_stops_reading_hinders_nobody_and_is_told() {
     const WRITES: usize = 100;
     for number in 0..WRITES {
         let patch = Patch::Merge(json!({"data": {"number": number.to_string(), "filler": "x".repeat(200_000)}}));
-        let write = maps.patch("big", &PatchParams::default(), &patch);
+        let params = PatchParams::default();
+        let write = maps.patch("big", &params, &patch);
         tokio::time::timeout(Duration::from_secs(5), write).await.expect("writers do not wait").unwrap();
     }
     let mut events = stuck.boxed();

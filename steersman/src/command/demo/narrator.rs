@@ -27,7 +27,8 @@ const QUIET: Duration = Duration::from_millis(30);
 const KINDS: &[(&str, &str, &str)] =
     &[("apps", "v1", "Deployment"), ("apps", "v1", "ReplicaSet"), ("", "v1", "Pod"), ("", "v1", "Event")];
 
-type Events = Pin<Box<dyn Stream<Item = Result<watcher::Event<DynamicObject>, watcher::Error>> + Send>>;
+type Event = (&'static str, watcher::Event<DynamicObject>);
+type Events = Pin<Box<dyn Stream<Item = Result<Event, watcher::Error>> + Send>>;
 
 /// Sees and tells.
 pub(crate) struct Narrator {
@@ -56,10 +57,11 @@ impl View {
 impl Narrator {
     /// Begins to watch the namespace `default`.
     pub(crate) fn new(client: &Client, paint: Paint) -> Self {
-        let watch = |(group, version, kind): &(&str, &str, &str)| -> Events {
+        let watch = |(group, version, kind): &(&str, &str, &'static str)| -> Events {
+            let kind = *kind;
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
             let api: Api<DynamicObject> = Api::default_namespaced_with(client.clone(), &resource);
-            watcher(api, watcher::Config::default()).boxed()
+            watcher(api, watcher::Config::default()).map_ok(move |event| (kind, event)).boxed()
         };
         Self {
             events: futures::stream::select_all(KINDS.iter().map(watch)),
@@ -67,11 +69,6 @@ impl Narrator {
             start: Instant::now(),
             paint,
         }
-    }
-
-    /// What has been seen.
-    pub(crate) fn view(&self) -> &View {
-        &self.seen
     }
 
     /// Announces a stage.
@@ -99,14 +96,16 @@ impl Narrator {
         self.print(&self.paint.good(&line))
     }
 
-    fn take(&mut self, event: watcher::Event<DynamicObject>) -> Result<()> {
+    fn take(&mut self, (kind, event): Event) -> Result<()> {
         let (object, exists) = match event {
             watcher::Event::Apply(object) | watcher::Event::InitApply(object) => (object, true),
             watcher::Event::Delete(object) => (object, false),
             watcher::Event::Init | watcher::Event::InitDone => return Ok(()),
         };
-        let object = serde_json::to_value(object)?;
-        let key = (story::text(&object, "/kind").to_owned(), story::text(&object, "/metadata/name").to_owned());
+        let mut object = serde_json::to_value(object)?;
+        // The items of a list don't say what they are.
+        object["kind"] = kind.into();
+        let key = (kind.to_owned(), story::text(&object, "/metadata/name").to_owned());
         let old = self.seen.0.remove(&key);
         let new = exists.then_some(&object);
         for line in story::tell(old.as_ref(), new) {
