@@ -100,3 +100,6 @@ impl ProfileConfiguration {
         (multi_point, &self.points)
     }
 }
+
+#[cfg(test)]
+mod tests;

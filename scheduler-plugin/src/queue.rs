@@ -154,7 +154,9 @@ impl Queue {
             }
         }
         if let Some(mut queued) = self.unschedulable.remove(&uid) {
-            let changes = pod_changes(&queued.pod, &pod);
+            // With an equal spec nothing has changed that a plugin can see; often it was our own write of the status.
+            let same = queued.pod.spec_id == pod.spec_id;
+            let changes = if same { Vec::new() } else { pod_changes(&queued.pod, &pod) };
             queued.pod = pod.clone();
             let own = |event| Happening { event, object: EventObject::Pod(pod.clone()) };
             let helps = changes.into_iter().any(|event| self.is_worth(&queued, &own(event)));
@@ -232,8 +234,13 @@ impl Queue {
 
     /// Something happened: the pods that it may help are tried again.
     pub fn happened(&mut self, happening: &Happening, now: Instant) {
+        self.happened_except("", happening, now);
+    }
+
+    /// The same, for something that is known not to help one of the pods.
+    pub(crate) fn happened_except(&mut self, uid: &str, happening: &Happening, now: Instant) {
         self.events += 1;
-        let worth = |queued: &&QueuedPod| self.is_worth(queued, happening);
+        let worth = |queued: &&QueuedPod| *queued.pod.uid != *uid && self.is_worth(queued, happening);
         let helped: Vec<_> = self.unschedulable.values().filter(worth).map(|queued| queued.pod.uid.clone()).collect();
         let mut helped: Vec<_> = helped.iter().filter_map(|uid| self.unschedulable.remove(uid)).collect();
         helped.sort_by_key(|queued| queued.sequence);
@@ -348,3 +355,6 @@ fn backoff_less((profiles, backoff): (&BTreeMap<Arc<str>, Profile>, &Backoff), a
 pub(crate) fn plain(resource: EventResource, action: ActionType) -> Happening {
     Happening { event: ClusterEvent { resource, action }, object: EventObject::None }
 }
+
+#[cfg(test)]
+mod tests;

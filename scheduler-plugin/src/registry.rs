@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use steersman_machinery::clock::SharedClock;
+use steersman_machinery::clock::{FixedClock, SharedClock};
 use steersman_machinery::random::Random;
 
 use crate::plugin::Plugin;
@@ -20,6 +21,17 @@ pub struct Handle {
     pub clock: SharedClock,
     /// Randomness.
     pub random: Random,
+}
+
+impl Handle {
+    /// A handle for making profiles outside a scheduler: the clock stands still, the randomness is always the same.
+    pub fn for_tests() -> Self {
+        Self {
+            waiting_pods: WaitingPods::default(),
+            clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
+            random: Random::seeded(0),
+        }
+    }
 }
 
 /// The arguments of a plugin: `pluginConfig[].args` of its profile.

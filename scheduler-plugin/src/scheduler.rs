@@ -4,7 +4,7 @@ mod binding;
 mod failure;
 mod updates;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use steersman_framework::api::Api;
 use steersman_framework::runtime::Context;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::cache::Cache;
@@ -93,10 +93,8 @@ pub fn profiles(options: &Options, handle: &Handle) -> Result<BTreeMap<Arc<str>,
 enum Finished {
     /// A pod was bound, or not.
     Bound(Box<Bound>),
-    /// An event was written, or not.
-    Event,
-    /// A condition was written, or not.
-    Condition,
+    /// An event or a condition was written, or not.
+    Written,
 }
 
 struct Scheduler {
@@ -112,8 +110,10 @@ struct Scheduler {
     synced: BTreeSet<u8>,
     events: EventWriter,
     tasks: JoinSet<Finished>,
-    bindings: usize,
-    event_writes: usize,
+    /// Pods whose bindings are under way, by task.
+    bindings: HashMap<Id, Arc<str>>,
+    /// Tasks that write events.
+    event_writes: HashSet<Id>,
     /// The last condition write for a pod, while it may be under way: what comes next waits for it.
     writes: BTreeMap<Arc<str>, oneshot::Receiver<()>>,
 }
@@ -137,8 +137,8 @@ impl Scheduler {
             synced: BTreeSet::new(),
             events: EventWriter::default(),
             tasks: JoinSet::new(),
-            bindings: 0,
-            event_writes: 0,
+            bindings: HashMap::new(),
+            event_writes: HashSet::new(),
             writes: BTreeMap::new(),
         })
     }
@@ -151,7 +151,7 @@ impl Scheduler {
         loop {
             self.take_in(&mut updates);
             let timer = self.queue.tick(Instant::now());
-            let ready = self.is_synced() && self.bindings < MAX_BINDINGS;
+            let ready = self.is_synced() && self.bindings.len() < MAX_BINDINGS;
             if ready && let Some(queued) = self.next() {
                 self.attempt(queued);
                 // Let the others on this thread have their turn: bindings, the API server in the same process.
@@ -164,7 +164,7 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 () = context.shutdown.requested() => break,
-                Some(finished) = self.tasks.join_next() => self.finished(finished),
+                Some(finished) = self.tasks.join_next_with_id() => self.finished(finished),
                 update = updates.recv() => match update {
                     Some(update) => self.update(update),
                     None => break,
@@ -173,14 +173,18 @@ impl Scheduler {
             }
         }
         drop(drivers);
-        let drain = async { while self.tasks.join_next().await.is_some() {} };
+        let drain = async {
+            while let Some(finished) = self.tasks.join_next_with_id().await {
+                self.finished(finished);
+            }
+        };
         // What does not finish in time is given up; the next scheduler sees what became of it.
         let _ = tokio::time::timeout(DRAIN, drain).await;
     }
 
     /// Takes in what has come, but not for ever.
     fn take_in(&mut self, updates: &mut UnboundedReceiver<Update>) {
-        while let Some(finished) = self.tasks.try_join_next() {
+        while let Some(finished) = self.tasks.try_join_next_with_id() {
             self.finished(finished);
         }
         for _ in 0..UPDATES_A_TURN {
@@ -229,36 +233,44 @@ impl Scheduler {
         }
     }
 
-    fn finished(&mut self, finished: Result<Finished, tokio::task::JoinError>) {
+    fn finished(&mut self, finished: Result<(Id, Finished), JoinError>) {
+        let id = match &finished {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        self.event_writes.remove(&id);
+        let binding = self.bindings.remove(&id);
         match finished {
-            Ok(Finished::Bound(bound)) => {
-                self.bindings -= 1;
-                self.bound(*bound);
-            }
-            Ok(Finished::Event) => self.event_writes -= 1,
-            Ok(Finished::Condition) => {}
+            Ok((_, Finished::Bound(bound))) => self.bound(*bound),
+            Ok((_, Finished::Written)) => {}
+            // A plugin panicked. If the pod was not bound it begins anew.
             Err(error) => {
-                // A plugin panicked while a pod was being bound. The slot is free again; what became of the pod shows
-                // when the API tells, or when the process starts anew.
                 tracing::error!(%error, "a task of the scheduler failed");
+                let Some(uid) = binding else { return };
+                self.queue.done(&uid);
+                if self.cache.forget(&uid).is_some()
+                    && let Some(pod) = self.pending.get(&uid)
+                {
+                    self.queue.set(pod.clone(), Instant::now());
+                }
             }
         }
     }
 
     /// Writes an event beside the loop.
     fn event(&mut self, pod: &Pod, text: &EventText) {
-        if self.event_writes >= MAX_EVENT_WRITES {
+        if self.event_writes.len() >= MAX_EVENT_WRITES {
             tracing::debug!(reason = text.reason, "an event was dropped");
             return;
         }
         let now = self.context.clock.now();
         if let Some(write) = self.events.event(pod, text, now) {
-            self.event_writes += 1;
-            let client = self.context.client.clone();
-            self.tasks.spawn(async move {
+            let client = self.client();
+            let task = self.tasks.spawn(async move {
                 send(&client, write).await;
-                Finished::Event
+                Finished::Written
             });
+            self.event_writes.insert(task.id());
         }
     }
 
@@ -271,7 +283,7 @@ impl Scheduler {
             after(earlier).await;
             send(&client, write).await;
             drop(done);
-            Finished::Condition
+            Finished::Written
         });
     }
 
@@ -307,3 +319,6 @@ async fn sleep_until(time: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

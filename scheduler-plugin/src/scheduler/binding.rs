@@ -44,6 +44,7 @@ impl Scheduler {
             Ok(held) => held,
             Err(status) => return self.undo(queued, &placed, (state, &status)),
         };
+        let uid = placed.uid.clone();
         let journey = Journey {
             binding: Binding { pod: placed.clone(), node_name: node.clone(), client: self.client() },
             held,
@@ -52,11 +53,11 @@ impl Scheduler {
             post_bind: self.plugins(&placed, Point::PostBind),
             earlier: self.writes.remove(&placed.uid),
         };
-        self.bindings += 1;
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             let result = journey.travel().await;
             Finished::Bound(Box::new(Bound { queued, placed, state, result }))
         });
+        self.bindings.insert(task.id(), uid);
     }
 
     fn reserve(&self, pod: &Pod, node: &str, state: &mut CycleState) -> Result<(), Status> {
@@ -115,13 +116,14 @@ impl Scheduler {
             // The API has shown the pod on a node: it is bound, whatever the answer to the request was.
             return self.queue.done(&placed.uid);
         }
-        // The room that the pod would have taken is free for others; not for itself, it has just failed there.
+        // The room that the pod would have taken is free for others. It does not help the pod itself if that was
+        // rejected; if its attempt failed for reasons of our own it is tried again anyway.
         let happening = Happening {
             event: ClusterEvent::pod(ActionType::DELETE),
             object: EventObject::AssignedPod { old: Some(placed.clone()), new: None },
         };
-        self.queue.happened(&happening, Instant::now());
         self.failed(queued, status);
+        self.queue.happened_except(&placed.uid, &happening, Instant::now());
     }
 }
 

@@ -40,7 +40,8 @@ impl Scheduler {
             "SchedulerError"
         };
         let message = if status.is_rejected() {
-            format!("0/{} nodes are available: 1 {status}.", self.cache.snapshot().len())
+            // The node had been chosen, so it is the only one that this is about.
+            format!("0/1 nodes are available: 1 {status}.")
         } else {
             status.message()
         };

@@ -1,0 +1,216 @@
+//! The whole loop against a scripted server, under virtual time.
+
+mod world;
+
+use serde_json::json;
+use steersman_framework::clock::TokioClock;
+use steersman_framework::runtime::Shutdown;
+use steersman_machinery::random::Random;
+
+use super::*;
+use crate::plugin::{PermitPlugin, Plugin, ReservePlugin};
+use crate::{Status, cycle_state::CycleState};
+use world::{World, node, pod};
+
+/// Runs a scheduler beside a script; stops it when the script ends.
+async fn beside(world: &World, options: Options, script: impl Future<Output = ()>) {
+    let (trigger, shutdown) = Shutdown::new();
+    let context = Context {
+        client: world.client(),
+        clock: Arc::new(TokioClock::starting_at("2026-05-01T10:00:00Z".parse().unwrap())),
+        random: Random::seeded(7),
+        shutdown,
+    };
+    let stop = async {
+        script.await;
+        trigger.trigger();
+    };
+    let (result, ()) = futures::join!(run(context, options), stop);
+    result.unwrap();
+}
+
+async fn seconds(count: u64) {
+    tokio::time::sleep(Duration::from_secs(count)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_bound_and_told_of() {
+    let world = World::default();
+    world.set("nodes", node("n1", "4"));
+    world.set("pods", pod("a", "1"));
+    beside(&world, Options::default(), seconds(1)).await;
+    assert_eq!(world.node_of("a").as_deref(), Some("n1"));
+    assert_eq!(world.writes(), ["bind a n1", "Scheduled Successfully assigned default/a to n1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_other_schedulers_only_take_room() {
+    let world = World::default();
+    world.set("nodes", node("n1", "1"));
+    let mut other = pod("other", "1");
+    other["spec"]["schedulerName"] = json!("somebody");
+    world.set("pods", other);
+    beside(&world, Options::default(), seconds(1)).await;
+    assert_eq!(world.writes(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_without_room_waits_until_there_is_some() {
+    let world = World::default();
+    world.set("nodes", node("n1", "1"));
+    let mut first = pod("first", "1");
+    first["spec"]["nodeName"] = json!("n1");
+    world.set("pods", first);
+    world.set("pods", pod("second", "1"));
+    let script = async {
+        seconds(20).await;
+        assert_eq!(world.node_of("second"), None);
+        world.delete("pods", "first");
+        seconds(1).await;
+        assert_eq!(world.node_of("second").as_deref(), Some("n1"));
+    };
+    beside(&world, Options::default(), script).await;
+    let message = "0/1 nodes are available: 1 Insufficient cpu.";
+    assert_eq!(
+        world.writes(),
+        [
+            format!("FailedScheduling {message}"),
+            format!("status second PodScheduled=False Unschedulable: {message}"),
+            "bind second n1".to_owned(),
+            "Scheduled Successfully assigned default/second to n1".to_owned(),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_before_all_nodes_gets_the_first() {
+    let world = World::default();
+    world.set("pods", pod("a", "1"));
+    let script = async {
+        seconds(5).await;
+        world.set("nodes", node("n1", "4"));
+        seconds(15).await;
+    };
+    beside(&world, Options::default(), script).await;
+    assert_eq!(world.node_of("a").as_deref(), Some("n1"));
+    assert!(world.writes()[0].ends_with("no nodes available to schedule pods"), "{:?}", world.writes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_binding_is_tried_again_after_a_pause_and_gives_the_room_back() {
+    let world = World::default();
+    world.set("nodes", node("n1", "1"));
+    world.set("pods", pod("a", "1"));
+    world.refuse_bindings(2);
+    beside(&world, Options::default(), seconds(10)).await;
+    let writes = world.writes();
+    let binds = writes.iter().filter(|write| write.starts_with("bind")).count();
+    assert_eq!(binds, 3, "{writes:?}");
+    let refused = "status a PodScheduled=False SchedulerError: running Bind plugin \"DefaultBinder\": not now";
+    assert!(writes.contains(&refused.to_owned()), "{writes:?}");
+    assert_eq!(world.node_of("a").as_deref(), Some("n1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_do_not_wait_for_bindings_and_count_what_is_under_way() {
+    let world = World::default();
+    world.set_latency(Duration::from_secs(1));
+    for name in ["n1", "n2"] {
+        world.set("nodes", node(name, "10"));
+    }
+    for number in 0..20 {
+        world.set("pods", pod(&format!("p{number:02}"), "1"));
+    }
+    let script = async {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let on = |node: &str| (0..20).filter(|n| world.node_of(&format!("p{n:02}")).as_deref() == Some(node)).count();
+        assert_eq!((on("n1"), on("n2")), (10, 10));
+    };
+    beside(&world, Options::default(), script).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_seed_gives_one_trace() {
+    let trace = async || {
+        let world = World::default();
+        for number in 0..5 {
+            world.set("nodes", node(&format!("n{number}"), "4"));
+        }
+        for number in 0..30 {
+            world.set("pods", pod(&format!("p{number}"), "900m"));
+        }
+        beside(&world, Options::default(), seconds(60)).await;
+        world.writes()
+    };
+    let first = trace().await;
+    assert_eq!(first, trace().await);
+    assert_eq!(first.iter().filter(|write| write.starts_with("bind")).count(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gated_pods_are_left_alone_until_the_last_gate_is_gone() {
+    let world = World::default();
+    world.set("nodes", node("n1", "4"));
+    let mut gated = pod("a", "1");
+    gated["spec"]["schedulingGates"] = json!([{"name": "x"}]);
+    world.set("pods", gated);
+    let script = async {
+        seconds(400).await;
+        assert_eq!(world.writes(), [""; 0]);
+        world.set("pods", pod("a", "1"));
+        seconds(1).await;
+    };
+    beside(&world, Options::default(), script).await;
+    assert_eq!(world.node_of("a").as_deref(), Some("n1"));
+}
+
+/// Keeps count of reservations, and holds every pod for a while at Permit.
+struct Patient(Arc<parking_lot::Mutex<Vec<String>>>, Duration);
+
+impl Plugin for Patient {
+    fn name(&self) -> &'static str {
+        "Patient"
+    }
+
+    fn as_reserve(&self) -> Option<&dyn ReservePlugin> {
+        Some(self)
+    }
+
+    fn as_permit(&self) -> Option<&dyn PermitPlugin> {
+        Some(self)
+    }
+}
+
+impl ReservePlugin for Patient {
+    fn reserve(&self, _: &mut CycleState, pod: &Pod, node_name: &str) -> Status {
+        self.0.lock().push(format!("reserve {} {node_name}", pod.name));
+        Status::success()
+    }
+
+    fn unreserve(&self, _: &mut CycleState, pod: &Pod, node_name: &str) {
+        self.0.lock().push(format!("unreserve {} {node_name}", pod.name));
+    }
+}
+
+impl PermitPlugin for Patient {
+    fn permit(&self, _: &mut CycleState, _: &Pod, _: &str) -> (Status, Duration) {
+        (Status::wait(), self.1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_nobody_permits_gives_everything_back() {
+    let world = World::default();
+    world.set("nodes", node("n1", "4"));
+    world.set("pods", pod("a", "1"));
+    let log = Arc::default();
+    let mut options = Options::default();
+    options.plugins.add(Patient(Arc::clone(&log), Duration::from_secs(30)));
+    options.configuration.profiles[0].multi_point.enabled =
+        vec![crate::configuration::PluginReference { name: "Patient".to_owned(), weight: 0 }];
+    beside(&world, options, seconds(31)).await;
+    assert_eq!(*log.lock(), ["reserve a n1", "unreserve a n1"]);
+    let message = "0/1 nodes are available: 1 rejected due to timeout after waiting 30s at plugin Patient.";
+    assert_eq!(world.writes()[0], format!("FailedScheduling {message}"));
+    assert_eq!(world.node_of("a"), None);
+}
