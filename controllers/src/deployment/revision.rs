@@ -51,12 +51,13 @@ pub fn last_revision(sets: &Sets) -> i64 {
 ///
 /// `existing` says whether the set was there before: then its former revision moves to the history.
 pub fn annotate(set: &mut StringMap, deployment: &StringMap, new_revision: i64, existing: bool) -> bool {
+    // Upstream leaves a set alone whose revision was tampered with.
+    let Some(present) = revision(set) else { return false };
     let mut changed = false;
     for (key, value) in deployment.iter().filter(|(key, _)| !is_skipped(key)) {
         changed |= set.insert(key, value);
     }
     let former = set.get(REVISION).map(str::to_owned);
-    let Some(present) = revision(set) else { return changed };
     if present >= new_revision {
         return changed;
     }
@@ -132,7 +133,8 @@ mod tests {
         assert!(annotate(&mut set, &map(&[]), 5, true));
         assert_eq!(set, map(&[(REVISION, "5"), (REVISION_HISTORY, "1,3")]));
         let mut odd = map(&[(REVISION, "x")]);
-        assert!(!annotate(&mut odd, &map(&[]), 5, true), "an unreadable revision is left alone");
+        assert!(!annotate(&mut odd, &map(&[("a", "1")]), 5, true), "what was tampered with is left alone");
+        assert_eq!(odd, map(&[(REVISION, "x")]));
     }
 
     #[test]

@@ -17,6 +17,9 @@ use tokio::sync::{Notify, watch};
 use super::GarbageCollector;
 use crate::garbage_collector::graph::{Effects, Node};
 
+/// How long the collector lets everything else start first. It lists and watches every resource there is, and nothing
+/// waits for it before the first deletion.
+const START_PAUSE: Duration = Duration::from_millis(20);
 /// How often the server is asked what it serves, if nothing calls for it earlier.
 const REDISCOVER: Duration = Duration::from_secs(30);
 /// How soon it is asked again if it did not answer.
@@ -53,7 +56,7 @@ impl Monitors {
     /// Watches until shutdown.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut running: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
-        let mut discovery = Box::pin(self.discover_after(Duration::ZERO));
+        let mut discovery = Box::pin(self.discover_after(START_PAUSE));
         loop {
             tokio::select! {
                 biased;
@@ -83,12 +86,10 @@ impl Monitors {
         let client = self.collector.0.api.client().clone();
         let definitions = Arc::clone(&self.definitions);
         async move {
-            if !pause.is_zero() {
-                tokio::select! {
-                    biased;
-                    () = definitions.notified() => {}
-                    () = tokio::time::sleep(pause) => {}
-                }
+            tokio::select! {
+                biased;
+                () = definitions.notified() => {}
+                () = tokio::time::sleep(pause) => {}
             }
             discover(&client).await
         }
