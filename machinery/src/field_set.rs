@@ -58,10 +58,8 @@ impl fmt::Display for PathElement {
             Self::Field(name) => write!(f, ".{name}"),
             Self::Key(key) => {
                 let fields: Object = serde_json::from_str(key).unwrap_or_default();
-                let fields: Vec<String> = fields
-                    .iter()
-                    .map(|(name, value)| format!("{name}={}", show(value)))
-                    .collect();
+                let fields: Vec<String> =
+                    fields.iter().map(|(name, value)| format!("{name}={}", show(value))).collect();
                 write!(f, "[{}]", fields.join(","))
             }
             Self::Value(value) => {
@@ -98,10 +96,7 @@ pub struct Node {
 impl Node {
     /// Just the path itself.
     pub fn leaf() -> Self {
-        Self {
-            member: true,
-            children: FieldSet::default(),
-        }
+        Self { member: true, children: FieldSet::default() }
     }
 
     /// Whether neither the path nor a longer one is in the set.
@@ -204,10 +199,9 @@ impl FieldSet {
         self.combine(other, |ours, theirs| {
             Some(match theirs {
                 None => ours.clone(),
-                Some(theirs) => Node {
-                    member: ours.member && !theirs.member,
-                    children: ours.children.difference(&theirs.children),
-                },
+                Some(theirs) => {
+                    Node { member: ours.member && !theirs.member, children: ours.children.difference(&theirs.children) }
+                }
             })
         })
     }
@@ -218,10 +212,9 @@ impl FieldSet {
         self.combine(other, |ours, theirs| match theirs {
             None => Some(ours.clone()),
             Some(theirs) if theirs.member => None,
-            Some(theirs) => Some(Node {
-                member: ours.member,
-                children: ours.children.recursive_difference(&theirs.children),
-            }),
+            Some(theirs) => {
+                Some(Node { member: ours.member, children: ours.children.recursive_difference(&theirs.children) })
+            }
         })
     }
 
@@ -229,10 +222,7 @@ impl FieldSet {
     #[must_use]
     pub fn leaves(&self) -> Self {
         self.combine(&Self::default(), |ours, _| {
-            Some(Node {
-                member: ours.member && ours.children.is_empty(),
-                children: ours.children.leaves(),
-            })
+            Some(Node { member: ours.member && ours.children.is_empty(), children: ours.children.leaves() })
         })
     }
 
@@ -326,12 +316,7 @@ mod tests {
         check(
             json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}, "f:finalizers": {"v:\"x/y\"": {}}},
                 "f:spec": {"f:replicas": {}}}),
-            &[
-                ".metadata.labels",
-                ".metadata.finalizers[=\"x/y\"]",
-                ".metadata.labels.app",
-                ".spec.replicas",
-            ],
+            &[".metadata.labels", ".metadata.finalizers[=\"x/y\"]", ".metadata.labels.app", ".spec.replicas"],
         );
         check(
             json!({"f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:image": {},
@@ -347,13 +332,7 @@ mod tests {
 
     #[test]
     fn what_is_not_fields_v1_is_refused() {
-        for bad in [
-            json!([]),
-            json!({"x": {}}),
-            json!({"f:a": 1}),
-            json!({"k:{": {}}),
-            json!({"i:x": {}}),
-        ] {
+        for bad in [json!([]), json!({"x": {}}), json!({"f:a": 1}), json!({"k:{": {}}), json!({"i:x": {}})] {
             assert!(FieldSet::decode(&bad).is_err(), "{bad}");
         }
         let loose = FieldSet::decode(&json!({"k:{ \"b\": 1, \"a\": 2 }": {}})).unwrap();

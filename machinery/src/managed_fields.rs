@@ -76,8 +76,8 @@ impl Writer<'_> {
     }
 
     /// Applies a configuration: returns the object with the configuration merged in, with what its manager applied
-    /// before and no longer does taken away, and with the managedFields to store. Fields that were taken away may be null
-    /// in it. Without conflicts, or with `force`, the manager owns what the configuration says.
+    /// before and no longer does taken away, and with the managedFields to store. Maps and lists whose last item was taken
+    /// away may stay, empty. Without conflicts, or with `force`, the manager owns what the configuration says.
     pub fn apply(&self, live: Option<&Value>, config: Value, force: bool) -> Result<Value, ApplyError> {
         self.check_config(&config)?;
         let mut base = live.cloned().unwrap_or_else(|| json!({}));

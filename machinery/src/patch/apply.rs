@@ -141,8 +141,8 @@ fn node_of(value: &Value, ty: Option<TypeRef<'_>>) -> Node {
     Node { member: false, children }
 }
 
-/// The value without what is in `gone`. Of an item or field that is in it, everything goes. What becomes empty by that is
-/// null.
+/// The value without what is in `gone`. Of an item or field that is in it, everything goes. What becomes empty by that
+/// stays, empty.
 pub fn remove(value: &Value, gone: &FieldSet, ty: TypeRef<'_>) -> Value {
     remove_from(value, gone, Some(ty))
 }
@@ -161,7 +161,7 @@ fn remove_from(value: &Value, gone: &FieldSet, ty: Option<TypeRef<'_>>) -> Value
                     None => Some(item.clone()),
                 }
             });
-            null_if_emptied(Value::Array(kept.collect()), value)
+            Value::Array(kept.collect())
         }
         (Shape::Map, Value::Object(fields)) => {
             let kept = fields.iter().filter_map(|(name, value)| match gone.get(&field_step(name)) {
@@ -169,21 +169,9 @@ fn remove_from(value: &Value, gone: &FieldSet, ty: Option<TypeRef<'_>>) -> Value
                 Some(node) => Some((name.clone(), remove_from(value, &node.children, ty.member(name)))),
                 None => Some((name.clone(), value.clone())),
             });
-            null_if_emptied(Value::Object(kept.collect()), value)
+            Value::Object(kept.collect())
         }
         _ => value.clone(),
-    }
-}
-
-fn null_if_emptied(after: Value, before: &Value) -> Value {
-    let is_empty = |value: &Value| match value {
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
-    };
-    match is_empty(&after) && !is_empty(before) {
-        true => Value::Null,
-        false => after,
     }
 }
 

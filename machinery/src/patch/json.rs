@@ -112,11 +112,7 @@ fn unescape(step: &str) -> String {
 fn list_index(step: &str, len: usize, end: bool) -> Option<usize> {
     let limit = if end { len + 1 } else { len };
     let index: i64 = step.parse().ok()?;
-    let index = if index < 0 {
-        index + i64::try_from(limit).ok()?
-    } else {
-        index
-    };
+    let index = if index < 0 { index + i64::try_from(limit).ok()? } else { index };
     usize::try_from(index).ok().filter(|index| *index < limit)
 }
 

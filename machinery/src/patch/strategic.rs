@@ -56,11 +56,7 @@ impl<'a> Member<'a> {
     }
 
     fn merge_list(&self, live: Vec<Value>, patch: Vec<Value>) -> Result<Vec<Value>, PatchError> {
-        if self.strategy.merge {
-            merge_list(live, patch, self)
-        } else {
-            Ok(patch)
-        }
+        if self.strategy.merge { merge_list(live, patch, self) } else { Ok(patch) }
     }
 }
 
@@ -74,9 +70,7 @@ fn merge_map(mut live: Object, mut patch: Object, ty: Option<TypeRef<'_>>) -> Re
             Some("delete") => Ok(Object::new()),
             _ => {
                 let (directive, patch) = (go_print(directive), go_print(&Value::Object(patch)));
-                Err(PatchError::Untyped(format!(
-                    "unknown patch type: {directive} in map: {patch}"
-                )))
+                Err(PatchError::Untyped(format!("unknown patch type: {directive} in map: {patch}")))
             }
         };
     }
@@ -201,9 +195,7 @@ fn merge_list(live: Vec<Value>, patch: Vec<Value>, member: &Member<'_>) -> Resul
     }
     let Some(key) = member.merge_key() else {
         let name = type_name(member.ty);
-        return Err(PatchError::Untyped(format!(
-            "cannot merge lists without merge key for {name}"
-        )));
+        return Err(PatchError::Untyped(format!("cannot merge lists without merge key for {name}")));
     };
     let (live, patch) = obey_item_directives(live, patch, key)?;
     let merged = merge_items(live.clone(), &patch, key, member.items())?;
@@ -226,10 +218,7 @@ fn obey_item_directives(
     let mut plain = Vec::with_capacity(patch.len());
     let mut replace = false;
     for item in patch {
-        match item
-            .get(DIRECTIVE)
-            .map(|directive| directive.as_str().unwrap_or_default())
-        {
+        match item.get(DIRECTIVE).map(|directive| directive.as_str().unwrap_or_default()) {
             None => plain.push(item),
             Some("delete") => {
                 let id = order::key_of(&item, key)?;
@@ -242,9 +231,7 @@ fn obey_item_directives(
             }
             Some(other) => {
                 let (other, item) = (other.to_owned(), go_print(&item));
-                return Err(PatchError::Untyped(format!(
-                    "unknown patch type: {other} in map: {item}"
-                )));
+                return Err(PatchError::Untyped(format!("unknown patch type: {other} in map: {item}")));
             }
         }
     }
@@ -294,9 +281,7 @@ fn without_directives(value: Value) -> Option<Value> {
             if map.contains_key(DIRECTIVE) {
                 return None;
             }
-            let kept = map
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, without_directives(value)?)));
+            let kept = map.into_iter().filter_map(|(name, value)| Some((name, without_directives(value)?)));
             Value::Object(kept.collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().filter_map(without_directives).collect()),

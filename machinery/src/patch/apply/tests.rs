@@ -158,7 +158,7 @@ fn removing_takes_items_whole() {
     .unwrap();
     assert_eq!(
         with_type(|ty| remove(&value, &gone, ty)),
-        json!({"data": null, "metadata": {"finalizers": ["y"]}, "spec": {"replicas": 1, "containers": [{"name": "web"}]}})
+        json!({"data": {}, "metadata": {"finalizers": ["y"]}, "spec": {"replicas": 1, "containers": [{"name": "web"}]}})
     );
 }
 

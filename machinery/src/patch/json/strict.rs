@@ -9,11 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 /// `json patch unknown field "[0].foo"`, `json patch duplicate field "[1].path"`. None for a patch that is not JSON.
 pub fn check_strict(patch: &[u8]) -> Vec<String> {
     let mut problems = Vec::new();
-    let walk = Walk {
-        path: String::new(),
-        depth: 0,
-        problems: &mut problems,
-    };
+    let walk = Walk { path: String::new(), depth: 0, problems: &mut problems };
     match walk.deserialize(&mut serde_json::Deserializer::from_slice(patch)) {
         Ok(()) => problems,
         Err(_) => Vec::new(),
@@ -72,11 +68,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         for index in 0.. {
-            let walk = Walk {
-                path: format!("{}[{index}]", self.path),
-                depth: self.depth + 1,
-                problems: &mut *self.problems,
-            };
+            let walk =
+                Walk { path: format!("{}[{index}]", self.path), depth: self.depth + 1, problems: &mut *self.problems };
             if items.next_element_seed(walk)?.is_none() {
                 break;
             }
@@ -93,11 +86,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             } else if !seen.insert(name) {
                 self.problems.push(format!("json patch duplicate field \"{path}\""));
             }
-            members.next_value_seed(Walk {
-                path,
-                depth: self.depth + 1,
-                problems: &mut *self.problems,
-            })?;
+            members.next_value_seed(Walk { path, depth: self.depth + 1, problems: &mut *self.problems })?;
         }
         Ok(())
     }

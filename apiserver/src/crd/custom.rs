@@ -1,0 +1,187 @@
+//! How custom objects behave.
+//! Source: `k8s.io/apiextensions-apiserver/pkg/registry/customresource`.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use steersman_machinery::field::{ErrorList, ErrorType, FieldError, Path};
+use steersman_machinery::meta;
+
+use super::json_path::JsonPath;
+use super::structural::{self, Structural};
+use super::{definition, values};
+use crate::registry::resource::ScalePaths;
+use crate::registry::strategy::{Rules, Strategy};
+
+/// The behaviour of the objects of one version of a definition.
+#[derive(Clone, Debug)]
+pub struct CustomStrategy {
+    schema: Arc<Structural>,
+    has_status: bool,
+    scale: Option<ScalePaths>,
+    selectable: Vec<(&'static str, JsonPath)>,
+    /// Whether the schema has rules in CEL.
+    has_expressions: bool,
+    /// Whether objects may be stored in a form that this schema would not have given them.
+    converts: bool,
+}
+
+impl CustomStrategy {
+    /// For a version of a definition, given by an item of `spec.versions` and its schema.
+    pub fn new(definition: &Value, version: &Value, schema: Arc<Structural>, scale: Option<ScalePaths>) -> Self {
+        let selectable = meta::items(version, &["selectableFields"]).iter().filter_map(|field| {
+            let path = meta::text(field, &["jsonPath"]);
+            Some((intern(path.trim_start_matches('.')), JsonPath::parse(path)?))
+        });
+        let only_version = meta::items(definition, &["spec", "versions"]).len() == 1;
+        Self {
+            has_status: meta::at(version, &["subresources", "status"]).is_some_and(Value::is_object),
+            scale,
+            selectable: selectable.collect(),
+            has_expressions: meta::at(version, &["schema"]).is_some_and(definition::has_expressions),
+            converts: !only_version || meta::generation(definition) != 1,
+            schema,
+        }
+    }
+
+    fn check(&self, object: &Value, old: Option<&Value>) -> ErrorList {
+        let mut errors = values::validate(object, old, &self.schema);
+        self.check_scale(object, &mut errors);
+        let held = |old: &Value| values::duplicates(old, &self.schema).is_empty();
+        if old.is_none_or(held) {
+            errors.extend(values::duplicates(object, &self.schema));
+        }
+        self.note_unchecked(&mut errors);
+        errors
+    }
+
+    fn check_scale(&self, object: &Value, errors: &mut ErrorList) {
+        let Some(scale) = &self.scale else {
+            return;
+        };
+        for steps in [scale.spec_steps(), scale.status_steps()] {
+            let Some(replicas) = meta::at(object, &steps).and_then(Value::as_i64) else {
+                continue;
+            };
+            let path = Path::from(format!(".{}", steps.join(".")).as_str());
+            if replicas < 0 {
+                let detail = "should be a non-negative integer";
+                errors.push(FieldError::invalid(&path, &Value::from(replicas), detail));
+            } else if replicas > i64::from(i32::MAX) {
+                let detail = format!("should be less than or equal to {}", i32::MAX);
+                errors.push(FieldError::invalid(&path, &Value::from(replicas), detail));
+            }
+        }
+    }
+
+    /// Expressions are not evaluated on objects whose form is wrong, which clients are told.
+    fn note_unchecked(&self, errors: &mut ErrorList) {
+        let blocks = |error: &FieldError| {
+            matches!(
+                error.error_type,
+                ErrorType::NotSupported
+                    | ErrorType::Required
+                    | ErrorType::TooLong
+                    | ErrorType::TooMany
+                    | ErrorType::TypeInvalid
+            )
+        };
+        if self.has_expressions && errors.iter().any(blocks) {
+            let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                          errors to complete validation";
+            errors.push(FieldError::invalid(&Path::default(), &Value::Null, detail));
+        }
+    }
+}
+
+impl Strategy for CustomStrategy {
+    fn rules(&self) -> Rules {
+        Rules { unconditional_update: false, tracks_generation: true, has_status: self.has_status, ..Rules::DEFAULT }
+    }
+
+    fn prune(&self, object: &mut Value) -> Vec<String> {
+        structural::prune(object, &self.schema)
+    }
+
+    fn default(&self, object: &mut Value) {
+        structural::default(object, &self.schema);
+    }
+
+    fn validate(&self, object: &Value) -> ErrorList {
+        self.check(object, None)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        self.check(object, Some(old))
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
+        let mut errors = values::validate_at(object, Some(old), &self.schema, "status");
+        self.check_scale(object, &mut errors);
+        self.note_unchecked(&mut errors);
+        errors
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let had = |name: &str| old.is_some_and(|old| meta::finalizers(old).any(|it| it == name));
+        meta::finalizers(object)
+            .filter(|name| !name.contains('/') && !is_standard_finalizer(name) && !had(name))
+            .map(|name| {
+                format!(
+                    "metadata.finalizers: \"{name}\": prefer a domain-qualified finalizer name to avoid accidental \
+                     conflicts with other finalizer writers"
+                )
+            })
+            .collect()
+    }
+
+    fn spec_changed(&self, object: &Value, old: &Value) -> bool {
+        let compared = |(name, _): &(&String, &Value)| {
+            !matches!(name.as_str(), "metadata" | "apiVersion" | "kind") && !(self.has_status && *name == "status")
+        };
+        match (object.as_object(), old.as_object()) {
+            (Some(object), Some(old)) => !object.iter().filter(compared).eq(old.iter().filter(compared)),
+            _ => object != old,
+        }
+    }
+
+    fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let text = |path: &JsonPath| match path.find(object).first() {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        self.selectable.iter().map(|(name, path)| (*name, text(path))).collect()
+    }
+
+    fn from_storage(&self, object: &mut Value) {
+        structural::prune(object, &self.schema);
+        structural::default(object, &self.schema);
+    }
+
+    fn converts(&self) -> bool {
+        self.converts
+    }
+}
+
+/// Finalizers that Kubernetes itself sets.
+fn is_standard_finalizer(name: &str) -> bool {
+    matches!(name, meta::FINALIZER_ORPHAN | meta::FINALIZER_FOREGROUND | "kubernetes")
+}
+
+/// The names of selectable fields live for ever: there are few, and field selectors want names without an owner.
+fn intern(name: &str) -> &'static str {
+    static NAMES: LazyLock<Mutex<BTreeSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut names = NAMES.lock();
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
+    names.insert(name);
+    name
+}
+
+#[cfg(test)]
+mod tests;
