@@ -1,5 +1,7 @@
 //! Simulated nodes against the API server: what becomes of pods and nodes, without controllers and scheduler.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what is not as expected fails the test")]
+
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
