@@ -55,6 +55,7 @@ pub fn strategy_for(group: &str, resource: &str) -> Arc<dyn Strategy> {
         ("batch", "cronjobs") => Arc::new(cron_job::CronJob),
         ("batch", "jobs") => Arc::new(job::Job),
         ("policy", "poddisruptionbudgets") => Arc::new(pod_disruption_budget::PodDisruptionBudget),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => Arc::new(crate::crd::definition::Definition),
         ("apps", "deployments") => Arc::new(deployment::Deployment),
         ("apps", "replicasets") => Arc::new(replica_set::ReplicaSet),
         ("coordination.k8s.io", "leases") => Arc::new(lease::Lease),

@@ -157,8 +157,8 @@ fn write_struct(out: &mut String, name: &str, definition: &Value, facts: &mut Fa
             flags.push("required".to_owned());
         }
         flags.extend(facts.of(short(name), field));
-        let is_always = flags.iter().any(|flag| flag == "always" || flag == "required");
-        if matches!(field.as_str(), "metadata" | "spec" | "status") && ty.contains('.') && !is_always {
+        let is_said = flags.iter().any(|flag| matches!(flag.as_str(), "always" | "required" | "pointer"));
+        if matches!(field.as_str(), "metadata" | "spec" | "status") && ty.contains('.') && !is_said {
             flags.push("always".to_owned());
         }
         writeln!(out, " {field} {ty}{}{}", if flags.is_empty() { "" } else { " " }, flags.join(" "))?;
