@@ -148,7 +148,8 @@ pub(crate) fn node_changes(old: &wire::Node, new: &wire::Node) -> Vec<ClusterEve
         (old.spec.taints != new.spec.taints || uncordoned, ActionType::UPDATE_NODE_TAINT),
     ]
     .into_iter()
-    .filter_map(|(changed, action)| changed.then(|| ClusterEvent::node(action)))
+    .filter(|(changed, _)| *changed)
+    .map(|(_, action)| ClusterEvent::node(action))
     .collect()
 }
 
@@ -169,7 +170,7 @@ pub(crate) fn pod_changes(old: &Pod, new: &Pod) -> Vec<ClusterEvent> {
         ),
         (old.tolerations.len() != new.tolerations.len(), ActionType::UPDATE_POD_TOLERATION),
     ];
-    let events = known.into_iter().filter_map(|(changed, action)| changed.then(|| ClusterEvent::pod(action)));
+    let events = known.into_iter().filter(|(changed, _)| *changed).map(|(_, action)| ClusterEvent::pod(action));
     let events: Vec<_> = events.collect();
     if events.is_empty() { vec![ClusterEvent::pod(ActionType::UPDATE_OTHER)] } else { events }
 }

@@ -68,7 +68,7 @@ pub enum Outcome {
     /// The pod should run on this node.
     Node(Arc<str>),
     /// No node can run it.
-    Unschedulable(Diagnosis),
+    Unschedulable(Box<Diagnosis>),
     /// A plugin failed.
     Error(Status),
 }
@@ -76,7 +76,7 @@ pub enum Outcome {
 /// Finds the best node for a pod. Changes nothing but `search`.
 pub fn schedule_one(pod: &Pod, snapshot: &Snapshot, profile: &Profile, search: &mut Search) -> Decision {
     let mut decision = Decision {
-        outcome: Outcome::Unschedulable(Diagnosis::default()),
+        outcome: Outcome::Unschedulable(Box::default()),
         evaluated_nodes: 0,
         feasible: Vec::new(),
         scores: Vec::new(),
@@ -126,7 +126,10 @@ fn decide(
         search.next_start_node_index = (start + looked_at) % snapshot.len();
     }
     match decision.feasible.as_slice() {
-        [] => Err(Outcome::Unschedulable(diagnose(pod, snapshot, &decision.state, (&filters, &candidates, prepared)))),
+        [] => {
+            let why = diagnose(pod, snapshot, &decision.state, (&filters, &candidates, prepared));
+            Err(Outcome::Unschedulable(Box::new(why)))
+        }
         [only] => Ok(Outcome::Node(snapshot.node(*only).name().clone())),
         _ => {
             score(pod, snapshot, profile, decision)?;
@@ -209,7 +212,7 @@ fn rejected_before(snapshot: &Snapshot, status: &Status, restricting: &[&'static
     };
     diagnosis.add_plugin(status);
     diagnosis.unschedulable_plugins.extend(restricting);
-    Outcome::Unschedulable(diagnosis)
+    Outcome::Unschedulable(Box::new(diagnosis))
 }
 
 /// How many feasible nodes are enough.

@@ -87,3 +87,6 @@ fn normalize(scores: &mut [i64], reverse: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

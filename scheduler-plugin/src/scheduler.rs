@@ -223,7 +223,7 @@ impl Scheduler {
             Outcome::Unschedulable(mut diagnosis) => {
                 let mut nomination = None;
                 if diagnosis.nodes > 0 {
-                    let notes = (&mut decision.state, &mut diagnosis);
+                    let notes = (&mut decision.state, &mut *diagnosis);
                     let result = post_filter(&pod, self.cache.snapshot_mut(), profile, notes);
                     nomination = result.nominated_node_name;
                 }

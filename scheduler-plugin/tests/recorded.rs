@@ -3,6 +3,8 @@
 //! A case is a JSON file with `config` (a `KubeSchedulerConfiguration` or null), `objects` (what is there) and `pods`
 //! (steps, of which those with `pod` and `outcome` are decided and compared).
 
+#![expect(clippy::unwrap_used, reason = "a case that can't be read is a failed test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -89,6 +91,19 @@ impl Case {
         if let Some(resources) = spec.get_mut("resources") {
             requests_from_limits(resources);
         }
+        if spec.get("hostNetwork") == Some(&json!(true)) {
+            let containers = spec["containers"].as_array_mut().into_iter().flatten();
+            for port in containers.flat_map(|container| container["ports"].as_array_mut().into_iter().flatten()) {
+                port["hostPort"] = port["containerPort"].clone();
+            }
+        }
+        let tolerations = spec.entry("tolerations").or_insert(json!([]));
+        for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+            let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute"});
+            tolerations.as_array_mut().unwrap().push(toleration);
+        }
+        let labels = pod["metadata"]["labels"].clone();
+        label_keys(&labels, &mut pod["spec"]["affinity"]);
         pod
     }
 
@@ -150,6 +165,30 @@ impl Case {
             self.cache.set_pod(Arc::new(placed));
         }
         true
+    }
+}
+
+/// Merges `matchLabelKeys` and `mismatchLabelKeys` into selectors, wherever they are.
+fn label_keys(labels: &Value, value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| label_keys(labels, item)),
+        Value::Object(fields) => {
+            for (field, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {
+                for key in fields.get(field).and_then(Value::as_array).cloned().into_iter().flatten() {
+                    let label = &labels[key.as_str().unwrap()];
+                    if !label.is_null() {
+                        let expressions = &mut fields["labelSelector"]["matchExpressions"];
+                        let requirement = json!({"key": key, "operator": operator, "values": [label]});
+                        match expressions {
+                            Value::Array(all) => all.push(requirement),
+                            none => *none = json!([requirement]),
+                        }
+                    }
+                }
+            }
+            fields.values_mut().for_each(|value| label_keys(labels, value));
+        }
+        _ => {}
     }
 }
 
