@@ -156,7 +156,7 @@ impl Strategy for CustomStrategy {
         self.selectable.iter().map(|(name, path)| (*name, text(path))).collect()
     }
 
-    fn from_storage(&self, object: &mut Value) {
+    fn to_served(&self, object: &mut Value) {
         structural::prune(object, &self.schema);
         structural::default(object, &self.schema);
     }

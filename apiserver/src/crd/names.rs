@@ -68,7 +68,9 @@ struct Taken<'a> {
 
 impl<'a> Taken<'a> {
     fn by(definition: &Value, others: &[&'a Value]) -> Self {
-        let group = |definition| meta::text(definition, &["spec", "group"]);
+        fn group(definition: &Value) -> &str {
+            meta::text(definition, &["spec", "group"])
+        }
         let mut taken = Self { resources: BTreeSet::new(), kinds: BTreeSet::new() };
         let same_group =
             |other: &&&Value| group(other) == group(definition) && meta::name(other) != meta::name(definition);
