@@ -1,22 +1,187 @@
-//! What happens when a CustomResourceDefinition is written or goes (until custom resources are wired in: nothing).
+//! What happens when a CustomResourceDefinition is written or goes: its names are accepted or not, its resources are
+//! served or not, its instances are deleted before it.
+//! Source: `k8s.io/apiextensions-apiserver/pkg/controller` (naming, establish, finalizer), done at once instead of later.
 
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::Value;
+use steersman_machinery::meta;
 use steersman_machinery::status::Status;
-use steersman_store::Entry;
+use steersman_store::{Entry, Expect, StoreError, Write};
 
+use crate::authentication::{SYSTEM_MASTERS, UserInfo};
+use crate::crd;
+use crate::handlers;
+use crate::object;
 use crate::registry::resource::Resource;
-use crate::server::Server;
+use crate::server::{Server, unavailable};
 
-pub(crate) async fn restore(_server: &Arc<Server>) -> Result<(), Status> {
+/// The resource under which the store keeps definitions.
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+/// The finalizer that keeps a definition until its instances are gone.
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+fn is_definition(resource: &Resource) -> bool {
+    resource.group == "apiextensions.k8s.io" && resource.name == "customresourcedefinitions"
+}
+
+/// Serves the custom resources of the definitions that are in the store when the server starts.
+pub(crate) async fn restore(server: &Arc<Server>) -> Result<(), Status> {
+    for definition in all(server).await? {
+        install(server, &definition);
+    }
     Ok(())
 }
 
-pub(crate) async fn written(_server: &Arc<Server>, _resource: &Resource, _object: &mut Value) -> Result<(), Status> {
+/// Follows a write to any object. A definition is changed further: `object` is then as it is stored in the end.
+pub(crate) async fn written(server: &Arc<Server>, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    if !is_definition(resource) {
+        return Ok(());
+    }
+    settle(server, Some(object)).await?;
+    if meta::deletion_timestamp(object).is_some() {
+        delete_instances(server, object).await?;
+    }
     Ok(())
 }
 
-pub(crate) async fn removed(_server: &Arc<Server>, _resource: &Resource, _entry: &Entry) -> Result<(), Status> {
+/// Follows the removal of any object.
+pub(crate) async fn removed(server: &Arc<Server>, resource: &Resource, entry: &Entry) -> Result<(), Status> {
+    if is_definition(resource) {
+        let definition = object::decode(entry, resource);
+        uninstall(server, &definition);
+        return settle(server, None).await;
+    }
+    if resource.custom {
+        let name = format!("{}.{}", resource.name, resource.group);
+        if let Some(definition) = server.read(DEFINITIONS, "", &name).await?
+            && meta::deletion_timestamp(&definition).is_some()
+        {
+            return finalize(server, &definition).await;
+        }
+    }
     Ok(())
+}
+
+async fn all(server: &Server) -> Result<Vec<Value>, Status> {
+    let mut definitions = server.read_all(DEFINITIONS).await?;
+    for definition in &mut definitions {
+        object::set_type(definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    }
+    Ok(definitions)
+}
+
+/// Brings the status of every definition up to date with its names and with those of the others, and serves what is
+/// established. A definition that changes may give names free that another one wants.
+async fn settle(server: &Arc<Server>, mut written: Option<&mut Value>) -> Result<(), Status> {
+    let _order = server.definitions.lock().await;
+    let now = server.clock.now();
+    for definition in all(server).await? {
+        let others = all(server).await?;
+        let others: Vec<&Value> = others.iter().filter(|it| meta::name(it) != meta::name(&definition)).collect();
+        let status = crd::names::accept(&definition, &others, now);
+        let mut settled = definition.clone();
+        meta::set(&mut settled, &["status"], status);
+        if settled != definition {
+            store(server, &mut settled).await?;
+        }
+        install(server, &settled);
+        if let Some(written) = written.as_deref_mut()
+            && meta::uid(written) == meta::uid(&settled)
+        {
+            *written = settled;
+        }
+    }
+    Ok(())
+}
+
+async fn store(server: &Server, definition: &mut Value) -> Result<(), Status> {
+    let catalog = server.catalog();
+    let found = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    let resource = found.ok_or_else(Status::no_such_resource)?;
+    let revision = meta::resource_version(definition).parse().unwrap_or_default();
+    match handlers::put(server, resource, definition, Expect::Revision(revision)).await {
+        Ok(entry) => {
+            meta::set(definition, &["metadata", "resourceVersion"], entry.revision.to_string());
+            Ok(())
+        }
+        // Somebody wrote in between, and settles in turn.
+        Err(StoreError::Conflict(_)) => Ok(()),
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+fn place(definition: &Value) -> (&str, &str) {
+    (meta::text(definition, &["spec", "group"]), meta::text(definition, &["spec", "names", "plural"]))
+}
+
+fn install(server: &Server, definition: &Value) {
+    let (group, plural) = place(definition);
+    let generation = (meta::uid(definition).to_owned(), meta::generation(definition), is_served(definition));
+    if server.is_installed(group, plural, &generation) {
+        return;
+    }
+    let resources = crd::resources(definition);
+    server.replace_catalog(server.catalog().with_custom(group, plural, resources));
+    server.installed(group, plural, Some(generation));
+}
+
+/// Whether the definition is established and whether it is on its way out.
+fn is_served(definition: &Value) -> (bool, bool) {
+    (crd::condition_is_true(definition, "Established"), meta::deletion_timestamp(definition).is_some())
+}
+
+fn uninstall(server: &Server, definition: &Value) {
+    let (group, plural) = place(definition);
+    server.replace_catalog(server.catalog().with_custom(group, plural, Vec::new()));
+    server.installed(group, plural, None);
+}
+
+async fn delete_instances(server: &Arc<Server>, definition: &Value) -> Result<(), Status> {
+    let (group, plural) = place(definition);
+    let catalog = server.catalog();
+    let served = catalog.all().iter().find(|it| it.custom && it.group == group && it.name == plural).cloned();
+    if let Some(resource) = served {
+        let user = UserInfo::known("system:apiserver", &[SYSTEM_MASTERS]);
+        let root = format!("/apis/{group}/{}", resource.version);
+        let snapshot = server.snapshot(&object::storage_name(&resource)).await?;
+        for entry in snapshot.range(None, None) {
+            let path = match &*entry.key.namespace {
+                "" => format!("{root}/{plural}/{}", entry.key.name),
+                namespace => format!("{root}/namespaces/{namespace}/{plural}/{}", entry.key.name),
+            };
+            let deleted = handlers::perform(server, user.clone(), (Method::DELETE, &path), &Value::Null);
+            match Box::pin(deleted).await {
+                Err(status) if !status.is("NotFound") => return Err(status),
+                _ => {}
+            }
+        }
+    }
+    finalize(server, definition).await
+}
+
+/// Lets a definition go whose instances are gone.
+async fn finalize(server: &Arc<Server>, definition: &Value) -> Result<(), Status> {
+    let (group, plural) = place(definition);
+    if !server.snapshot(&format!("{plural}.{group}")).await?.is_empty() {
+        return Ok(());
+    }
+    let Some(mut definition) = server.read(DEFINITIONS, "", meta::name(definition)).await? else { return Ok(()) };
+    object::set_type(&mut definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    let finalizers: Vec<Value> = meta::finalizers(&definition).filter(|it| *it != CLEANUP).map(Value::from).collect();
+    if !finalizers.is_empty() {
+        meta::set(&mut definition, &["metadata", "finalizers"], finalizers);
+        return store(server, &mut definition).await;
+    }
+    let key = steersman_store::Key::new(DEFINITIONS, "", meta::name(&definition));
+    let revision = meta::resource_version(&definition).parse().unwrap_or_default();
+    match server.store.commit(Write::Delete { key, expect: Expect::Revision(revision) }).await {
+        Ok(_) => {
+            uninstall(server, &definition);
+            settle(server, None).await
+        }
+        Err(StoreError::Conflict(_)) => Ok(()),
+        Err(error) => Err(unavailable(&error)),
+    }
 }

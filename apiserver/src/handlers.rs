@@ -22,6 +22,7 @@ pub(crate) use write::put;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use serde_json::Value;
 use steersman_machinery::names;
@@ -73,14 +74,16 @@ fn check_name(name: &str) -> Result<(), Status> {
 
 async fn on_object(call: &mut Call, resource: Arc<Resource>) -> Answer {
     check_scope(call, &resource)?;
-    if !resource.has_verb(&call.info.verb) {
+    // While a definition is being deleted, its instances can still be changed: they have finalizers to lose.
+    let changes = resource.custom && matches!(call.info.verb.as_str(), "create" | "update" | "patch");
+    if !resource.has_verb(&call.info.verb) && !changes {
         return Err(Status::method_not_allowed());
     }
     match call.info.verb.as_str() {
         "get" => get::handle(call, &resource).await,
         "list" => list::handle(call, &resource).await,
         "watch" => watch::handle(call, resource).await,
-        "create" if !resource.has_verb("get") => review::handle(call, &resource).await,
+        "create" if resource.verbs == ["create"] => review::handle(call, &resource).await,
         "create" if !call.info.name_in_path => create::handle(call, &resource).await,
         "update" if call.info.name_in_path => update::handle(call, &resource, "").await,
         "patch" if call.info.name_in_path => patch::handle(call, &resource, "").await,
@@ -121,7 +124,7 @@ async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
     }
 }
 
-/// Performs a request on behalf of the server itself, in the same way as a request from outside.
+/// Performs a request on behalf of the server itself, in the same way as a request from outside. A null body is none.
 pub(crate) async fn perform(
     server: &Arc<Server>,
     user: UserInfo,
@@ -130,7 +133,7 @@ pub(crate) async fn perform(
 ) -> Result<(), Status> {
     let query = Query::parse("fieldManager=kube-apiserver");
     let info = RequestInfo::new(&method, path, &query);
-    let body = body.to_string().into();
+    let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     let (headers, warnings) = (HeaderMap::new(), Warnings::default());
     let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings };
     dispatch(&mut call).await.map(drop)

@@ -9,7 +9,7 @@ pub mod admission;
 pub mod authentication;
 mod authorization;
 mod bootstrap;
-// pub mod crd;
+pub mod crd;
 mod definitions;
 pub mod discovery;
 mod events;

@@ -123,7 +123,7 @@ pub fn attributes(object: &Value, resource: &Resource) -> Arc<Attributes> {
 pub fn decode(entry: &Entry, resource: &Resource) -> Value {
     let mut object: Value = serde_json::from_slice(entry.bytes()).expect("the store holds what was encoded as JSON");
     set_type(&mut object, &resource.api_version(), &resource.kind);
-    resource.strategy.from_storage(&mut object);
+    resource.strategy.to_served(&mut object);
     object
 }
 

@@ -1,6 +1,6 @@
 //! Paths that are no resource: discovery, OpenAPI, version, health, metrics.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
 use http::{HeaderValue, Method};
 use serde_json::Value;
 use steersman_machinery::group::GroupVersion;
@@ -12,8 +12,6 @@ use crate::http::negotiate::{self, Media, Output};
 use crate::http::respond;
 use crate::service::Call;
 use crate::{discovery, health, openapi, version};
-
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// The checks of the health endpoints. The server answers only once it is complete, so that they hold whenever it does.
 const CHECKS: [&str; 4] = ["ping", "log", "etcd", "poststarthook/start-system-namespaces-controller"];
@@ -38,12 +36,16 @@ pub(super) async fn handle(call: &Call) -> Answer {
         ["apis"] if wants_aggregated(call) => aggregated(call, false),
         ["api"] => document(call, Some(discovery::api_versions(&host(call)))),
         ["apis"] => document(call, Some(discovery::api_group_list(catalog.all()))),
-        ["api", version] => document(call, discovery::api_resource_list(catalog.all(), "", version)),
+        ["api", version] => match discovery::api_resource_list(catalog.all(), "", version) {
+            None => Err(Status::no_such_resource()),
+            list => document(call, list),
+        },
         ["apis", group] => document(call, discovery::api_group(catalog.all(), group)),
         ["apis", group, version] => match discovery::api_resource_list(catalog.all(), group, version) {
             None if catalog.all().iter().any(|it| it.group == *group) => Err(Status::no_such_resource()),
             list => document(call, list),
         },
+        ["openapi", "v2"] if !accepts_json(call) => Ok(respond::with_body(406, "text/plain", Body::empty())),
         ["openapi", "v2"] => cacheable(call, &openapi::v2::document(catalog.all())),
         ["openapi", "v3"] => cacheable(call, &openapi::v3::index(catalog.all())),
         ["openapi", "v3", "api", version] => openapi_v3(call, &GroupVersion::new("", *version)),
@@ -90,25 +92,33 @@ fn wants_aggregated(call: &Call) -> bool {
 
 fn aggregated(call: &Call, core: bool) -> Answer {
     let body = respond::json(&discovery::aggregated(call.server.catalog().all(), core), false);
-    let mut response = tagged(call, body, AGGREGATED);
+    let tag = discovery::hash(&body);
+    let mut response = tagged(call, &tag, discovery::AGGREGATED_CONTENT_TYPE, || body);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public"));
     Ok(response)
 }
 
 fn cacheable(call: &Call, value: &Value) -> Answer {
-    let mut response = tagged(call, respond::json(value, false), "application/json");
+    let body = respond::json(value, false);
+    let tag = discovery::hash(&body);
+    let mut response = tagged(call, &tag, "application/json", || body);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
 /// The body with its ETag, or 304 if the client has it.
-fn tagged(call: &Call, body: Vec<u8>, content_type: &'static str) -> http::Response<Body> {
-    let tag = format!("\"{}\"", discovery::hash(&body));
+fn tagged(
+    call: &Call,
+    tag: &str,
+    content_type: &'static str,
+    body: impl FnOnce() -> Vec<u8>,
+) -> http::Response<Body> {
+    let tag = format!("\"{tag}\"");
     let known = call.headers.get_all(IF_NONE_MATCH).iter().any(|have| have.as_bytes() == tag.as_bytes());
     let mut response = match known {
         true => respond::with_body(304, content_type, Body::empty()),
-        false => respond::with_body(200, content_type, Body::from(body)),
+        false => respond::with_body(200, content_type, Body::from(body())),
     };
     if known {
         response.headers_mut().remove(CONTENT_TYPE);
@@ -119,10 +129,35 @@ fn tagged(call: &Call, body: Vec<u8>, content_type: &'static str) -> http::Respo
     response
 }
 
+/// Whether JSON is among what the client takes; clients of OpenAPI also ask for a protobuf form that there is not.
+fn accepts_json(call: &Call) -> bool {
+    let clauses = negotiate::clauses(&call.headers);
+    clauses.is_empty() || clauses.iter().any(|it| matches!(it.media.as_str(), "application/json" | "application/*" | "*/*"))
+}
+
+/// The document of a group version. A client that names its hash may keep it for good; one that names an old hash is
+/// sent to the present one.
 fn openapi_v3(call: &Call, group_version: &GroupVersion) -> Answer {
     let catalog = call.server.catalog();
-    match openapi::v3::document(catalog.all(), &group_version.group, &group_version.version) {
-        Some(document) => cacheable(call, &document),
-        None => not_found(),
+    let GroupVersion { group, version } = group_version;
+    if !catalog.has_group_version(group, version) {
+        return not_found();
     }
+    let hash = openapi::v3::hash(catalog.all(), group, version);
+    let named = call.query.first("hash");
+    if named.is_some_and(|named| named != hash) {
+        let mut response = respond::with_body(301, "text/plain", Body::empty());
+        let target = format!("{}?hash={hash}", call.info.path);
+        if let Ok(target) = HeaderValue::from_str(&target) {
+            response.headers_mut().insert(LOCATION, target);
+        }
+        return Ok(response);
+    }
+    let build = || respond::json(&openapi::v3::document(catalog.all(), group, version), false);
+    let mut response = tagged(call, &hash, "application/json", build);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    if named.is_some() {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    }
+    Ok(response)
 }

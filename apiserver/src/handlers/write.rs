@@ -68,6 +68,10 @@ pub(super) async fn create(
     applied: bool,
 ) -> Result<Value, Status> {
     let server = call.server.clone();
+    if resource.custom && !resource.has_verb("create") {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Status::forbidden(&resource.group_resource(), meta::name(&object), why));
+    }
     wipe(&mut object);
     if !meta::resource_version(&object).is_empty() {
         return Err(Status::untyped("resourceVersion should not be set on objects to be created"));
@@ -266,7 +270,7 @@ pub(crate) async fn put(
         false => object::encode(object),
         true => {
             let mut stored = object.clone();
-            resource.strategy.to_storage(&mut stored);
+            resource.strategy.to_stored(&mut stored);
             object::encode(&stored)
         }
     };

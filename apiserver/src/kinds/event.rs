@@ -172,11 +172,11 @@ impl Strategy for Event {
         })
     }
 
-    fn from_storage(&self, object: &mut Value) {
+    fn to_served(&self, object: &mut Value) {
         to_events(object);
     }
 
-    fn to_storage(&self, object: &mut Value) {
+    fn to_stored(&self, object: &mut Value) {
         to_core(object);
     }
 

@@ -128,12 +128,12 @@ pub trait Strategy: Send + Sync {
 
     /// Turns an object as it is stored into the form in which this version serves it: defaults that were added later,
     /// fields that other versions name otherwise. `apiVersion` and `kind` are already those of this version.
-    fn from_storage(&self, _object: &mut Value) {}
+    fn to_served(&self, _object: &mut Value) {}
 
-    /// The reverse of [`Strategy::from_storage`].
-    fn to_storage(&self, _object: &mut Value) {}
+    /// The reverse of [`Strategy::to_served`].
+    fn to_stored(&self, _object: &mut Value) {}
 
-    /// Whether [`Strategy::from_storage`] changes anything; if not, stored bytes are sent as they are.
+    /// Whether [`Strategy::to_served`] changes anything; if not, stored bytes are sent as they are.
     fn converts(&self) -> bool {
         false
     }
