@@ -78,8 +78,7 @@ async fn deeply_nested_bodies_do_not_break_the_server() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_served_is_not_found() {
     let cluster = bare().await;
-    for path in ["/apis/nosuch.example.com/v1/things", "/apis/apps/v1/namespaces/default/deploiments", "/api/v1/nosuch"]
-    {
+    for path in ["/apis/apps/v1/namespaces/default/deploiments", "/apis/apps/v9/deployments", "/api/v1/nosuch"] {
         let (code, status) = send(&cluster, (Method::GET, path, "application/json"), "").await;
         assert_eq!(code, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(status["message"], "the server could not find the requested resource");
@@ -87,6 +86,11 @@ async fn what_is_not_served_is_not_found() {
     let (code, status) = send(&cluster, (Method::GET, &format!("{CONFIG_MAPS}/a"), "application/json"), "").await;
     assert_eq!(code, StatusCode::NOT_FOUND);
     assert_eq!(status["message"], "configmaps \"a\" not found");
+    // A group that nobody serves is no resource at all.
+    let request = Request::get("/apis/nosuch.example.com/v1/things").body(Body::empty()).unwrap();
+    let response = cluster.client().send(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "404 page not found\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +156,7 @@ async fn a_taken_port_is_named_and_the_cluster_lives_on() {
     let maps: Api<ConfigMap> = Api::default_namespaced(cluster.client());
     maps.list(&Default::default()).await.unwrap();
     // And the port is free again as soon as nobody is served there.
-    drop(first);
+    first.stop().await;
     cluster.serve(address).await.unwrap();
 }
 

@@ -147,7 +147,8 @@ async fn a_kube_runtime_controller_runs_unmodified() {
     let params = PatchParams::apply("website-operator");
     definitions.patch("websites.operators.example.com", &params, &Patch::Apply(definition())).await.unwrap();
     let established = wait::conditions::is_crd_established();
-    wait::await_condition(definitions, "websites.operators.example.com", established).await.unwrap();
+    let established = wait::await_condition(definitions, "websites.operators.example.com", established);
+    tokio::time::timeout(Duration::from_secs(60), established).await.expect("it is established soon").unwrap();
     let operator = tokio::spawn(run_operator(cluster.client_of("website-operator/1")));
 
     let websites: Api<Website> = Api::default_namespaced_with(client.clone(), &website_resource());

@@ -14,27 +14,41 @@ pub(crate) struct Line {
 /// The annotation that numbers the templates of a Deployment.
 pub(crate) const REVISION: &str = "/metadata/annotations/deployment.kubernetes.io~1revision";
 
+/// What changed, and which field tells who changed it.
+struct Detail {
+    by: By,
+    what: String,
+}
+
+/// Where the name of a writer stands.
+enum By {
+    /// The manager of the object itself.
+    Creator,
+    /// The manager of a field of the object.
+    Field(&'static str),
+    /// The manager of the status.
+    Status,
+    /// Here.
+    Name(String),
+}
+
+/// Deletions leave no trace of who asked for them.
+const SERVER: &str = "apiserver";
+
 /// What happened between two states of an object; none means that it does not exist.
 pub(crate) fn tell(old: Option<&Value>, new: Option<&Value>) -> Vec<Line> {
-    let (Some(object), old) = (new.or(old), if new.is_some() { old } else { None }) else {
-        return Vec::new();
+    let Some(new) = new else {
+        let gone = old.filter(|old| text(old, "/kind") != "Event");
+        let line = |old| Line { who: SERVER.to_owned(), what: format!("{} is gone", title(old)) };
+        return gone.map(line).into_iter().collect();
     };
-    if new.is_none() {
-        let line = Line { who: "apiserver".to_owned(), what: format!("{} is gone", title(object)) };
-        return if text(object, "/kind") == "Event" { Vec::new() } else { vec![line] };
-    }
-    match text(object, "/kind") {
-        "Event" => event(old, object).into_iter().collect(),
-        kind => {
-            let details = match kind {
-                "Deployment" => deployment(old, object),
-                "ReplicaSet" => replica_set(old, object),
-                _ => pod(old, object),
-            };
-            let who = writer(old, object);
-            details.into_iter().map(|what| Line { who: who.clone(), what }).collect()
-        }
-    }
+    let details = match text(new, "/kind") {
+        "Event" => return event(old, new).into_iter().collect(),
+        "Deployment" => deployment(old, new),
+        "ReplicaSet" => replica_set(old, new),
+        _ => pod(old, new),
+    };
+    details.into_iter().map(|Detail { by, what }| Line { who: writer(by, old, new), what }).collect()
 }
 
 /// The string at a JSON pointer; empty if there is none.
@@ -86,17 +100,24 @@ fn event(old: Option<&Value>, event: &Value) -> Option<Line> {
     Some(Line { who: who.to_owned(), what })
 }
 
-fn deployment(old: Option<&Value>, new: &Value) -> Vec<String> {
+fn detail(by: By, what: String) -> Detail {
+    Detail { by, what }
+}
+
+fn deployment(old: Option<&Value>, new: &Value) -> Vec<Detail> {
     let name = title(new);
     let Some(old) = old else {
-        return vec![format!("creates {name}: {} × {}", number(new, "/spec/replicas"), image(new))];
+        let what = format!("creates {name}: {} × {}", number(new, "/spec/replicas"), image(new));
+        return vec![detail(By::Creator, what)];
     };
-    let mut lines = changed_spec(&name, old, new);
+    let mut details = changed_spec(&name, old, new);
     if image(old) != image(new) {
-        lines.push(format!("changes {name}: image {} → {}", image(old), image(new)));
+        let what = format!("changes {name}: image {} → {}", image(old), image(new));
+        details.push(detail(By::Field("image"), what));
     }
     if text(old, REVISION) != text(new, REVISION) {
-        lines.push(format!("numbers {name}: revision {}", text(new, REVISION)));
+        let what = format!("numbers {name}: revision {}", text(new, REVISION));
+        details.push(detail(By::Field("deployment.kubernetes.io/revision"), what));
     }
     let said = |object: &Value| {
         format!(
@@ -109,79 +130,89 @@ fn deployment(old: Option<&Value>, new: &Value) -> Vec<String> {
     };
     let observed = number(new, "/status/observedGeneration");
     if said(old) != said(new) || number(old, "/status/observedGeneration") != observed {
-        lines.push(format!("writes status of {name}: observed generation {observed}, {}", said(new)));
+        let what = format!("writes status of {name}: observed generation {observed}, {}", said(new));
+        details.push(detail(By::Status, what));
     }
     for kind in ["Available", "Progressing"] {
         let reason = |object| condition(object, kind).map(|condition| text(condition, "/reason").to_owned());
         if let Some(reason) = reason(new).filter(|now| reason(old).as_ref() != Some(now)) {
-            lines.push(format!("writes status of {name}: {kind} because {reason}"));
+            details.push(detail(By::Status, format!("writes status of {name}: {kind} because {reason}")));
         }
     }
-    lines
+    details
 }
 
-fn replica_set(old: Option<&Value>, new: &Value) -> Vec<String> {
+fn replica_set(old: Option<&Value>, new: &Value) -> Vec<Detail> {
     let name = title(new);
     let Some(old) = old else {
         let (replicas, image, owner) = (number(new, "/spec/replicas"), image(new), owner(new));
-        return vec![format!("creates {name}{owner}: {replicas} × {image}")];
+        return vec![detail(By::Creator, format!("creates {name}{owner}: {replicas} × {image}"))];
     };
-    let mut lines = changed_spec(&name, old, new);
+    let mut details = changed_spec(&name, old, new);
     let said = |object: &Value| {
         let ready = number(object, "/status/readyReplicas");
         format!("{ready} ready of {}", number(object, "/status/replicas"))
     };
     if said(old) != said(new) {
-        lines.push(format!("writes status of {name}: {}", said(new)));
+        details.push(detail(By::Status, format!("writes status of {name}: {}", said(new))));
     }
-    lines
+    details
 }
 
-fn changed_spec(name: &str, old: &Value, new: &Value) -> Vec<String> {
-    let mut lines = Vec::new();
-    let replicas = |object| number(object, "/spec/replicas");
-    if replicas(old) != replicas(new) {
-        lines.push(format!("scales {name}: {} → {}", replicas(old), replicas(new)));
-    }
-    let is_deleted = |object| !text(object, "/metadata/deletionTimestamp").is_empty();
-    if !is_deleted(old) && is_deleted(new) {
-        lines.push(format!("asks {name} to go"));
-    }
-    lines
-}
-
-fn pod(old: Option<&Value>, new: &Value) -> Vec<String> {
+fn pod(old: Option<&Value>, new: &Value) -> Vec<Detail> {
     let name = title(new);
     let Some(old) = old else {
-        return vec![format!("creates {name}{}", owner(new))];
+        return vec![detail(By::Creator, format!("creates {name}{}", owner(new)))];
     };
-    let mut lines = changed_spec(&name, old, new);
+    let mut details = changed_spec(&name, old, new);
     let node = text(new, "/spec/nodeName");
     if text(old, "/spec/nodeName") != node {
-        lines.push(format!("binds {name} to {node}"));
+        // A binding leaves no trace in the managed fields; the pod itself says which scheduler it waits for.
+        let scheduler = By::Name(text(new, "/spec/schedulerName").to_owned());
+        details.push(detail(scheduler, format!("binds {name} to {node}")));
     }
     let said = |object| (text(object, "/status/phase").to_owned(), is_ready(object));
     if said(old) != said(new) {
         let (phase, ready) = said(new);
         let ready = if ready { "ready" } else { "not ready" };
-        lines.push(format!("reports {name} on {node}: {phase}, {ready}"));
+        details.push(detail(By::Status, format!("reports {name} on {node}: {phase}, {ready}")));
     }
-    lines
+    details
 }
 
-/// Who wrote the last change, by the object's managed fields.
-fn writer(old: Option<&Value>, new: &Value) -> String {
-    let bound = |object: &Value| !text(object, "/spec/nodeName").is_empty();
-    if text(new, "/kind") == "Pod" && old.is_some_and(|old| !bound(old)) && bound(new) {
-        // A binding leaves no trace in the managed fields; the pod itself says which scheduler it waits for.
-        return text(new, "/spec/schedulerName").to_owned();
+fn changed_spec(name: &str, old: &Value, new: &Value) -> Vec<Detail> {
+    let mut details = Vec::new();
+    let replicas = |object| number(object, "/spec/replicas");
+    if replicas(old) != replicas(new) {
+        let what = format!("scales {name}: {} → {}", replicas(old), replicas(new));
+        details.push(detail(By::Field("replicas"), what));
     }
-    let is_status = old.is_some_and(|old| old["status"] != new["status"] && old["spec"] == new["spec"]);
+    let is_deleted = |object| !text(object, "/metadata/deletionTimestamp").is_empty();
+    if !is_deleted(old) && is_deleted(new) {
+        details.push(detail(By::Name(SERVER.to_owned()), format!("marks {name} for deletion")));
+    }
+    details
+}
+
+/// Who wrote that, by the object's managed fields. An entry that is new counts before one that was there: two writes of one
+/// manager within a second may leave the same entry.
+fn writer(by: By, old: Option<&Value>, new: &Value) -> String {
+    let fits = |entry: &Value| {
+        let is_status = text(entry, "/subresource") == "status";
+        match &by {
+            By::Status => is_status,
+            By::Field(field) => !is_status && entry["fieldsV1"].to_string().contains(&format!("\"f:{field}\"")),
+            By::Creator => !is_status,
+            By::Name(_) => false,
+        }
+    };
+    if let By::Name(name) = &by {
+        return name.clone();
+    }
     let before = old.map(managers).unwrap_or_default();
-    let after: Vec<&Value> =
-        managers(new).into_iter().filter(|entry| is_status == (text(entry, "/subresource") == "status")).collect();
-    let changed = after.iter().find(|entry| !before.contains(entry)).or(after.last());
-    changed.map_or("somebody", |entry| text(entry, "/manager")).to_owned()
+    let fitting: Vec<&Value> = managers(new).into_iter().filter(|entry| fits(entry)).collect();
+    let entry = fitting.iter().find(|entry| !before.contains(entry)).or(fitting.last());
+    entry.map_or("somebody", |entry| text(entry, "/manager")).to_owned()
 }
 
 fn managers(object: &Value) -> Vec<&Value> {

@@ -12,7 +12,10 @@ fn check(old: Option<Value>, new: Option<Value>, expect: &[(&str, &str)]) {
 fn nginx() -> Value {
     json!({
         "kind": "Deployment",
-        "metadata": {"name": "nginx", "managedFields": [{"manager": "you", "operation": "Update"}]},
+        "metadata": {"name": "nginx", "managedFields": [{
+            "manager": "you",
+            "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {"f:image": {}}}}}},
+        }]},
         "spec": {"replicas": 1, "template": {"spec": {"containers": [{"image": "nginx:stable"}]}}},
     })
 }
