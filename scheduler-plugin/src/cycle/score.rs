@@ -1,0 +1,66 @@
+//! Comparing the feasible nodes.
+
+use std::collections::BTreeSet;
+
+use steersman_machinery::random::Random;
+
+use super::{Decision, Outcome, PluginScores};
+use crate::plugin::Scored;
+use crate::pod::Pod;
+use crate::profile::{Point, Profile};
+use crate::resources::MAX_NODE_SCORE;
+use crate::snapshot::Snapshot;
+use crate::status::{Code, Status};
+
+/// Lets all plugins score the feasible nodes, and adds up.
+pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision: &mut Decision) -> Result<(), Outcome> {
+    let failed = |point: &str, plugin: &'static str, status: &Status| {
+        let message = format!("running {point} plugin {plugin:?}: {status}");
+        Outcome::Error(Status::error(message).by(plugin))
+    };
+    let mut skipped = BTreeSet::new();
+    for entry in profile.at(Point::PreScore) {
+        let Some(plugin) = entry.plugin.as_pre_score() else { continue };
+        let status = plugin.pre_score(&mut decision.state, pod, snapshot, &decision.feasible);
+        match status.code() {
+            Code::Success => {}
+            Code::Skip => _ = skipped.insert(entry.plugin.name()),
+            _ => return Err(failed("PreScore", entry.plugin.name(), &status)),
+        }
+    }
+    decision.totals = vec![0; decision.feasible.len()];
+    let nodes = Scored { snapshot, rows: &decision.feasible };
+    for entry in profile.at(Point::Score) {
+        let name = entry.plugin.name();
+        let Some(plugin) = entry.plugin.as_score().filter(|_| !skipped.contains(name)) else {
+            continue;
+        };
+        let mut scores = vec![0; decision.feasible.len()];
+        plugin
+            .score_nodes(&decision.state, pod, nodes, &mut scores)
+            .and_then(|()| plugin.normalize_score(&decision.state, pod, nodes, &mut scores))
+            .map_err(|status| failed("Score", name, &status))?;
+        for (total, score) in decision.totals.iter_mut().zip(&mut scores) {
+            if !(0..=MAX_NODE_SCORE).contains(score) {
+                let message = format!(
+                    "plugin {name:?} returns an invalid score {score}, it should in the range of [0, 100] after normalizing"
+                );
+                return Err(Outcome::Error(Status::error(message).by(name)));
+            }
+            *score *= entry.weight;
+            *total += *score;
+        }
+        decision.scores.push(PluginScores { plugin: name, scores });
+    }
+    Ok(())
+}
+
+/// The place of the highest total; one of them at random if there are several.
+pub(super) fn select(totals: &[i64], random: &Random) -> usize {
+    let best = totals.iter().max().copied().unwrap_or_default();
+    let ties = || totals.iter().enumerate().filter(|(_, total)| **total == best);
+    let count = ties().count();
+    let pick = if count > 1 { random.below(count as u64) } else { 0 };
+    let pick = usize::try_from(pick).unwrap_or(0);
+    ties().nth(pick).map_or(0, |(place, _)| place)
+}

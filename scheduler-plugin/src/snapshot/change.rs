@@ -1,0 +1,218 @@
+//! Keeping the columns up to date.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{
+    CPU, EPHEMERAL_STORAGE, MEMORY, NodeCell, PODS, ResourceColumn, ResourceId, Row, Selecting, Snapshot, SpecPods,
+    order,
+};
+use crate::pod::{Pod, PodSpec};
+use crate::resources::{Requests, amount, is_scalar};
+use crate::wire::{self, Map, Taint};
+
+impl Snapshot {
+    /// Adds or replaces a node.
+    pub(crate) fn set_node(&mut self, node: &wire::Node) {
+        let row = self.row_of(&node.metadata.name);
+        let index = row as usize;
+        let zone = order::zone_of(&node.metadata.labels);
+        let cell = &self.nodes[index];
+        if !cell.known || cell.zone != zone {
+            if cell.known {
+                self.order.remove(&cell.zone, row);
+            }
+            self.order.add(&zone, row);
+        }
+        self.set_allocatable(row, &node.status.allocatable);
+        self.taints[index] = self.taint_list_id(&node.spec.taints);
+        self.unschedulable[index] = node.spec.unschedulable;
+        let cell = &mut self.nodes[index];
+        cell.known = true;
+        cell.zone = zone;
+        let old = std::mem::replace(&mut cell.labels, node.metadata.labels.clone());
+        self.labels.set(row, &old, &node.metadata.labels);
+        if cell.images != node.status.images {
+            self.images.set(row, &cell.images, &node.status.images);
+            cell.images.clone_from(&node.status.images);
+        }
+        self.touch(row);
+        self.order.refresh();
+    }
+
+    /// Removes a node; its pods stay counted in case it comes back.
+    pub(crate) fn remove_node(&mut self, name: &str) {
+        let Some(&row) = self.rows.get(name) else { return };
+        let index = row as usize;
+        if !self.nodes[index].known {
+            return;
+        }
+        self.set_allocatable(row, &Map::new());
+        self.taints[index] = 0;
+        self.unschedulable[index] = false;
+        let cell = &mut self.nodes[index];
+        cell.known = false;
+        let labels = std::mem::take(&mut cell.labels);
+        let images = std::mem::take(&mut cell.images);
+        self.labels.set(row, &labels, &Map::new());
+        self.images.set(row, &images, &[]);
+        self.order.remove(&self.nodes[index].zone, row);
+        self.touch(row);
+        self.order.refresh();
+        self.free_if_unused(row);
+    }
+
+    /// Counts a pod on the node that it names.
+    pub(crate) fn add_pod(&mut self, pod: Arc<Pod>) {
+        let Some(node) = pod.node_name.clone() else { return };
+        let row = self.row_of(&node);
+        self.account(row, &pod.spec, 1);
+        let spec_pods =
+            self.specs.entry(pod.spec_id).or_insert_with(|| SpecPods { spec: pod.spec.clone(), rows: BTreeMap::new() });
+        *spec_pods.rows.entry(row).or_default() += 1;
+        let cell = &mut self.nodes[row as usize];
+        cell.ports.extend(pod.spec.host_ports.iter().cloned());
+        cell.pods.push(pod);
+        self.touch(row);
+    }
+
+    /// Takes a pod off the node that it names; false if it was not there.
+    pub(crate) fn remove_pod(&mut self, pod: &Pod) -> bool {
+        let row = pod.node_name.as_ref().and_then(|node| self.rows.get(node).copied());
+        let Some(row) = row else { return false };
+        let cell = &mut self.nodes[row as usize];
+        let Some(place) = cell.pods.iter().position(|other| other.uid == pod.uid) else {
+            return false;
+        };
+        // What is subtracted must be what was added, even if the pod has changed since.
+        let pod = cell.pods.swap_remove(place);
+        for port in &pod.spec.host_ports {
+            if let Some(place) = cell.ports.iter().position(|other| other == port) {
+                cell.ports.swap_remove(place);
+            }
+        }
+        if let Some(spec_pods) = self.specs.get_mut(&pod.spec_id) {
+            if let Some(count) = spec_pods.rows.get_mut(&row) {
+                *count -= 1;
+                if *count == 0 {
+                    spec_pods.rows.remove(&row);
+                }
+            }
+            if spec_pods.rows.is_empty() {
+                self.specs.remove(&pod.spec_id);
+            }
+        }
+        self.account(row, &pod.spec, -1);
+        self.touch(row);
+        self.free_if_unused(row);
+        true
+    }
+
+    /// Sets or removes the labels of a namespace.
+    pub(crate) fn set_namespace(&mut self, name: &str, labels: Option<Map>) {
+        match labels {
+            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
+            None => self.namespaces.remove(name),
+        };
+        self.generation += 1;
+    }
+
+    /// Services and owners that select pods, to be changed.
+    pub(crate) fn selecting_mut(&mut self) -> &mut Selecting {
+        self.generation += 1;
+        &mut self.selecting
+    }
+
+    fn touch(&mut self, row: Row) {
+        self.generation += 1;
+        self.nodes[row as usize].generation = self.generation;
+    }
+
+    fn row_of(&mut self, name: &str) -> Row {
+        if let Some(&row) = self.rows.get(name) {
+            return row;
+        }
+        let name: Arc<str> = Arc::from(name);
+        let cell = NodeCell { name: name.clone(), ..NodeCell::default() };
+        let row = if let Some(row) = self.free.pop() {
+            self.nodes[row as usize] = cell;
+            row
+        } else {
+            self.nodes.push(cell);
+            self.taints.push(0);
+            self.unschedulable.push(false);
+            for column in &mut self.resources {
+                column.allocatable.push(0);
+                column.requested.push(0);
+            }
+            for column in &mut self.non_zero {
+                column.push(0);
+            }
+            Row::try_from(self.nodes.len() - 1).expect("fewer than four billion nodes")
+        };
+        self.rows.insert(name, row);
+        row
+    }
+
+    fn free_if_unused(&mut self, row: Row) {
+        let cell = &self.nodes[row as usize];
+        if !cell.known && cell.pods.is_empty() {
+            self.rows.remove(&cell.name);
+            self.free.push(row);
+        }
+    }
+
+    fn set_allocatable(&mut self, row: Row, allocatable: &Map) {
+        for column in &mut self.resources {
+            column.allocatable[row as usize] = 0;
+        }
+        for (name, quantity) in allocatable {
+            if let Some(id) = self.column_for(name) {
+                self.resources[id].allocatable[row as usize] = amount(name, quantity);
+            }
+        }
+    }
+
+    /// The column of a resource; a new one if it is a scalar that is seen for the first time.
+    fn column_for(&mut self, name: &str) -> Option<ResourceId> {
+        let known = self.resource_id(name);
+        if known.is_some() || !is_scalar(name) {
+            return known;
+        }
+        self.resources
+            .push(ResourceColumn { allocatable: vec![0; self.nodes.len()], requested: vec![0; self.nodes.len()] });
+        let id = self.resources.len() - 1;
+        self.scalars.insert(Arc::from(name), id);
+        Some(id)
+    }
+
+    fn taint_list_id(&mut self, taints: &[Taint]) -> u32 {
+        let known = self.taint_lists.iter().position(|list| list == taints);
+        let id = known.unwrap_or_else(|| {
+            // A list that no node has any more is replaced, so that changing values don't pile up.
+            let used = |id: usize| self.taints.iter().any(|&other| other as usize == id);
+            let unused = (1..self.taint_lists.len()).find(|&id| !used(id));
+            unused.inspect(|&id| self.taint_lists[id] = taints.to_vec()).unwrap_or_else(|| {
+                self.taint_lists.push(taints.to_vec());
+                self.taint_lists.len() - 1
+            })
+        });
+        u32::try_from(id).expect("fewer lists than nodes")
+    }
+
+    fn account(&mut self, row: Row, spec: &PodSpec, sign: i64) {
+        let index = row as usize;
+        let Requests { cpu, memory, ephemeral_storage, scalars } = &spec.requests;
+        for (id, amount) in [(CPU, *cpu), (MEMORY, *memory), (EPHEMERAL_STORAGE, *ephemeral_storage), (PODS, 1)] {
+            self.resources[id].requested[index] += sign * amount;
+        }
+        for (name, amount) in scalars {
+            if let Some(id) = self.column_for(name) {
+                self.resources[id].requested[index] += sign * amount;
+            }
+        }
+        for (column, amount) in self.non_zero.iter_mut().zip(spec.non_zero) {
+            column[index] += sign * amount;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Pods.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Affinity, LabelSelector, Map, Metadata, Toleration, nullable};
+
+/// `v1.Pod`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// The metadata.
+    pub metadata: Metadata,
+    /// The wish.
+    pub spec: PodSpec,
+    /// The state.
+    #[serde(deserialize_with = "nullable")]
+    pub status: PodStatus,
+}
+
+/// `v1.PodSpec`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// The node the pod was bound to.
+    #[serde(deserialize_with = "nullable")]
+    pub node_name: String,
+    /// Which scheduler is to decide.
+    #[serde(deserialize_with = "nullable")]
+    pub scheduler_name: String,
+    /// The resolved priority.
+    #[serde(deserialize_with = "nullable")]
+    pub priority: i32,
+    /// `Never` or `PreemptLowerPriority`.
+    #[serde(deserialize_with = "nullable")]
+    pub preemption_policy: String,
+    /// Containers.
+    #[serde(deserialize_with = "nullable")]
+    pub containers: Vec<Container>,
+    /// Init containers.
+    #[serde(deserialize_with = "nullable")]
+    pub init_containers: Vec<Container>,
+    /// Pod-level resources.
+    #[serde(deserialize_with = "nullable")]
+    pub resources: Resources,
+    /// What the runtime itself takes.
+    #[serde(deserialize_with = "nullable")]
+    pub overhead: Map,
+    /// Labels the node must have.
+    #[serde(deserialize_with = "nullable")]
+    pub node_selector: Map,
+    /// Affinity.
+    #[serde(deserialize_with = "nullable")]
+    pub affinity: Affinity,
+    /// Tolerations.
+    #[serde(deserialize_with = "nullable")]
+    pub tolerations: Vec<Toleration>,
+    /// Gates that hold the pod back.
+    #[serde(deserialize_with = "nullable")]
+    pub scheduling_gates: Vec<SchedulingGate>,
+    /// Spreading.
+    #[serde(deserialize_with = "nullable")]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+}
+
+/// `v1.PodSchedulingGate`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SchedulingGate {
+    /// The name of the gate.
+    pub name: String,
+}
+
+/// `v1.Container`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// The name.
+    pub name: String,
+    /// The image.
+    #[serde(deserialize_with = "nullable")]
+    pub image: String,
+    /// `Always` on an init container makes a sidecar of it.
+    #[serde(deserialize_with = "nullable")]
+    pub restart_policy: String,
+    /// Requests and limits.
+    #[serde(deserialize_with = "nullable")]
+    pub resources: Resources,
+    /// Ports.
+    #[serde(deserialize_with = "nullable")]
+    pub ports: Vec<ContainerPort>,
+}
+
+/// `v1.ResourceRequirements`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// What is set aside.
+    #[serde(deserialize_with = "nullable")]
+    pub requests: Map,
+}
+
+/// `v1.ContainerPort`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerPort {
+    /// The port on the node; 0 if none.
+    #[serde(deserialize_with = "nullable")]
+    pub host_port: i32,
+    /// The address on the node.
+    #[serde(deserialize_with = "nullable", rename = "hostIP")]
+    pub host_ip: String,
+    /// `TCP`, `UDP` or `SCTP`.
+    #[serde(deserialize_with = "nullable")]
+    pub protocol: String,
+}
+
+/// `v1.PodStatus`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// The phase.
+    #[serde(deserialize_with = "nullable")]
+    pub phase: String,
+    /// The node held for the pod while room is made on it.
+    #[serde(deserialize_with = "nullable")]
+    pub nominated_node_name: String,
+    /// When the node accepted the pod.
+    pub start_time: Option<Timestamp>,
+    /// Conditions.
+    #[serde(deserialize_with = "nullable")]
+    pub conditions: Vec<PodCondition>,
+    /// What containers were given.
+    #[serde(deserialize_with = "nullable")]
+    pub container_statuses: Vec<ContainerStatus>,
+    /// What init containers were given.
+    #[serde(deserialize_with = "nullable")]
+    pub init_container_statuses: Vec<ContainerStatus>,
+    /// `Infeasible` if the wished resize can't be done.
+    #[serde(deserialize_with = "nullable")]
+    pub resize: String,
+}
+
+/// `v1.PodCondition`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodCondition {
+    /// The type.
+    #[serde(rename = "type")]
+    pub condition_type: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, for programs.
+    #[serde(deserialize_with = "nullable")]
+    pub reason: String,
+    /// Why, for people.
+    #[serde(deserialize_with = "nullable")]
+    pub message: String,
+    /// When the status last changed.
+    pub last_transition_time: Option<Timestamp>,
+    /// Of which generation this was said.
+    #[serde(deserialize_with = "nullable")]
+    pub observed_generation: i64,
+}
+
+/// `v1.ContainerStatus`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    /// The container.
+    pub name: String,
+    /// What the node set aside.
+    #[serde(deserialize_with = "nullable")]
+    pub allocated_resources: Map,
+    /// What is in force.
+    pub resources: Option<Resources>,
+}
+
+/// `v1.TopologySpreadConstraint`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TopologySpreadConstraint {
+    /// By how much places may differ.
+    pub max_skew: i64,
+    /// The label that makes two nodes one place.
+    pub topology_key: String,
+    /// `DoNotSchedule` or `ScheduleAnyway`.
+    pub when_unsatisfiable: String,
+    /// Which pods count; `None` is none.
+    pub label_selector: Option<LabelSelector>,
+    /// How many places there should be.
+    pub min_domains: Option<i64>,
+    /// `Honor` (default) or `Ignore`.
+    #[serde(deserialize_with = "nullable")]
+    pub node_affinity_policy: String,
+    /// `Honor` or `Ignore` (default).
+    #[serde(deserialize_with = "nullable")]
+    pub node_taints_policy: String,
+    /// Labels whose value of the pod itself is added to the selector.
+    #[serde(deserialize_with = "nullable")]
+    pub match_label_keys: Vec<String>,
+}
