@@ -5,31 +5,50 @@ use std::sync::Arc;
 
 use crate::registry::strategy::{Plain, Rules, Strategy};
 
+pub mod admission;
+pub mod api_service;
+pub mod certificate;
 mod check;
 pub mod config;
 pub mod controller_revision;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
+pub mod endpoints;
 pub mod event;
+pub mod flow_control;
+pub mod hpa;
+pub mod ingress;
 pub mod job;
 pub mod lease;
 pub mod namespace;
+pub mod network_policy;
 pub mod node;
+pub mod persistent_volume;
+pub mod persistent_volume_claim;
 pub mod pod;
 pub mod pod_disruption_budget;
 pub mod pod_template;
+pub mod priority_class;
 pub mod quota;
+pub mod rbac;
 pub mod replica_set;
 pub mod replication_controller;
+pub mod resource_claim;
+pub mod runtime_class;
 pub mod service;
 pub mod service_account;
+pub mod service_cidr;
 pub mod stateful_set;
+pub mod storage;
 
 /// The strategy of a built-in resource in one of its versions: `strategy_in("autoscaling", "v1",
 /// "horizontalpodautoscalers")`. Most resources behave alike in all versions; see [`strategy_for`].
-pub fn strategy_in(group: &str, _version: &str, resource: &str) -> Arc<dyn Strategy> {
-    strategy_for(group, resource)
+pub fn strategy_in(group: &str, version: &str, resource: &str) -> Arc<dyn Strategy> {
+    match (group, version, resource) {
+        ("autoscaling", "v1", "horizontalpodautoscalers") => Arc::new(hpa::HorizontalPodAutoscalerV1),
+        _ => strategy_for(group, resource),
+    }
 }
 
 /// The strategy of a built-in resource: `strategy_for("apps", "deployments")`. The core group is the empty text. A
@@ -49,6 +68,52 @@ pub fn strategy_for(group: &str, resource: &str) -> Arc<dyn Strategy> {
         ("", "limitranges") => Arc::new(quota::LimitRange),
         ("", "replicationcontrollers") => Arc::new(replication_controller::ReplicationController),
         ("", "resourcequotas") => Arc::new(quota::ResourceQuota),
+        ("", "endpoints") => Arc::new(endpoints::Endpoints),
+        ("", "persistentvolumeclaims") => Arc::new(persistent_volume_claim::PersistentVolumeClaim),
+        ("", "persistentvolumes") => Arc::new(persistent_volume::PersistentVolume),
+        ("certificates.k8s.io", "certificatesigningrequests") => Arc::new(certificate::CertificateSigningRequest),
+        ("discovery.k8s.io", "endpointslices") => Arc::new(endpoints::EndpointSlice),
+        ("networking.k8s.io", "ingressclasses") => Arc::new(ingress::IngressClass),
+        ("networking.k8s.io", "ingresses") => Arc::new(ingress::Ingress),
+        ("networking.k8s.io", "ipaddresses") => Arc::new(service_cidr::IpAddress),
+        ("networking.k8s.io", "networkpolicies") => Arc::new(network_policy::NetworkPolicy),
+        ("networking.k8s.io", "servicecidrs") => Arc::new(service_cidr::ServiceCidr),
+        ("node.k8s.io", "runtimeclasses") => Arc::new(runtime_class::RuntimeClass),
+        ("rbac.authorization.k8s.io", "clusterrolebindings") => Arc::new(rbac::RoleBinding { cluster: true }),
+        ("rbac.authorization.k8s.io", "clusterroles") => Arc::new(rbac::Role { cluster: true }),
+        ("rbac.authorization.k8s.io", "rolebindings") => Arc::new(rbac::RoleBinding { cluster: false }),
+        ("rbac.authorization.k8s.io", "roles") => Arc::new(rbac::Role { cluster: false }),
+        ("scheduling.k8s.io", "priorityclasses") => Arc::new(priority_class::PriorityClass),
+        ("storage.k8s.io", "csidrivers") => Arc::new(storage::CsiDriver),
+        ("storage.k8s.io", "csinodes") => Arc::new(storage::CsiNode),
+        ("storage.k8s.io", "csistoragecapacities") => Arc::new(storage::CsiStorageCapacity),
+        ("storage.k8s.io", "storageclasses") => Arc::new(storage::StorageClass),
+        ("storage.k8s.io", "volumeattachments") => Arc::new(storage::VolumeAttachment),
+        ("storage.k8s.io", "volumeattributesclasses") => Arc::new(storage::VolumeAttributesClass),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => Arc::new(admission::MutatingPolicy),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => {
+            Arc::new(admission::PolicyBinding { mutating: true })
+        }
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => {
+            Arc::new(admission::WebhookConfiguration { mutating: true })
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => Arc::new(admission::ValidatingPolicy),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            Arc::new(admission::PolicyBinding { mutating: false })
+        }
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => {
+            Arc::new(admission::WebhookConfiguration { mutating: false })
+        }
+        ("apiregistration.k8s.io", "apiservices") => Arc::new(api_service::ApiService),
+        ("autoscaling", "horizontalpodautoscalers") => Arc::new(hpa::HorizontalPodAutoscaler),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => Arc::new(flow_control::FlowSchema),
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => {
+            Arc::new(flow_control::PriorityLevelConfiguration)
+        }
+        ("resource.k8s.io", "deviceclasses") => Arc::new(resource_claim::DeviceClass),
+        ("resource.k8s.io", "resourceclaims") => Arc::new(resource_claim::ResourceClaim),
+        ("resource.k8s.io", "resourceclaimtemplates") => Arc::new(resource_claim::ResourceClaimTemplate),
+        ("resource.k8s.io", "resourceslices") => Arc::new(resource_claim::ResourceSlice),
         ("apps", "controllerrevisions") => Arc::new(controller_revision::ControllerRevision),
         ("apps", "daemonsets") => Arc::new(daemon_set::DaemonSet),
         ("apps", "statefulsets") => Arc::new(stateful_set::StatefulSet),

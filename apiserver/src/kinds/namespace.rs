@@ -45,8 +45,7 @@ impl Strategy for Namespace {
         {
             finalizers.push(json!(FINALIZER_KUBERNETES));
         }
-        let name = meta::name(object).to_owned();
-        meta::set(object, &["metadata", "labels", LABEL_NAME], name);
+        self.default(object);
     }
 
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
@@ -99,43 +98,6 @@ impl Strategy for Namespace {
     }
 }
 
-/// The strategy of `PUT /namespaces/{name}/finalize`: only `spec.finalizers` changes.
-#[derive(Clone, Copy, Debug)]
-pub struct Finalize;
-
-impl Strategy for Finalize {
-    fn rules(&self) -> Rules {
-        Namespace.rules()
-    }
-
-    fn default(&self, object: &mut Value) {
-        Namespace.default(object);
-    }
-
-    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
-        let finalizers = meta::at(object, &["spec", "finalizers"]).cloned();
-        let version = meta::resource_version(object).to_owned();
-        *object = old.clone();
-        meta::set(object, &["metadata", "resourceVersion"], version);
-        match finalizers.filter(|finalizers| finalizers.as_array().is_some_and(|list| !list.is_empty())) {
-            Some(finalizers) => meta::set(object, &["spec", "finalizers"], finalizers),
-            None => drop(meta::remove(object, &["spec", "finalizers"])),
-        }
-    }
-
-    fn validate_update(&self, object: &Value, _old: &Value) -> ErrorList {
-        check::collect(object, |root| spec_finalizers(&root))
-    }
-
-    fn validate_name(&self, name: &str) -> Vec<String> {
-        Namespace.validate_name(name)
-    }
-
-    fn may_be_removed(&self, object: &Value) -> bool {
-        Namespace.may_be_removed(object)
-    }
-}
-
 fn spec_finalizers(root: &Cursor<'_>) {
     for finalizer in root.at("spec").at("finalizers").items() {
         finalizer.named(names::qualified_name);
@@ -168,14 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn only_finalize_changes_the_finalizers() {
+    fn updates_leave_the_finalizers() {
         let old = json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"finalizers": ["kubernetes"]}});
         let mut update = json!({"metadata": {"name": "a"}, "spec": {"finalizers": []}});
         Namespace.prepare_for_update(&mut update, &old);
         assert_eq!(update["spec"], old["spec"]);
-        let mut finalize = json!({"metadata": {"name": "a"}, "spec": {}});
-        Finalize.prepare_for_update(&mut finalize, &old);
-        assert!(Finalize.may_be_removed(&finalize));
     }
 
     #[test]

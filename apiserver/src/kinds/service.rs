@@ -15,6 +15,7 @@ mod update;
 mod validation;
 
 pub use allocate::{Used, allocate};
+pub(crate) use validation::load_balancer_ingress;
 
 /// How long a client stays with its pod if nothing else is said: three hours.
 const CLIENT_IP_SECONDS: i64 = 10800;

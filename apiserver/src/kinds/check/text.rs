@@ -120,6 +120,16 @@ pub(crate) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
     (bits <= most).then_some((address, bits))
 }
 
+/// Whether an address lies in a network.
+pub(crate) fn contains(network: IpAddr, bits: u8, address: IpAddr) -> bool {
+    let number = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
+        IpAddr::V6(ip) => u128::from(ip),
+    };
+    let different = number(network) ^ number(address);
+    network.is_ipv4() == address.is_ipv4() && different.leading_zeros() >= u32::from(bits)
+}
+
 /// A network, `10.0.0.0/8`.
 pub(crate) fn cidr(text: &str) -> Vec<String> {
     match parse_cidr(text) {

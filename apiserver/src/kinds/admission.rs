@@ -1,0 +1,100 @@
+//! What webhook configurations and admission policies share: rules that say which requests they are about.
+//! Source: `k8s.io/kubernetes/pkg/apis/admissionregistration/{v1,validation}`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use steersman_machinery::{meta, names};
+
+use super::check::Cursor;
+use super::pod::defaults::each;
+use crate::registry::strategy::Rules;
+
+mod policy;
+mod webhook;
+
+pub use policy::{MutatingPolicy, PolicyBinding, ValidatingPolicy};
+pub use webhook::WebhookConfiguration;
+
+const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+const SCOPES: &[&str] = &["*", "Cluster", "Namespaced"];
+const MAX_CONDITIONS: usize = 64;
+
+/// Every kind here counts its changes and insists on a resource version.
+const RULES: Rules = Rules { unconditional_update: false, tracks_generation: true, ..Rules::DEFAULT };
+
+/// Fills in what says which requests are matched.
+fn default_match(object: &mut Value, rules: &str) {
+    meta::set_default(object, &["matchPolicy"], "Equivalent");
+    meta::set_default(object, &["namespaceSelector"], json!({}));
+    meta::set_default(object, &["objectSelector"], json!({}));
+    for list in [rules, "excludeResourceRules"] {
+        each(object, list, |rule| meta::set_default(rule, &["scope"], "*"));
+    }
+}
+
+/// One rule: operations, groups, versions, resources, scope.
+fn rule(rule: &Cursor<'_>) {
+    let operations = rule.at("operations");
+    operations.must_be_set();
+    if operations.len() > 1 && has_star(&operations) {
+        operations.invalid("if '*' is present, must not specify other operations");
+    }
+    for operation in operations.items() {
+        operation.one_of(OPERATIONS);
+    }
+    for (field, name) in [("apiGroups", "API groups"), ("apiVersions", "API versions")] {
+        let list = rule.at(field);
+        list.must_be_set();
+        if list.len() > 1 && has_star(&list) {
+            list.invalid(format!("if '*' is present, must not specify other {name}"));
+        }
+        for version in list.items().filter(|_| field == "apiVersions") {
+            version.must_be_set();
+        }
+    }
+    resources(&rule.at("resources"));
+    rule.at("scope").one_of(SCOPES);
+}
+
+fn has_star(list: &Cursor<'_>) -> bool {
+    list.items().any(|item| item.text() == "*")
+}
+
+fn resources(resources: &Cursor<'_>) {
+    resources.must_be_set();
+    let all: BTreeSet<&str> = resources.items().map(|resource| resource.text()).collect();
+    if all.contains("*/*") && all.len() > 1 {
+        resources.invalid("if '*/*' is present, must not specify other resources");
+        return;
+    }
+    let plain = |resource: &&&str| !resource.contains('/');
+    if all.contains("*") && all.iter().filter(plain).count() > 1 {
+        resources.invalid("if '*' is present, must not specify other resources without subresources");
+    }
+    for resource in resources.items() {
+        resource.must_be_set();
+    }
+}
+
+/// `matchConditions`: named expressions, each name once.
+fn match_conditions(conditions: &Cursor<'_>) {
+    if conditions.len() > MAX_CONDITIONS {
+        conditions.push(steersman_machinery::field::FieldError::too_many(
+            &conditions.path,
+            conditions.len(),
+            MAX_CONDITIONS,
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    for condition in conditions.items() {
+        if condition.at("expression").text().trim().is_empty() {
+            condition.at("expression").required("");
+        }
+        let name = condition.at("name");
+        if name.must_be_set() {
+            name.named(names::qualified_name);
+            name.once(&mut seen);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! PersistentVolumeClaims. Source: `ValidatePersistentVolumeClaim` of `k8s.io/kubernetes/pkg/apis/core/validation`.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use steersman_machinery::field::ErrorList;
+use steersman_machinery::{meta, names};
+
+use super::check::{self, Cursor, amount};
+use super::persistent_volume::{VOLUME_MODES, access_modes};
+use crate::registry::strategy::{Rules, Strategy, restore};
+
+/// The strategy of claims on persistent volumes.
+#[derive(Clone, Copy, Debug)]
+pub struct PersistentVolumeClaim;
+
+const FROZEN: &str =
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+const TOO_SMALL: &str = "field can not be less than status.capacity";
+
+impl Strategy for PersistentVolumeClaim {
+    fn rules(&self) -> Rules {
+        Rules { has_status: true, returns_deleted_object: true, ..Rules::DEFAULT }
+    }
+
+    fn default(&self, object: &mut Value) {
+        meta::set_default(object, &["spec", "resources"], json!({}));
+        meta::set_default(object, &["spec", "volumeMode"], "Filesystem");
+        if meta::text(object, &["status", "phase"]).is_empty() {
+            meta::set(object, &["status", "phase"], "Pending");
+        }
+        drop_foreign_source(object);
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        meta::set(object, &["status"], json!({"phase": "Pending"}));
+    }
+
+    fn validate(&self, object: &Value) -> ErrorList {
+        check::collect(object, |root| validate(&root.at("spec")))
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            validate(&root.at("spec"));
+            change(&root.at("spec"), old);
+        })
+    }
+
+    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            let capacity = root.at("status").at("capacity");
+            for (_, entry) in capacity.entries() {
+                if amount::of(entry.value).is_negative() {
+                    entry.invalid("must be greater than or equal to 0");
+                }
+            }
+        })
+    }
+}
+
+/// A claim is filled from another claim or a snapshot; what is neither is forgotten. `dataSourceRef` mirrors it.
+fn drop_foreign_source(object: &mut Value) {
+    let Some(source) = meta::at(object, &["spec", "dataSource"]).filter(|source| source.is_object()) else {
+        return;
+    };
+    let known = match meta::text(source, &["kind"]) {
+        "PersistentVolumeClaim" => meta::text(source, &["apiGroup"]).is_empty(),
+        "VolumeSnapshot" => meta::text(source, &["apiGroup"]) == "snapshot.storage.k8s.io",
+        _ => false,
+    };
+    if known {
+        let source = source.clone();
+        meta::set_default(object, &["spec", "dataSourceRef"], source);
+    } else {
+        meta::remove(object, &["spec", "dataSource"]);
+    }
+}
+
+fn validate(spec: &Cursor<'_>) {
+    let modes = spec.at("accessModes");
+    if modes.is_empty() {
+        modes.required("at least 1 access mode is required");
+    }
+    spec.at("selector").label_selector();
+    access_modes(&modes);
+    let resources = spec.at("resources");
+    let storage = resources.at("requests").key("storage");
+    let place = resources.with(Some(storage.value), resources.path.key("storage"));
+    if !storage.is_set() {
+        place.required("");
+    } else if amount::of(storage.value) <= amount::of(&json!(0)) {
+        place.invalid("must be greater than zero");
+    }
+    let class = spec.at("storageClassName");
+    if !class.is_empty() {
+        class.named(names::dns1123_subdomain);
+    }
+    spec.at("volumeMode").one_of(VOLUME_MODES);
+    for field in ["dataSource", "dataSourceRef"] {
+        let source = spec.at(field);
+        if source.is_set() {
+            source.at("name").must_be_set();
+            source.at("kind").must_be_set();
+        }
+    }
+    let class = spec.at("volumeAttributesClassName");
+    if !class.is_empty() {
+        class.named(names::dns1123_subdomain);
+    }
+}
+
+/// What may change of a claim: it may be bound once, and a bound claim may grow.
+fn change(spec: &Cursor<'_>, old: &Value) {
+    let mut compared = spec.value.clone();
+    let before = old.get("spec").cloned().unwrap_or_default();
+    if meta::text(&before, &["volumeName"]).is_empty() {
+        restore(&mut compared, &before, &["volumeName"]);
+    }
+    if meta::text(&before, &["storageClassName"]).is_empty() && before.get("storageClassName").is_none() {
+        restore(&mut compared, &before, &["storageClassName"]);
+    }
+    let bound = meta::text(old, &["status", "phase"]) == "Bound";
+    if bound {
+        restore(&mut compared, &before, &["resources", "requests"]);
+        restore(&mut compared, &before, &["volumeAttributesClassName"]);
+    }
+    if !check::same(Some(&compared), Some(&before)) {
+        spec.forbidden(FROZEN);
+        return;
+    }
+    let storage = spec.down(&["resources", "requests", "storage"]);
+    let asked = amount::of(storage.value);
+    let before = meta::at(&before, &["resources", "requests", "storage"]).map(amount::of);
+    let capacity = meta::at(old, &["status", "capacity", "storage"]).map(amount::of);
+    if bound && before.is_some_and(|before| asked < before) && capacity.is_none_or(|capacity| asked <= capacity) {
+        storage.forbidden(TOO_SMALL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(change: &Value) -> Value {
+        let mut object =
+            json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}});
+        for (field, value) in change.as_object().expect("an object") {
+            object["spec"][field] = value.clone();
+        }
+        PersistentVolumeClaim.default(&mut object);
+        object
+    }
+
+    #[track_caller]
+    fn check(change: &Value, expect: &[&str]) {
+        assert_eq!(check::messages(&PersistentVolumeClaim.validate(&claim(change))), expect);
+    }
+
+    #[test]
+    fn claims_say_what_they_need() {
+        check(&json!({}), &[]);
+        check(
+            &json!({"accessModes": [], "resources": {}}),
+            &[
+                "spec.accessModes: Required value: at least 1 access mode is required",
+                "spec.resources[storage]: Required value",
+            ],
+        );
+        check(
+            &json!({"accessModes": ["ReadWriteOncePod", "ReadWriteMany"]}),
+            &["spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes"],
+        );
+        check(&json!({"dataSource": {"kind": "Thing", "name": ""}}), &[]);
+    }
+
+    #[test]
+    fn only_bound_claims_grow() {
+        let larger = json!({"resources": {"requests": {"storage": "8Gi"}}});
+        let old = claim(&json!({}));
+        assert_eq!(
+            check::messages(&PersistentVolumeClaim.validate_update(&claim(&larger), &old)),
+            [format!("spec: Forbidden: {FROZEN}")]
+        );
+        let mut bound = claim(&json!({}));
+        bound["status"] = json!({"phase": "Bound", "capacity": {"storage": "5Gi"}});
+        assert!(PersistentVolumeClaim.validate_update(&claim(&larger), &bound).is_empty());
+        let smaller = json!({"resources": {"requests": {"storage": "1Gi"}}});
+        assert_eq!(
+            check::messages(&PersistentVolumeClaim.validate_update(&claim(&smaller), &bound)),
+            [format!("spec.resources.requests.storage: Forbidden: {TOO_SMALL}")]
+        );
+    }
+}
