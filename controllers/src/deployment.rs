@@ -189,3 +189,6 @@ fn route_deleted_pod(
     let left = owned.iter().any(|set| !pods.indexed(&owned_by(&set.metadata.uid)).is_empty());
     (deployment.spec.strategy.kind == "Recreate" && !left).then(|| deployment.metadata.key())
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,8 @@ pub mod replicaset;
 mod selection;
 pub mod serviceaccount;
 mod shared;
+#[cfg(test)]
+mod testing;
 
 pub use selection::{ControllerSelection, NAMES, UnknownController};
 

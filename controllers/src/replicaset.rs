@@ -265,3 +265,6 @@ fn availability_delay(set: &ReplicaSet, old: Option<&Pod>, new: Option<&Pod>) ->
     let seconds = u64::try_from(set.spec.min_ready_seconds).ok().filter(|seconds| *seconds > 0)?;
     became_ready.then(|| Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The Deployment controller against a scripted server: collisions, failures, and what wakes it.
+
+use serde_json::{Value, json};
+use steersman_framework::reflector::{Change, Sink};
+
+use super::*;
+use crate::testing::{Fake, merged, namespace_terminating, refusal};
+
+const STATUS: &str = "PATCH /apis/apps/v1/namespaces/ns/deployments/web/status";
+const NEW_SET: &str = "POST /apis/apps/v1/namespaces/ns/replicasets";
+
+fn template() -> Value {
+    json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "app:1"}]}})
+}
+
+fn deployment() -> Value {
+    json!({
+        "metadata": {"namespace": "ns", "name": "web", "uid": "deployment", "resourceVersion": "5", "generation": 1},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "progressDeadlineSeconds": 600,
+            "template": template(),
+        },
+    })
+}
+
+/// The set that stands where the new one is to be.
+fn set_in_the_way(owner: Option<&str>, image: &str) -> Value {
+    let owners: Vec<Value> =
+        owner.iter().map(|uid| json!({"kind": "Deployment", "name": "web", "uid": uid, "controller": true})).collect();
+    let mut template = template();
+    template["spec"]["containers"][0]["image"] = json!(image);
+    json!({
+        "metadata": {
+            "namespace": "ns", "name": format!("web-{}", template::hash(&self::template(), None)), "uid": "set",
+            "resourceVersion": "6", "labels": {"app": "other"}, "ownerReferences": owners,
+        },
+        "spec": {"replicas": 2, "template": template},
+    })
+}
+
+fn controller(fake: &Fake, deployment: &Value, sets: &[Value]) -> DeploymentController {
+    let controller = DeploymentController::new(&fake.shared);
+    let parse = |set: &Value| serde_json::from_value(set.clone()).unwrap();
+    controller.deployments.take(Change::Replaced(vec![serde_json::from_value(deployment.clone()).unwrap()]), "10");
+    controller.sets.take(Change::Replaced(sets.iter().map(parse).collect()), "10");
+    controller.pods.take(Change::Replaced(Vec::new()), "10");
+    controller
+}
+
+async fn sync(controller: &DeploymentController) -> Result<Outcome, String> {
+    controller.sync(ObjectKey::new("ns", "web")).await.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_new_deployment_gets_a_set_and_a_revision() {
+    let fake = Fake::new(|call| match call.method.as_str() {
+        "POST" => {
+            let mut set = call.body.clone();
+            set["metadata"]["resourceVersion"] = json!("11");
+            (201, set)
+        }
+        _ => {
+            let mut written = deployment();
+            written["metadata"]["resourceVersion"] = json!("12");
+            written["status"] = merged(&call.body["status"]);
+            (200, written)
+        }
+    });
+    let controller = controller(&fake, &deployment(), &[]);
+    assert_eq!(sync(&controller).await, Ok(Outcome::Done));
+    assert_eq!(fake.log(), [NEW_SET, STATUS, STATUS], "the set, revision and condition, the counters");
+    assert_eq!(sync(&controller).await, Ok(Outcome::Soon), "not again before the caches show all that");
+}
+
+#[tokio::test]
+async fn a_taken_name_is_a_collision_unless_the_set_is_ours_and_right() {
+    // A set that carries our labels would have been claimed; these are met only by their name.
+    for (owner, image, collides) in [
+        (Some("deployment"), "app:1", false),
+        (Some("deployment"), "app:2", true),
+        (Some("other"), "app:1", true),
+        (None, "app:1", true),
+    ] {
+        let fake = Fake::new(|call| match (call.method.as_str(), call.path.ends_with("/status")) {
+            ("POST", _) => refusal(409, "AlreadyExists", "it is there"),
+            (_, true) => {
+                let mut written = deployment();
+                written["status"] = merged(&call.body["status"]);
+                (200, written)
+            }
+            // Our own set is released since its labels don't match.
+            _ => (200, json!({"metadata": {"resourceVersion": "6"}, "spec": {}})),
+        });
+        let result = sync(&controller(&fake, &deployment(), &[set_in_the_way(owner, image)])).await;
+        let count = &fake.last_body()["status"]["collisionCount"];
+        assert_eq!(*count == json!(1), collides, "{owner:?} {image}");
+        assert_eq!(result == Err("it is there".to_owned()), collides, "{owner:?} {image}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_set_is_reported_but_not_in_a_namespace_that_goes_away() {
+    let quota = Fake::new(|call| match call.method.as_str() {
+        "POST" => refusal(403, "Forbidden", "exceeded quota: q"),
+        _ => (200, deployment()),
+    });
+    assert_eq!(sync(&controller(&quota, &deployment(), &[])).await, Err("exceeded quota: q".to_owned()));
+    assert_eq!(quota.log(), [NEW_SET, STATUS]);
+    let condition = &quota.last_body()["status"]["conditions"][0];
+    assert_eq!(condition["reason"], "ReplicaSetCreateError");
+    let terminating = Fake::new(|_| namespace_terminating());
+    assert_eq!(sync(&controller(&terminating, &deployment(), &[])).await, Ok(Outcome::Done));
+    assert_eq!(terminating.log(), [NEW_SET]);
+}
+
+#[tokio::test]
+async fn an_empty_selector_is_not_acted_upon() {
+    let fake = Fake::new(|_| (200, deployment()));
+    let mut deployment = deployment();
+    deployment["spec"]["selector"] = json!({});
+    assert_eq!(sync(&controller(&fake, &deployment, &[])).await, Ok(Outcome::Done));
+    assert_eq!(fake.log(), [STATUS]);
+    assert_eq!(fake.last_body()["status"]["observedGeneration"], 1);
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_being_deleted_only_keeps_its_status() {
+    let fake = Fake::new(|_| (200, deployment()));
+    let mut deployment = deployment();
+    deployment["metadata"]["deletionTimestamp"] = json!("2026-05-01T10:00:00Z");
+    assert_eq!(sync(&controller(&fake, &deployment, &[])).await, Ok(Outcome::Done));
+    assert_eq!(fake.log(), [STATUS]);
+}
