@@ -13,11 +13,14 @@ use super::json_path::JsonPath;
 use super::structural::{self, Structural};
 use super::{definition, values};
 use crate::registry::resource::ScalePaths;
-use crate::registry::strategy::{Rules, Strategy};
+use crate::registry::strategy::{Rules, Strategy, restore};
 
 /// The behaviour of the objects of one version of a definition.
 #[derive(Clone, Debug)]
 pub struct CustomStrategy {
+    api_version: String,
+    kind: String,
+    namespaced: bool,
     schema: Arc<Structural>,
     has_status: bool,
     scale: Option<ScalePaths>,
@@ -35,8 +38,12 @@ impl CustomStrategy {
             let path = meta::text(field, &["jsonPath"]);
             Some((intern(path.trim_start_matches('.')), JsonPath::parse(path)?))
         });
+        let text = |path: &[&str]| meta::text(definition, path);
         let only_version = meta::items(definition, &["spec", "versions"]).len() == 1;
         Self {
+            api_version: format!("{}/{}", text(&["spec", "group"]), meta::text(version, &["name"])),
+            kind: text(&["spec", "names", "kind"]).to_owned(),
+            namespaced: text(&["spec", "scope"]) != "Cluster",
             has_status: meta::at(version, &["subresources", "status"]).is_some_and(Value::is_object),
             scale,
             selectable: selectable.collect(),
@@ -47,6 +54,10 @@ impl CustomStrategy {
     }
 
     fn check(&self, object: &Value, old: Option<&Value>) -> ErrorList {
+        let wrong_type = self.check_type(object);
+        if !wrong_type.is_empty() {
+            return wrong_type;
+        }
         let mut errors = values::validate(object, old, &self.schema);
         self.check_scale(object, &mut errors);
         let held = |old: &Value| values::duplicates(old, &self.schema).is_empty();
@@ -55,6 +66,19 @@ impl CustomStrategy {
         }
         self.note_unchecked(&mut errors);
         errors
+    }
+
+    /// A patch may not make another kind of object of it.
+    fn check_type(&self, object: &Value) -> ErrorList {
+        let expected = [("apiVersion", &self.api_version), ("kind", &self.kind)];
+        expected
+            .into_iter()
+            .filter(|(name, expected)| object.get(*name).is_some_and(|value| value != expected.as_str()))
+            .map(|(name, expected)| {
+                let value = object.get(name).unwrap_or(&Value::Null);
+                FieldError::invalid(&Path::new(name), value, format!("must be {expected}"))
+            })
+            .collect()
     }
 
     fn check_scale(&self, object: &Value, errors: &mut ErrorList) {
@@ -106,7 +130,21 @@ impl Strategy for CustomStrategy {
     }
 
     fn default(&self, object: &mut Value) {
+        write_whole_numbers(object);
         structural::default(object, &self.schema);
+    }
+
+    fn prepare_for_status_update(&self, object: &mut Value, old: &Value) {
+        // Labels, annotations and the like are not part of a status either.
+        let kept =
+            ["managedFields", "resourceVersion"].map(|name| (name, meta::at(object, &["metadata", name]).cloned()));
+        restore(object, old, &["metadata"]);
+        for (name, value) in kept {
+            match value {
+                Some(value) => meta::set(object, &["metadata", name], value),
+                None => drop(meta::remove(object, &["metadata", name])),
+            }
+        }
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
@@ -138,8 +176,10 @@ impl Strategy for CustomStrategy {
     }
 
     fn spec_changed(&self, object: &Value, old: &Value) -> bool {
-        let compared = |(name, _): &(&String, &Value)| {
-            !matches!(name.as_str(), "metadata" | "apiVersion" | "kind") && !(self.has_status && *name == "status")
+        let compared = |(name, _): &(&String, &Value)| match name.as_str() {
+            "metadata" | "apiVersion" | "kind" => false,
+            "status" => !self.has_status,
+            _ => true,
         };
         match (object.as_object(), old.as_object()) {
             (Some(object), Some(old)) => !object.iter().filter(compared).eq(old.iter().filter(compared)),
@@ -156,6 +196,10 @@ impl Strategy for CustomStrategy {
         self.selectable.iter().map(|(name, path)| (*name, text(path))).collect()
     }
 
+    fn selects_by_namespace(&self) -> bool {
+        self.namespaced
+    }
+
     fn to_served(&self, object: &mut Value) {
         structural::prune(object, &self.schema);
         structural::default(object, &self.schema);
@@ -163,6 +207,23 @@ impl Strategy for CustomStrategy {
 
     fn converts(&self) -> bool {
         self.converts
+    }
+}
+
+/// Writes `5.0` as `5`, as Go's encoder does.
+fn write_whole_numbers(value: &mut Value) {
+    /// Up to here every whole number has a representation of its own.
+    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            if float.fract() == 0.0 && float.abs() <= MAX_EXACT {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(write_whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(write_whole_numbers),
+        _ => {}
     }
 }
 

@@ -49,6 +49,8 @@ impl Strategy for Definition {
     }
 
     fn prepare_for_delete(&self, object: &mut Value) {
+        // Definitions have no grace period, not even one of no seconds.
+        meta::remove(object, &["metadata", "deletionGracePeriodSeconds"]);
         let mut finalizers: Vec<Value> = meta::items(object, &["metadata", "finalizers"]).to_vec();
         if !finalizers.iter().any(|it| it == CLEANUP_FINALIZER) {
             finalizers.push(Value::from(CLEANUP_FINALIZER));

@@ -19,7 +19,8 @@ fn strategy(subresources: Value, rules: Value) -> CustomStrategy {
         selector: String::new(),
         plain_selector: false,
     };
-    let definition = json!({"metadata": {"generation": 1}, "spec": {"versions": [version.clone()]}});
+    let definition = json!({"metadata": {"generation": 1}, "spec": {"group": "example.com", "scope": "Cluster",
+        "names": {"kind": "Fleet"}, "versions": [version.clone()]}});
     CustomStrategy::new(&definition, &version, Arc::new(Structural::parse(&schema)), Some(scale))
 }
 
@@ -106,4 +107,35 @@ fn what_is_stored_is_read_with_the_present_schema() {
     strategy.to_served(&mut object);
     assert_eq!(object, json!({"spec": {"color": "red"}}));
     assert!(!strategy.converts(), "nothing can have been stored under another schema");
+}
+
+#[test]
+fn a_status_write_leaves_the_metadata_alone() {
+    let strategy = strategy(json!({"status": {}}), Value::Null);
+    let old = json!({"metadata": {"name": "f", "resourceVersion": "1"}});
+    let mut new = json!({"metadata": {"name": "f", "labels": {"a": "b"}, "resourceVersion": "2", "managedFields": []}});
+    strategy.prepare_for_status_update(&mut new, &old);
+    assert_eq!(new, json!({"metadata": {"name": "f", "resourceVersion": "2", "managedFields": []}}));
+}
+
+#[test]
+fn an_object_stays_of_its_kind_and_scope() {
+    let strategy = strategy(json!({}), Value::Null);
+    assert!(!strategy.selects_by_namespace());
+    assert_eq!(
+        texts(&strategy.validate(&json!({"apiVersion": "other/v1", "kind": "Meal"}))),
+        [
+            "apiVersion: Invalid value: \"other/v1\": must be example.com/v1",
+            "kind: Invalid value: \"Meal\": must be Fleet"
+        ]
+    );
+    assert!(strategy.validate(&json!({"apiVersion": "example.com/v1", "kind": "Fleet"})).is_empty());
+}
+
+#[test]
+fn whole_numbers_are_written_whole() {
+    let strategy = strategy(json!({}), Value::Null);
+    let mut object = json!({"spec": {"replicas": 5.0, "list": [0.5, 2.0, 1e300]}});
+    strategy.default(&mut object);
+    assert_eq!(object.to_string(), r#"{"spec":{"list":[0.5,2,1e+300],"replicas":5}}"#);
 }

@@ -11,8 +11,11 @@ use jiff::civil::Date;
 use regex::Regex;
 use steersman_machinery::names;
 
+/// Whether a text has a format.
+type Check = fn(&str) -> bool;
+
 /// Formats of texts that are enforced, with the check.
-const CHECKED: [(&str, fn(&str) -> bool); 26] = [
+const CHECKED: [(&str, Check); 26] = [
     ("bsonobjectid", |text| text.len() == 24 && is_hex(text)),
     ("byte", |text| STANDARD.decode(text).is_ok()),
     ("cidr", is_cidr),
