@@ -1,3 +1,5 @@
+//! What applying does: sharing, conflicts, pruning, the way from client-side apply.
+
 use super::*;
 
 #[test]

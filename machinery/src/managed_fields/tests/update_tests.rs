@@ -1,3 +1,5 @@
+//! What other writes record.
+
 use super::*;
 
 fn created() -> World {

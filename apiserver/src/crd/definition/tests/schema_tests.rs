@@ -1,3 +1,5 @@
+//! What a schema may contain.
+
 use super::*;
 
 /// What is wrong with a definition whose `spec` has this schema for its field `x`.
