@@ -6,6 +6,7 @@ mod adopt;
 mod tests;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -47,7 +48,7 @@ pub(super) struct Runtime {
 /// What runs of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Container {
-    pub(super) image: Box<str>,
+    pub(super) image: Arc<str>,
     pub(super) state: State,
     pub(super) ready: bool,
     pub(super) restarts: u32,
@@ -137,7 +138,7 @@ impl Runtime {
     /// Of a pod that was just seen.
     pub(super) fn new(view: &PodView, now: Timestamp) -> Self {
         let container = |spec: &ContainerSpec| Container {
-            image: spec.image.clone(),
+            image: Arc::clone(&spec.image),
             state: State::Creating,
             ready: false,
             restarts: 0,
@@ -193,10 +194,8 @@ pub(super) fn advance(view: &PodView, runtime: &mut Runtime, options: &Options, 
     }
     step.probe(runtime);
     step.settle(runtime);
-    Next {
-        remove: view.deletion.is_some() && (runtime.end.is_some() || runtime.phase(view).is_terminal()),
-        wake: step.wake,
-    }
+    let ended = runtime.end.is_some() || runtime.phase(view).is_terminal();
+    Next { remove: ended && view.deletion.is_some(), wake: step.wake.filter(|_| !ended) }
 }
 
 /// One call of [`advance`].
@@ -263,7 +262,7 @@ impl Step<'_> {
         }
         runtime.started = true;
         for (spec, container) in self.view.containers.iter().zip(&mut runtime.containers) {
-            container.image = spec.image.clone();
+            container.image = Arc::clone(&spec.image);
             container.state = match spec.role {
                 Role::Init => State::Terminated(self.exit(self.now, 0)),
                 Role::Sidecar | Role::Main => State::Running { since: self.now },
@@ -292,7 +291,7 @@ impl Step<'_> {
     fn run_container(&mut self, spec: &ContainerSpec, container: &mut Container, exit: Option<ScriptedExit>) {
         let restartable = matches!(container.state, State::Running { .. } | State::BackOff { .. });
         if restartable && *container.image != *spec.image {
-            container.image = spec.image.clone();
+            container.image = Arc::clone(&spec.image);
             if let State::Running { since } = container.state {
                 container.last = Some(self.exit(since, 0));
             }

@@ -16,7 +16,7 @@ use super::address::Block;
 use super::feed::{self, Change};
 use super::lifecycle::{self, Runtime};
 use super::object::PodObject;
-use super::view::{Key, PodView};
+use super::view::{Key, PodView, Pool};
 use super::{stable_hash, status};
 use crate::api::{self, MAX_IN_FLIGHT, Place};
 use crate::node::Nodes;
@@ -58,7 +58,9 @@ struct Manager {
     options: Arc<Options>,
     nodes: Arc<Nodes>,
     blocks: Vec<Block>,
-    pods: BTreeMap<Id, Pod>,
+    /// Boxed, because a map that grows at its end is half empty.
+    pods: BTreeMap<Id, Box<Pod>>,
+    pool: Pool,
     by_name: BTreeMap<Arc<Key>, Id>,
     next_id: Id,
     /// Pods that are due, first come, first served; each at most once.
@@ -130,6 +132,7 @@ impl Manager {
             options,
             nodes,
             pods: BTreeMap::new(),
+            pool: Pool::default(),
             by_name: BTreeMap::new(),
             next_id: 0,
             queue: VecDeque::new(),
@@ -171,8 +174,9 @@ impl Manager {
                 let list = self.list;
                 let Some(pod) = self.pods.get_mut(&id) else { return };
                 pod.list = list;
-                let view = PodView::new(object);
+                let mut view = PodView::new(object);
                 if pod.view != view {
+                    self.pool.share(&mut view);
                     let key = Arc::clone(&pod.view.key);
                     pod.view = PodView { key, ..view };
                     self.enqueue(id);
@@ -189,7 +193,8 @@ impl Manager {
     fn adopt(&mut self, object: PodObject, node: usize) {
         let now = self.clock.now();
         let status = object.status.clone();
-        let view = PodView::new(object);
+        let mut view = PodView::new(object);
+        self.pool.share(&mut view);
         let runtime = Runtime::adopt(&view, &status, now);
         let id = self.next_id;
         self.next_id += 1;
@@ -216,7 +221,7 @@ impl Manager {
             self.blocks[node].reserve(address);
             pod.holds_address = true;
         }
-        self.pods.insert(id, pod);
+        self.pods.insert(id, Box::new(pod));
         self.enqueue(id);
     }
 

@@ -154,7 +154,7 @@ fn container_status(view: &PodView, spec: &ContainerSpec, container: &Container)
         "lastState": {},
         "ready": container.ready,
         "restartCount": container.restarts,
-        "image": container.image,
+        "image": *container.image,
         "imageID": if created { image_id(&container.image) } else { String::new() },
         "started": matches!(container.state, State::Running { .. }),
     });

@@ -1,5 +1,6 @@
 //! What is kept of a Pod: enough to run it, and no more, because there are many.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ pub(super) struct PodView {
     pub(super) restart_policy: RestartPolicy,
     pub(super) host_network: bool,
     pub(super) active_deadline: Option<Duration>,
-    /// Init containers first, in their order.
-    pub(super) containers: Box<[ContainerSpec]>,
+    /// Init containers first, in their order. Shared by pods that are alike; see [`Pool`].
+    pub(super) containers: Arc<[ContainerSpec]>,
     pub(super) gates: Box<[Gate]>,
     /// `None` if the annotations say nothing, as with most pods.
     pub(super) script: Option<Box<Script>>,
@@ -35,15 +36,15 @@ pub(super) struct Key {
     pub(super) name: Box<str>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ContainerSpec {
     pub(super) name: Box<str>,
-    pub(super) image: Box<str>,
+    pub(super) image: Arc<str>,
     pub(super) role: Role,
 }
 
 /// What part a container plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     /// Runs before the others, to its end.
     Init,
@@ -128,5 +129,53 @@ impl PodView {
 }
 
 fn container_spec(container: object::Container, role: Role) -> ContainerSpec {
-    ContainerSpec { name: container.name, image: container.image, role }
+    ContainerSpec { name: container.name, image: container.image.into(), role }
+}
+
+/// The containers of all pods, each list once: the pods of a workload have the same.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    lists: BTreeSet<Arc<[ContainerSpec]>>,
+    /// How many lists there may be before those that nobody has any more are looked for.
+    limit: usize,
+}
+
+impl Pool {
+    /// Lets a pod share its containers with those that have the same.
+    pub(super) fn share(&mut self, view: &mut PodView) {
+        if let Some(list) = self.lists.get(&view.containers) {
+            view.containers = Arc::clone(list);
+            return;
+        }
+        if self.lists.len() >= self.limit {
+            self.lists.retain(|list| Arc::strong_count(list) > 1);
+            // At least half of the next lists are new ones, so that looking costs little.
+            self.limit = (2 * self.lists.len()).max(16);
+        }
+        self.lists.insert(Arc::clone(&view.containers));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_share_what_is_the_same_and_nothing_is_kept_for_nobody() {
+        let view = |image: &str| {
+            let mut pod = crate::testing::pod("web");
+            pod["spec"]["containers"][0]["image"] = image.into();
+            PodView::new(serde_json::from_value(pod).expect("this is a pod"))
+        };
+        let (mut pool, mut first, mut second) = (Pool::default(), view("a"), view("a"));
+        pool.share(&mut first);
+        pool.share(&mut second);
+        assert!(Arc::ptr_eq(&first.containers, &second.containers));
+        for index in 0..1000 {
+            pool.share(&mut view(&index.to_string()));
+        }
+        assert!(pool.lists.len() <= 16);
+        pool.share(&mut second);
+        assert!(Arc::ptr_eq(&first.containers, &second.containers));
+    }
 }

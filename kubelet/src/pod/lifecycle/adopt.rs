@@ -1,5 +1,7 @@
 //! Pods that ran before this process did: what the API says of them is taken for what runs.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{Condition, ConditionType, Container, End, Exit, Runtime, State, after, backoff};
@@ -44,7 +46,10 @@ fn adopt_container(spec: &ContainerSpec, found: Option<&ContainerStatus>, now: T
         },
     };
     Container {
-        image: found.map_or_else(|| spec.image.clone(), |found| found.image.clone()),
+        image: match found {
+            Some(found) if *found.image != *spec.image => found.image.clone().into(),
+            _ => Arc::clone(&spec.image),
+        },
         state,
         ready: found.is_some_and(|found| found.ready),
         restarts,
