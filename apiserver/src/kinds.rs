@@ -42,6 +42,18 @@ pub mod service_cidr;
 pub mod stateful_set;
 pub mod storage;
 
+/// The strategy of updates of a subresource other than `status` and `scale`: what such an update may change is in
+/// `prepare_for_update`, what is wrong with it in `validate_update`. `None`: there is no such subresource.
+pub fn subresource_strategy(group: &str, resource: &str, subresource: &str) -> Option<Arc<dyn Strategy>> {
+    Some(match (group, resource, subresource) {
+        ("", "namespaces", "finalize") => Arc::new(namespace::Finalize),
+        ("", "pods", "ephemeralcontainers") => Arc::new(pod::EphemeralContainers),
+        ("", "pods", "resize") => Arc::new(pod::Resize),
+        ("certificates.k8s.io", "certificatesigningrequests", "approval") => Arc::new(certificate::Approval),
+        _ => return None,
+    })
+}
+
 /// The strategy of a built-in resource in one of its versions: `strategy_in("autoscaling", "v1",
 /// "horizontalpodautoscalers")`. Most resources behave alike in all versions; see [`strategy_for`].
 pub fn strategy_in(group: &str, version: &str, resource: &str) -> Arc<dyn Strategy> {

@@ -10,7 +10,7 @@ use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
 use super::check::{self, Cursor};
-use crate::registry::strategy::{Rules, Strategy};
+use crate::registry::strategy::{Rules, Strategy, restore};
 
 /// The strategy of certificate signing requests.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ impl Strategy for CertificateSigningRequest {
 
     /// Who asked, and for what, stays.
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
-        crate::registry::strategy::restore(object, old, &["spec"]);
+        restore(object, old, &["spec"]);
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
@@ -74,6 +74,30 @@ impl Strategy for CertificateSigningRequest {
 
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         vec![("spec.signerName", meta::text(object, &["spec", "signerName"]).to_owned())]
+    }
+}
+
+/// The strategy of updates of `certificatesigningrequests/approval`: only the conditions change.
+#[derive(Clone, Copy, Debug)]
+pub struct Approval;
+
+impl Strategy for Approval {
+    fn rules(&self) -> Rules {
+        CertificateSigningRequest.rules()
+    }
+
+    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
+        let decided = meta::at(object, &["status", "conditions"]).cloned();
+        for field in ["spec", "status"] {
+            restore(object, old, &[field]);
+        }
+        if let Some(decided) = decided {
+            meta::set(object, &["status", "conditions"], decided);
+        }
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        CertificateSigningRequest.validate_status_update(object, old)
     }
 }
 

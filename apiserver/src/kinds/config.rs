@@ -163,17 +163,11 @@ fn by_type(secret: &Cursor<'_>) {
         }
         "kubernetes.io/dockercfg" => docker_config(&must_have(".dockercfg")),
         "kubernetes.io/dockerconfigjson" => docker_config(&must_have(".dockerconfigjson")),
-        "kubernetes.io/basic-auth" => {
-            if !data.key("username").is_set() && !data.key("password").is_set() {
-                data.key("username").required("");
-                data.key("password").required("");
-            }
+        "kubernetes.io/basic-auth" if !data.key("username").is_set() && !data.key("password").is_set() => {
+            data.key("username").required("");
+            data.key("password").required("");
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.key("ssh-privatekey").is_empty() {
-                data.key("ssh-privatekey").required("");
-            }
-        }
+        "kubernetes.io/ssh-auth" => drop(data.key("ssh-privatekey").must_be_set()),
         "kubernetes.io/tls" => {
             must_have("tls.crt");
             must_have("tls.key");

@@ -49,6 +49,10 @@ impl Strategy for CronJob {
         })
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_template::warnings(object, old, &["spec", "jobTemplate", "spec", "template"])
+    }
+
     fn validate_name(&self, name: &str) -> Vec<String> {
         let mut complaints = names::dns1123_subdomain(name);
         if name.len() > MAX_NAME {

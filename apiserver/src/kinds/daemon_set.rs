@@ -78,6 +78,10 @@ impl Strategy for DaemonSet {
         })
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_template::warnings(object, old, &["spec", "template"])
+    }
+
     fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
         check::collect(object, |root| {
             COUNTS.iter().for_each(|field| root.at("status").at(field).not_negative());

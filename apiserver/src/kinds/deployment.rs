@@ -74,7 +74,7 @@ impl Strategy for Deployment {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        old.is_none().then(|| pod_template::name_warning(object)).flatten().into_iter().collect()
+        pod_template::warnings(object, old, &["spec", "template"])
     }
 
     /// Annotations count as well: the controller copies them to its ReplicaSets.

@@ -117,6 +117,14 @@ impl Strategy for EndpointSlice {
         })
     }
 
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        if meta::text(object, &["addressType"]) == "FQDN" {
+            vec!["spec.addressType: FQDN endpoints are deprecated".to_owned()]
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Labels count as well: they say to which service the slice belongs.
     fn spec_changed(&self, object: &Value, old: &Value) -> bool {
         let labels = |object| meta::at(object, &["metadata", "labels"]);

@@ -77,6 +77,10 @@ impl Strategy for Job {
         check::collect(object, |root| status(&root.at("status"), old))
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_template::warnings(object, old, &["spec", "template"])
+    }
+
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let succeeded = meta::at(object, &["status", "succeeded"]).and_then(Value::as_i64);
         vec![("status.successful", succeeded.unwrap_or_default().to_string())]

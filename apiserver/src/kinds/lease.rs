@@ -1,5 +1,6 @@
 //! Leases. Source: `k8s.io/kubernetes/pkg/apis/coordination/validation`.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::meta;
@@ -11,6 +12,9 @@ use crate::registry::strategy::{Rules, Strategy};
 #[derive(Clone, Copy, Debug)]
 pub struct Lease;
 
+/// What coordinated leader election would need; the feature is off, so the fields are dropped.
+const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
+
 impl Strategy for Lease {
     fn rules(&self) -> Rules {
         Rules { create_on_update: true, unconditional_update: false, ..Rules::DEFAULT }
@@ -18,6 +22,20 @@ impl Strategy for Lease {
 
     fn default(&self, object: &mut Value) {
         meta::set_default(object, &["spec"], json!({}));
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        for field in COORDINATED {
+            meta::remove(object, &["spec", field]);
+        }
+    }
+
+    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
+        for field in COORDINATED {
+            if meta::at(old, &["spec", field]).is_none() {
+                meta::remove(object, &["spec", field]);
+            }
+        }
     }
 
     fn validate(&self, object: &Value) -> ErrorList {

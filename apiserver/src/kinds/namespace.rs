@@ -98,6 +98,35 @@ impl Strategy for Namespace {
     }
 }
 
+/// The strategy of `PUT /namespaces/{name}/finalize`: only `spec.finalizers` changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Finalize;
+
+impl Strategy for Finalize {
+    fn rules(&self) -> Rules {
+        Namespace.rules()
+    }
+
+    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
+        let finalizers = meta::at(object, &["spec", "finalizers"]).cloned();
+        for field in ["spec", "status"] {
+            restore(object, old, &[field]);
+        }
+        meta::set(object, &["spec", "finalizers"], finalizers.unwrap_or_default());
+        if meta::items(object, &["spec", "finalizers"]).is_empty() {
+            meta::remove(object, &["spec", "finalizers"]);
+        }
+    }
+
+    fn validate_update(&self, object: &Value, _old: &Value) -> ErrorList {
+        Namespace.validate(object)
+    }
+
+    fn may_be_removed(&self, object: &Value) -> bool {
+        Namespace.may_be_removed(object)
+    }
+}
+
 fn spec_finalizers(root: &Cursor<'_>) {
     for finalizer in root.at("spec").at("finalizers").items() {
         finalizer.named(names::qualified_name);

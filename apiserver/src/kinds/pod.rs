@@ -17,9 +17,13 @@ pub mod qos;
 pub(crate) mod resources;
 pub(crate) mod scheduling;
 pub(crate) mod security;
+mod subresources;
 mod update;
 pub(crate) mod validation;
 pub(crate) mod volumes;
+pub(crate) mod warnings;
+
+pub use subresources::{EphemeralContainers, Resize};
 
 /// The strategy of pods.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +89,13 @@ impl Strategy for Pod {
 
     fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
         update::status(object, old)
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        match old {
+            Some(old) if !self.spec_changed(object, old) => Vec::new(),
+            _ => warnings::all(object, &[]),
+        }
     }
 
     fn grace_period(&self, object: &Value, requested: Option<i64>) -> Option<i64> {

@@ -7,7 +7,7 @@ use steersman_machinery::meta;
 
 use super::check::selector::{ORDER, matches};
 use super::check::{self, Cursor};
-use super::pod::{defaults, validation};
+use super::pod::{defaults, validation, warnings};
 use crate::registry::strategy::{Rules, Strategy};
 
 /// Fills in the template at `path`, making it if it is absent.
@@ -111,15 +111,16 @@ pub(crate) fn validate_counts(status: &Cursor<'_>, all: &[&str], at_most_replica
     }
 }
 
-/// The warning about a name that makes bad host names of pods.
-pub(crate) fn name_warning(object: &Value) -> Option<String> {
-    let complaints = steersman_machinery::names::dns1123_label(meta::name(object));
-    (!complaints.is_empty()).then(|| {
-        format!(
-            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
-            complaints.join(" ")
-        )
-    })
+/// The warnings about a workload: its name when it is new, its template when it changes.
+pub(crate) fn warnings(object: &Value, old: Option<&Value>, path: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    if old.is_none() {
+        found.extend(warnings::name(object));
+    }
+    if old.is_none_or(|old| !check::same(object.get("spec"), old.get("spec"))) {
+        found.extend(warnings::all(object, path));
+    }
+    found
 }
 
 /// The strategy of pod templates that are objects by themselves.

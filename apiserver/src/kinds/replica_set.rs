@@ -56,7 +56,7 @@ impl Strategy for ReplicaSet {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        old.is_none().then(|| pod_template::name_warning(object)).flatten().into_iter().collect()
+        pod_template::warnings(object, old, &["spec", "template"])
     }
 }
 

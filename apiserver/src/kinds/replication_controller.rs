@@ -53,6 +53,10 @@ impl Strategy for ReplicationController {
         })
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_template::warnings(object, old, &["spec", "template"])
+    }
+
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let replicas = meta::at(object, &["status", "replicas"]).and_then(Value::as_i64);
         vec![("status.replicas", replicas.unwrap_or_default().to_string())]

@@ -92,6 +92,24 @@ impl Strategy for Service {
         })
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let external = |object: &Value| !meta::items(object, &["spec", "externalIPs"]).is_empty();
+        let mut warnings = Vec::new();
+        if external(object) && !old.is_some_and(external) {
+            warnings
+                .push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+        }
+        if meta::text(object, &["spec", "clusterIP"]) == "None" {
+            if !meta::text(object, &["spec", "loadBalancerIP"]).is_empty() {
+                warnings.push("spec.loadBalancerIP is ignored for headless services".to_owned());
+            }
+            if meta::text(object, &["spec", "sessionAffinity"]) == "ClientIP" {
+                warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
+            }
+        }
+        warnings
+    }
+
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::dns1123_label(name)
     }

@@ -94,6 +94,10 @@ impl Strategy for StatefulSet {
         })
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_template::warnings(object, old, &["spec", "template"])
+    }
+
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::dns1123_label(name)
     }

@@ -20,7 +20,8 @@ pub(crate) fn round_up_to_milli(list: &mut Value) {
             continue;
         };
         let rounded = Quantity::from_milli(quantity.milli_value());
-        if rounded != quantity {
+        // What is too large for thousandths is whole anyway.
+        if rounded > quantity {
             *value = Value::from(rounded.to_string());
         }
     }

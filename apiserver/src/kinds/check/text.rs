@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn texts_are_judged_as_upstream_does() {
-        let cases: [(fn(&str) -> Vec<String>, &str, &[&str]); 14] = [
+        type Check = fn(&str) -> Vec<String>;
+        let cases: [(Check, &str, &[&str]); 14] = [
             (config_key, "a.B_c-1", &[]),
             (config_key, "bad key", &[CONFIG_KEY_RULE]),
             (config_key, "..", &["must not be '..'"]),

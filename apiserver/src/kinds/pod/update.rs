@@ -33,9 +33,6 @@ pub(super) fn pod(object: &Cursor<'_>, old: &Value) {
         for path in [&["nodeSelector"][..], &["affinity", "nodeAffinity"]] {
             crate::registry::strategy::restore(&mut munged, &old_spec, path);
         }
-        for spec in [&mut munged, &mut old_spec.clone()] {
-            drop_empty_affinity(spec);
-        }
     }
     let mut before = old_spec.clone();
     drop_empty_affinity(&mut before);
@@ -153,7 +150,7 @@ fn node_affinity(spec: &Cursor<'_>, old: &Value) {
 }
 
 /// The lines in which two specifications differ.
-fn difference(old: &Value, new: &Value) -> String {
+pub(super) fn difference(old: &Value, new: &Value) -> String {
     let lines = |value: &Value| -> Vec<String> {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
         text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect()
