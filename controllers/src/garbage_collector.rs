@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use steersman_framework::api::{Api, Resource};
 use steersman_framework::controller::{self, Workers};
 use steersman_framework::events::{EventType, Involved, Recorder};
-use steersman_framework::meta::Meta;
+use steersman_framework::informer::Informers;
 use steersman_framework::queue::WorkQueue;
 use steersman_framework::runtime::Shutdown;
 
@@ -56,8 +56,8 @@ impl GarbageCollector {
     }
 
     /// Works until shutdown, with so many workers for each of the two queues.
-    pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
-        let monitors = monitors::Monitors::new(self.clone());
+    pub(crate) async fn run(self, informers: Informers, concurrency: usize, shutdown: Shutdown) {
+        let monitors = monitors::Monitors::new(self.clone(), informers);
         let synced = monitors.synced();
         let workers = |name| Workers { name, concurrency, max_retries: None };
         let (examine, orphan) = (self.0.examine.clone(), self.0.orphan.clone());
@@ -89,12 +89,7 @@ impl GarbageCollector {
         }) else {
             return;
         };
-        let meta = Meta {
-            name: node.key.name.clone(),
-            namespace: node.key.namespace.clone(),
-            uid: dependent.to_owned(),
-            ..Meta::default()
-        };
+        let meta = node.meta(dependent);
         let namespace = &node.key.namespace;
         let (version, kind, name) = (&reference.api_version, &reference.kind, &reference.name);
         let text = format!(

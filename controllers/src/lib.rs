@@ -119,7 +119,7 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
         Box::pin(ServiceAccountController::new(shared, options.root_ca.clone()).run(syncs, shutdown))
     });
     start("garbage-collector-controller", &|shutdown| {
-        Box::pin(GarbageCollector::new(shared).run(options.concurrent_gc_syncs, shutdown))
+        Box::pin(GarbageCollector::new(shared).run(shared.informers.clone(), options.concurrent_gc_syncs, shutdown))
     });
     running
 }

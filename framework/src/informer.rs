@@ -177,11 +177,34 @@ pub struct Informers(Arc<Factory>);
 
 type Selected = (Resource, &'static str);
 
+/// An [`Informer`] of some object type.
+trait AnyInformer: Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+    fn on_metadata_change(&self, handler: MetadataHandler) -> BoxFuture<'static, ()>;
+}
+
+impl<T: Cached> AnyInformer for Informer<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn on_metadata_change(&self, handler: MetadataHandler) -> BoxFuture<'static, ()> {
+        self.on_change(move |delta| {
+            handler(delta.old.as_deref().map(Cached::meta), delta.new.as_deref().map(Cached::meta));
+        });
+        let informer = self.clone();
+        Box::pin(async move { informer.synced().await })
+    }
+}
+
+/// Is told of the metadata of an object before and after a change.
+pub type MetadataHandler = Box<dyn Fn(Option<&Meta>, Option<&Meta>) + Send + Sync>;
+
 struct Factory {
     api: Api,
     shutdown: Shutdown,
-    /// By resource and field selector; what is behind `Any` is an [`Informer`] of some type.
-    informers: Mutex<BTreeMap<Selected, Arc<dyn Any + Send + Sync>>>,
+    /// By resource and field selector.
+    informers: Mutex<BTreeMap<Selected, Arc<dyn AnyInformer>>>,
     new: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
@@ -218,8 +241,16 @@ impl Informers {
             self.0.new.lock().push(Box::pin(reflector.run(self.0.shutdown.clone())));
             Arc::new(informer)
         });
-        let informer = entry.downcast_ref::<Informer<T>>();
+        let informer = entry.as_any().downcast_ref::<Informer<T>>();
         informer.expect("a resource is always cached as one object type").clone()
+    }
+
+    /// Calls `handler` for every change of every object of `resource`, whatever object type it is cached as, and gives a
+    /// future that ends when the first list is complete; `None`, without using the handler, if nobody has asked for an
+    /// informer of the whole resource. So somebody who needs metadata only does not need a watch of his own.
+    pub fn on_metadata_change(&self, resource: &Resource, handler: MetadataHandler) -> Option<BoxFuture<'static, ()>> {
+        let informer = self.0.informers.lock().get(&(resource.clone(), "")).cloned()?;
+        Some(informer.on_metadata_change(handler))
     }
 
     /// Keeps all informers current until shutdown.

@@ -28,6 +28,15 @@ impl GarbageCollector {
         if node.is_leaving() || settled {
             return Ok(Outcome::Done);
         }
+        // What the graph knows is enough for the most frequent case: the version makes sure that it still holds.
+        if !node.waiting {
+            let known = node.meta(&uid);
+            if let Some(Verdict::Delete { policy, unblock: false }) = self.judge(&uid, &node, &known).await?
+                && self.delete_exactly(&node, &known, policy).await?
+            {
+                return Ok(Outcome::Done);
+            }
+        }
         let live = match self.0.api.get_metadata::<Partial>(&node.resource, &node.key).await {
             Ok(live) if live.metadata.uid == uid => live.metadata,
             // The watch is about to tell.
@@ -38,17 +47,23 @@ impl GarbageCollector {
         if node.waiting {
             return self.finish_foreground(&uid, &node, &live).await;
         }
-        let Some(owners) = self.classify(&node, &live).await? else {
-            return Ok(Outcome::Done);
+        match self.judge(&uid, &node, &live).await? {
+            Some(verdict) => self.carry_out(&node, &live, verdict).await,
+            None => Ok(Outcome::Done),
+        }
+    }
+
+    /// What becomes of an object with this metadata; `None` if that can never be told.
+    async fn judge(&self, uid: &str, node: &Node, meta: &Meta) -> Result<Option<Verdict>, SyncError> {
+        let Some(owners) = self.classify(node, meta).await? else {
+            return Ok(None);
         };
-        let dependents = {
-            let graph = self.0.graph.lock();
-            Dependents {
-                any: graph.dependents(&uid).next().is_some(),
-                any_waiting: graph.dependents(&uid).any(|(_, dependent)| dependent.waiting),
-            }
+        let graph = self.0.graph.lock();
+        let dependents = Dependents {
+            any: graph.dependents(uid).next().is_some(),
+            any_waiting: graph.dependents(uid).any(|(_, dependent)| dependent.waiting),
         };
-        self.carry_out(&node, &live, judge(&live, &owners, dependents)).await
+        Ok(Some(judge(meta, &owners, dependents)))
     }
 
     async fn carry_out(&self, node: &Node, live: &Meta, verdict: Verdict) -> Result<Outcome, SyncError> {
@@ -138,35 +153,35 @@ impl GarbageCollector {
         self.0.kinds.lock().get(&(group, reference.kind.clone())).cloned()
     }
 
+    /// Deletes exactly this version of an object; false if it is another one by now.
+    async fn delete_exactly(&self, node: &Node, meta: &Meta, policy: Policy) -> Result<bool, SyncError> {
+        let preconditions =
+            Preconditions { uid: Some(meta.uid.clone()), resource_version: Some(meta.resource_version.clone()) };
+        match self.0.api.delete(&node.resource, &node.key, &delete_params(policy, preconditions)).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_not_found(&error) => Ok(true),
+            Err(error) if is_conflict(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes an object, whatever was written to it meanwhile, unless its owners are not those that were judged.
     async fn delete(&self, node: &Node, live: &Meta, policy: Policy) -> Result<(), SyncError> {
-        let mut version = Some(live.resource_version.clone());
-        loop {
-            let params = DeleteParams {
-                propagation_policy: Some(match policy {
-                    Policy::Background => PropagationPolicy::Background,
-                    Policy::Foreground => PropagationPolicy::Foreground,
-                    Policy::Orphan => PropagationPolicy::Orphan,
-                }),
-                preconditions: Some(Preconditions { uid: Some(live.uid.clone()), resource_version: version.clone() }),
-                ..DeleteParams::default()
-            };
-            match self.0.api.delete(&node.resource, &node.key, &params).await {
-                Ok(()) => return Ok(()),
-                Err(error) if is_not_found(&error) => return Ok(()),
-                Err(error) if is_conflict(&error) && version.is_some() => {
-                    let now: Partial = match self.0.api.get_metadata(&node.resource, &node.key).await {
-                        Ok(now) => now,
-                        Err(error) if is_not_found(&error) => return Ok(()),
-                        Err(error) => return Err(error.into()),
-                    };
-                    if now.metadata.uid != live.uid || now.metadata.owner_references != live.owner_references {
-                        return Err(error.into());
-                    }
-                    // Somebody wrote something else; that does not change the judgement.
-                    version = None;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        if self.delete_exactly(node, live, policy).await? {
+            return Ok(());
+        }
+        let now: Partial = match self.0.api.get_metadata(&node.resource, &node.key).await {
+            Ok(now) => now,
+            Err(error) if is_not_found(&error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if now.metadata.uid != live.uid || now.metadata.owner_references != live.owner_references {
+            return Err(SyncError::Refused("the owners have changed".to_owned()));
+        }
+        let preconditions = Preconditions { uid: Some(live.uid.clone()), resource_version: None };
+        match self.0.api.delete(&node.resource, &node.key, &delete_params(policy, preconditions)).await {
+            Err(error) if !is_not_found(&error) => Err(error.into()),
+            _ => Ok(()),
         }
     }
 
@@ -230,5 +245,17 @@ impl GarbageCollector {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+fn delete_params(policy: Policy, preconditions: Preconditions) -> DeleteParams {
+    DeleteParams {
+        propagation_policy: Some(match policy {
+            Policy::Background => PropagationPolicy::Background,
+            Policy::Foreground => PropagationPolicy::Foreground,
+            Policy::Orphan => PropagationPolicy::Orphan,
+        }),
+        preconditions: Some(preconditions),
+        ..DeleteParams::default()
     }
 }

@@ -20,6 +20,10 @@ pub struct Node {
     pub key: ObjectKey,
     /// Its owner references.
     pub owners: Vec<OwnerReference>,
+    /// The version that this is about.
+    pub resource_version: String,
+    /// Its finalizers that tell what becomes of its dependents.
+    pub finalizers: Vec<&'static str>,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// Whether its deletion waits for its dependents.
@@ -36,9 +40,27 @@ impl Node {
             resource: Arc::clone(resource),
             key: meta.key(),
             owners: meta.owner_references.clone(),
+            resource_version: meta.resource_version.clone(),
+            finalizers: [FINALIZER_FOREGROUND, FINALIZER_ORPHAN]
+                .into_iter()
+                .filter(|finalizer| meta.has_finalizer(finalizer))
+                .collect(),
             deleting,
             waiting: deleting && meta.has_finalizer(FINALIZER_FOREGROUND),
             orphaning: deleting && meta.has_finalizer(FINALIZER_ORPHAN),
+        }
+    }
+
+    /// What the graph knows of the object's metadata.
+    pub fn meta(&self, uid: &str) -> Meta {
+        Meta {
+            name: self.key.name.clone(),
+            namespace: self.key.namespace.clone(),
+            uid: uid.to_owned(),
+            resource_version: self.resource_version.clone(),
+            owner_references: self.owners.clone(),
+            finalizers: self.finalizers.iter().map(|finalizer| (*finalizer).to_owned()).collect(),
+            ..Meta::default()
         }
     }
 
@@ -208,6 +230,8 @@ mod tests {
             resource: Arc::new(Resource::namespaced("", "v1", "ConfigMap", "configmaps")),
             key: ObjectKey::new(namespace, "x"),
             owners: owners.iter().map(owner).collect(),
+            resource_version: String::new(),
+            finalizers: Vec::new(),
             deleting: false,
             waiting: false,
             orphaning: false,

@@ -9,7 +9,8 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use steersman_framework::api::Resource;
 use steersman_framework::discovery::{Served, discover};
-use steersman_framework::meta::Partial;
+use steersman_framework::informer::Informers;
+use steersman_framework::meta::{Meta, Partial};
 use steersman_framework::reflector::{Change, Reflector, Sink};
 use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
 use tokio::sync::{Notify, watch};
@@ -30,6 +31,7 @@ const INITIAL_WAIT: Duration = Duration::from_secs(30);
 /// The watches.
 pub(super) struct Monitors {
     collector: GarbageCollector,
+    informers: Informers,
     /// One trigger a watched resource; dropping it ends the watch.
     watched: BTreeMap<Resource, ShutdownTrigger>,
     /// How many first lists are outstanding; `None` before the first discovery.
@@ -39,8 +41,9 @@ pub(super) struct Monitors {
 }
 
 impl Monitors {
-    pub(super) fn new(collector: GarbageCollector) -> Self {
-        Self { collector, watched: BTreeMap::new(), pending: watch::Sender::new(None), definitions: Arc::default() }
+    pub(super) fn new(collector: GarbageCollector, informers: Informers) -> Self {
+        let pending = watch::Sender::new(None);
+        Self { collector, informers, watched: BTreeMap::new(), pending, definitions: Arc::default() }
     }
 
     /// Waits until the graph is complete, but not for ever: one resource that can't be listed must not stop the rest.
@@ -122,7 +125,31 @@ impl Monitors {
         new.into_iter().map(|resource| self.watch(resource, first)).collect()
     }
 
+    /// Keeps the graph informed about a resource: by the informer that others have of it, or else by a watch.
     fn watch(&mut self, resource: Arc<Resource>, counted: bool) -> BoxFuture<'static, ()> {
+        let collector = self.collector.clone();
+        let of = Arc::clone(&resource);
+        let handler = Box::new(move |old: Option<&Meta>, new: Option<&Meta>| {
+            if let Some(old) = old.filter(|old| new.is_none_or(|new| new.uid != old.uid)) {
+                collector.removed(&old.uid);
+            }
+            if let Some(new) = new {
+                collector.applied(&of, new);
+            }
+        });
+        if let Some(synced) = self.informers.on_metadata_change(&resource, handler) {
+            let (trigger, _) = Shutdown::new();
+            self.watched.insert(Resource::clone(&resource), trigger);
+            let pending = counted.then(|| self.pending.clone());
+            return Box::pin(async move {
+                synced.await;
+                pending.iter().for_each(one_less);
+            });
+        }
+        self.watch_metadata(resource, counted)
+    }
+
+    fn watch_metadata(&mut self, resource: Arc<Resource>, counted: bool) -> BoxFuture<'static, ()> {
         let (trigger, shutdown) = Shutdown::new();
         self.watched.insert(Resource::clone(&resource), trigger);
         let is_definition = resource.plural == "customresourcedefinitions";
@@ -161,7 +188,7 @@ impl Sink<Partial> for Monitor {
             Change::Progress => return,
         }
         if let Some(pending) = self.pending.lock().take() {
-            pending.send_modify(|pending| *pending = pending.map(|pending| pending.saturating_sub(1)));
+            one_less(&pending);
         }
         if let Some(definitions) = &self.definitions {
             definitions.notify_one();
@@ -179,13 +206,22 @@ impl Monitor {
     }
 
     fn apply(&self, object: &Partial) {
-        let node = Node::new(&self.resource, &object.metadata);
-        let effects = self.collector.0.graph.lock().apply(&object.metadata.uid, node);
-        self.collector.follow(effects);
+        self.collector.applied(&self.resource, &object.metadata);
     }
 }
 
+/// One first list less is outstanding.
+fn one_less(pending: &watch::Sender<Option<usize>>) {
+    pending.send_modify(|pending| *pending = pending.map(|pending| pending.saturating_sub(1)));
+}
+
 impl GarbageCollector {
+    /// Takes in that an object was created or changed.
+    fn applied(&self, resource: &Arc<Resource>, meta: &Meta) {
+        let effects = self.0.graph.lock().apply(&meta.uid, Node::new(resource, meta));
+        self.follow(effects);
+    }
+
     /// Takes in that an object is gone.
     pub(super) fn removed(&self, uid: &str) {
         let effects: Effects = self.0.graph.lock().remove(uid);
