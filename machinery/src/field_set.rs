@@ -126,6 +126,29 @@ impl FieldSet {
         self.nodes.get(step)
     }
 
+    /// What the set knows about the paths that begin with the field `name`. Meant for small sets: it looks at each step.
+    pub fn get_field(&self, name: &str) -> Option<&Node> {
+        let is = |step: &PathElement| matches!(step, PathElement::Field(field) if field == name);
+        self.nodes.iter().find(|(step, _)| is(step)).map(|(_, node)| node)
+    }
+
+    /// Takes one path out; longer ones stay.
+    pub fn remove(&mut self, path: &[PathElement]) {
+        let Some((first, rest)) = path.split_first() else {
+            return;
+        };
+        if let btree_map::Entry::Occupied(mut entry) = self.nodes.entry(first.clone()) {
+            let node = entry.get_mut();
+            match rest {
+                [] => node.member = false,
+                rest => node.children.remove(rest),
+            }
+            if node.is_empty() {
+                entry.remove();
+            }
+        }
+    }
+
     /// Puts a whole subtree at `step`; an empty one leaves no trace.
     pub fn insert_node(&mut self, step: PathElement, node: Node) {
         if !node.is_empty() {
@@ -189,6 +212,26 @@ impl FieldSet {
             theirs.map(|theirs| Node {
                 member: ours.member && theirs.member,
                 children: ours.children.intersection(&theirs.children),
+            })
+        })
+    }
+
+    /// Whether any path is in both sets.
+    pub fn intersects(&self, other: &Self) -> bool {
+        self.nodes.iter().any(|(step, ours)| {
+            other
+                .nodes
+                .get(step)
+                .is_some_and(|theirs| (ours.member && theirs.member) || ours.children.intersects(&theirs.children))
+        })
+    }
+
+    /// The same as [`FieldSet::intersects`], of FieldsV1 as it stands; it is not read as a whole.
+    pub fn intersects_encoded(&self, fields: &Value) -> bool {
+        self.nodes.iter().any(|(step, ours)| {
+            fields.get(step.encode()).is_some_and(|below| {
+                let is_member = below.as_object().is_some_and(|it| it.is_empty() || it.contains_key("."));
+                (ours.member && is_member) || ours.children.intersects_encoded(below)
             })
         })
     }
@@ -347,6 +390,11 @@ mod tests {
         assert_eq!(set.recursive_difference(&a).encode(), json!({"f:c": {}}));
         assert_eq!(set.leaves().encode(), json!({"f:a": {"f:b": {}}, "f:c": {}}));
         assert!(set.has(&fields(&["a", "b"])) && !set.has(&fields(&["b"])));
+        let mut without = set.clone();
+        without.remove(&fields(&["a"]));
+        without.remove(&fields(&["c"]));
+        assert_eq!(without.encode(), json!({"f:a": {"f:b": {}}}));
+        assert!(without.get_field("a").is_some() && without.get_field("c").is_none());
     }
 
     fn any_set() -> impl Strategy<Value = FieldSet> {
@@ -377,6 +425,8 @@ mod tests {
             prop_assert_eq!(a.union(&a), a.clone());
             prop_assert_eq!(a.difference(&b).union(&a.intersection(&b)), a.clone());
             prop_assert!(a.difference(&b).intersection(&b).is_empty());
+            prop_assert_eq!(a.intersects(&b), !a.intersection(&b).is_empty());
+            prop_assert_eq!(a.intersects_encoded(&b.encode()), a.intersects(&b));
             prop_assert_eq!(a.difference(&b.union(&c)), a.difference(&b).difference(&c));
             prop_assert!(a.recursive_difference(&b).difference(&a.difference(&b)).is_empty());
         }

@@ -1,10 +1,12 @@
 //! `metadata.managedFields`: who owns which fields of an object. Every write goes through a [`Writer`].
 //! Source: Kubernetes doc "Server-Side Apply"; KEP-555; `k8s.io/apimachinery/pkg/util/managedfields`.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::field_set::FieldSet;
+use crate::field_set::{FieldSet, PathElement};
 use crate::meta;
 use crate::patch::apply::{self, Comparison, Duplicates};
 use crate::schema::TypeRef;
@@ -70,7 +72,7 @@ impl Writer<'_> {
             return with_list(new, base.into_list());
         }
         let mut entries = base.into_entries();
-        entries.record(self, &changes);
+        entries.record(self, changes);
         entries.cap();
         with_list(new, entries.encode())
     }
@@ -85,7 +87,8 @@ impl Writer<'_> {
         let mut entries = Entries::decode(list.as_ref()).unwrap_or_default();
         if entries.is_empty() && live.is_some() {
             let before = Writer { manager: BEFORE_FIRST_APPLY, ..*self };
-            entries.record(&before, &before.changes(&json!({}), &base));
+            let changes = before.changes(&json!({}), &base);
+            entries.record(&before, changes);
         }
         let result = self.merge(&base, &config, entries.clone(), force);
         let result = match result {
@@ -122,18 +125,18 @@ impl Writer<'_> {
     }
 
     fn merge(&self, live: &Value, config: &Value, mut entries: Entries, force: bool) -> Result<Value, ApplyError> {
-        let reset = self.reset();
+        let mut reset = FieldSet::default();
+        self.add_reset(&mut reset);
         let said = apply::field_set(config, self.ty).recursive_difference(&reset);
         let last = entries.take_applied(self);
         let mut merged = apply::merge(live, config, self.ty);
-        if let Some(last) = last.as_ref().map(|last| &last.fields)
+        if let Some(last) = last.as_ref().map(|last| last.fields())
             && !last.difference(&said).is_empty()
         {
             let managed = entries.all_fields().union(&said);
             merged = prune::prune(&merged, last, &managed, self.ty);
         }
-        let changes = apply::compare(live, &merged, self.ty);
-        let changes = changes.without(&reset);
+        let changes = apply::compare_except(live, &merged, self.ty, &reset);
         let written = changes.modified.union(&changes.added);
         let conflicts = entries.conflicts(&written);
         if !conflicts.is_empty() && !force {
@@ -145,30 +148,30 @@ impl Writer<'_> {
             true => last.and_then(|last| last.time),
             false => Some(crate::clock::format_time(self.now)),
         };
-        entries.put(self, Operation::Apply, said.difference(&never_owned()), time);
+        let mut said = said.difference(&UNOWNED);
+        forget_metadata(&mut said);
+        entries.put(self, Operation::Apply, said, time);
         Ok(with_list(merged, entries.encode()))
     }
 
     /// What the write changes, as far as this endpoint may and somebody could own it.
     fn changes(&self, old: &Value, new: &Value) -> Comparison {
-        let mut ignored = self.reset();
-        ignored.add(unowned_fields());
-        apply::compare(old, new, self.ty).without(&ignored).into_owned()
+        let mut ignored = UNOWNED.clone();
+        self.add_reset(&mut ignored);
+        apply::compare_except(old, new, self.ty, &ignored)
     }
 
-    fn reset(&self) -> FieldSet {
-        let mut reset = FieldSet::default();
+    fn add_reset(&self, set: &mut FieldSet) {
         for path in self.reset_fields {
-            reset.insert(&crate::field_set::fields(path));
+            set.insert(&crate::field_set::fields(path));
         }
-        reset
     }
 
     /// The entries that an update starts from; `None` if nothing is tracked.
     fn base_of_update<'b>(&self, live: Option<&'b Value>, sent: Option<Value>) -> Option<Base<'b>> {
         let create = live.is_none();
         let base = match sent {
-            Some(sent) if self.subresource.is_empty() => match Entries::decode(Some(&sent)) {
+            Some(sent) if self.subresource.is_empty() => match Entries::decode_strictly(&sent) {
                 _ if is_reset(&sent) => Base::Entries(Entries::default()),
                 Some(entries) if !entries.is_empty() => Base::Entries(entries),
                 _ => Base::live(live),
@@ -224,19 +227,18 @@ fn is_reset(sent: &Value) -> bool {
     }
 }
 
-fn unowned_fields() -> FieldSet {
+/// [`NEVER_OWNED`] as a set.
+static UNOWNED: LazyLock<FieldSet> = LazyLock::new(|| {
     let mut set = FieldSet::default();
     for path in NEVER_OWNED {
         set.insert(&crate::field_set::fields(path));
     }
     set
-}
+});
 
-/// What is taken out of every set. `metadata` itself is never owned, but what is in it may be.
-fn never_owned() -> FieldSet {
-    let mut set = unowned_fields();
-    set.insert(&crate::field_set::fields(&["metadata"]));
-    set
+/// `metadata` itself is never owned, but what is in it may be.
+fn forget_metadata(set: &mut FieldSet) {
+    set.remove(&[PathElement::Field("metadata".to_owned())]);
 }
 
 fn with_list(mut object: Value, list: Value) -> Value {

@@ -1,10 +1,12 @@
 //! The list in `metadata.managedFields`, read and written.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Conflict, UNKNOWN, Writer, never_owned};
+use super::{Conflict, UNKNOWN, Writer, forget_metadata};
+use crate::Object;
 use crate::clock;
 use crate::field_set::FieldSet;
 use crate::meta;
@@ -39,7 +41,8 @@ pub(super) struct Entry {
     pub(super) subresource: String,
     pub(super) api_version: String,
     pub(super) time: Option<String>,
-    pub(super) fields: FieldSet,
+    /// The fields, once somebody has asked for them: most entries are written back as they were read.
+    fields: OnceCell<FieldSet>,
     /// The entry as it was read, while nothing in it has changed.
     encoded: Option<Value>,
 }
@@ -55,19 +58,47 @@ impl Entry {
         if text("apiVersion").is_empty() || text("fieldsType") != "FieldsV1" {
             return None;
         }
-        let fields = match value.get("fieldsV1") {
-            None | Some(Value::Null) => FieldSet::default(),
-            Some(fields) => FieldSet::decode(fields).ok()?,
-        };
         Some(Self {
             manager: text("manager"),
             operation,
             subresource: text("subresource"),
             api_version: text("apiVersion"),
             time: value.get("time").and_then(Value::as_str).map(str::to_owned),
-            fields,
+            fields: OnceCell::new(),
             encoded: Some(value.clone()),
         })
+    }
+
+    fn encoded_fields(&self) -> Option<&Value> {
+        self.encoded.as_ref()?.get("fieldsV1").filter(|fields| !fields.is_null())
+    }
+
+    /// The fields; none if they can't be read.
+    pub(super) fn fields(&self) -> &FieldSet {
+        self.fields.get_or_init(|| {
+            let decoded = self.encoded_fields().and_then(|fields| FieldSet::decode(fields).ok());
+            decoded.unwrap_or_default()
+        })
+    }
+
+    fn is_readable(&self) -> bool {
+        self.encoded_fields().is_none_or(|fields| FieldSet::decode(fields).is_ok())
+    }
+
+    fn is_empty(&self) -> bool {
+        match (self.fields.get(), self.encoded_fields()) {
+            (Some(fields), _) => fields.is_empty(),
+            (None, Some(fields)) => fields.as_object().is_none_or(Object::is_empty),
+            (None, None) => true,
+        }
+    }
+
+    fn owns_any(&self, paths: &FieldSet) -> bool {
+        match (self.fields.get(), self.encoded_fields()) {
+            (Some(fields), _) => fields.intersects(paths),
+            (None, Some(fields)) => paths.intersects_encoded(fields),
+            (None, None) => false,
+        }
     }
 
     fn encode(self) -> Value {
@@ -76,7 +107,7 @@ impl Entry {
         }
         let mut entry = json!({
             "manager": self.manager, "operation": self.operation.as_str(), "apiVersion": self.api_version,
-            "fieldsType": "FieldsV1", "fieldsV1": self.fields.encode(),
+            "fieldsType": "FieldsV1", "fieldsV1": self.fields().encode(),
         });
         if let Some(time) = self.time {
             entry["time"] = Value::String(time);
@@ -102,18 +133,20 @@ impl Entry {
     }
 
     pub(super) fn set_version(&mut self, api_version: &str) {
+        self.fields();
         api_version.clone_into(&mut self.api_version);
         self.encoded = None;
     }
 
     pub(super) fn set_time(&mut self, time: Option<String>) {
+        self.fields();
         self.time = time;
         self.encoded = None;
     }
 
     pub(super) fn set_fields(&mut self, fields: FieldSet) {
-        if fields != self.fields {
-            self.fields = fields;
+        if fields != *self.fields() {
+            self.fields = OnceCell::from(fields);
             self.encoded = None;
         }
     }
@@ -124,8 +157,22 @@ impl Entry {
 pub(super) struct Entries(pub(super) Vec<Entry>);
 
 impl Entries {
-    /// Reads a list; `None` if any of it can't be read. No list is an empty one. Of two entries for the same manager the
-    /// later one counts.
+    /// Reads a list that a client sent; `None` if any of it can't be read.
+    pub(super) fn decode_strictly(list: &Value) -> Option<Self> {
+        let mut entries = Self::decode(Some(list))?;
+        // Keys may be written otherwise than the server writes them.
+        for entry in &mut entries.0 {
+            if !entry.is_readable() {
+                return None;
+            }
+            entry.fields();
+            entry.encoded = None;
+        }
+        Some(entries)
+    }
+
+    /// Reads a list; `None` if it is none or has an entry of an unknown kind. No list is an empty one. Of two entries for
+    /// the same manager the later one counts.
     pub(super) fn decode(list: Option<&Value>) -> Option<Self> {
         let list = match list {
             None | Some(Value::Null) => return Some(Self::default()),
@@ -145,10 +192,13 @@ impl Entries {
     }
 
     /// Records what an update changes: others lose it, the writer gets what it added or modified.
-    pub(super) fn record(&mut self, writer: &Writer<'_>, changes: &Comparison) {
-        let mut written = changes.modified.union(&changes.added);
-        self.take_away(&written.union(&changes.removed));
-        written = written.difference(&never_owned());
+    pub(super) fn record(&mut self, writer: &Writer<'_>, changes: Comparison) {
+        let mut written = changes.modified;
+        written.add(changes.added);
+        if !self.0.is_empty() {
+            self.take_away(&written.union(&changes.removed));
+        }
+        forget_metadata(&mut written);
         if written.is_empty() {
             return;
         }
@@ -156,17 +206,17 @@ impl Entries {
         let (manager, version) = (manager_name(writer), writer.api_version);
         let id = (manager, Operation::Update, version, writer.subresource);
         if let Some(mine) = self.0.iter().find(|entry| entry.id() == id) {
-            written.add(mine.fields.clone());
+            written.add(mine.fields().clone());
         }
         self.put(writer, Operation::Update, written, time);
     }
 
     /// Takes paths away from everybody and drops who has nothing left.
     pub(super) fn take_away(&mut self, paths: &FieldSet) {
-        for entry in &mut self.0 {
-            entry.set_fields(entry.fields.difference(paths));
+        for entry in self.0.iter_mut().filter(|entry| entry.owns_any(paths)) {
+            entry.set_fields(entry.fields().difference(paths));
         }
-        self.0.retain(|entry| !entry.fields.is_empty());
+        self.0.retain(|entry| !entry.is_empty());
     }
 
     /// Sets the writer's entry.
@@ -177,11 +227,11 @@ impl Entries {
             subresource: writer.subresource.to_owned(),
             api_version: writer.api_version.to_owned(),
             time,
-            fields,
+            fields: OnceCell::from(fields),
             encoded: None,
         };
         self.0.retain(|old| old.id() != entry.id());
-        if !entry.fields.is_empty() {
+        if !entry.is_empty() {
             self.0.push(entry);
         }
     }
@@ -197,7 +247,7 @@ impl Entries {
     pub(super) fn all_fields(&self) -> FieldSet {
         let mut all = FieldSet::default();
         for entry in &self.0 {
-            all.add(entry.fields.clone());
+            all.add(entry.fields().clone());
         }
         all
     }
@@ -206,8 +256,9 @@ impl Entries {
     pub(super) fn conflicts(&self, paths: &FieldSet) -> Vec<Conflict> {
         let mut owners: Vec<&Entry> = self.0.iter().collect();
         owners.sort_by(|a, b| a.id().cmp(&b.id()));
-        let conflict = |owner: &Entry| Conflict { manager: describe(owner), fields: owner.fields.intersection(paths) };
-        owners.into_iter().map(conflict).filter(|conflict| !conflict.fields.is_empty()).collect()
+        let conflict =
+            |owner: &Entry| Conflict { manager: describe(owner), fields: owner.fields().intersection(paths) };
+        owners.into_iter().filter(|owner| owner.owns_any(paths)).map(conflict).collect()
     }
 
     /// Merges the oldest entries of updates, a version each, until there are few enough.
@@ -233,7 +284,7 @@ impl Entries {
             };
             let merged = self.0.remove(index);
             let bucket = &mut self.0[bucket];
-            bucket.set_fields(bucket.fields.union(&merged.fields));
+            bucket.set_fields(bucket.fields().union(merged.fields()));
             bucket.manager = ANCIENT_CHANGES.to_owned();
             bucket.subresource = String::new();
             bucket.time = merged.time;

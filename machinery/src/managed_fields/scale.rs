@@ -15,7 +15,7 @@ const SCALE_REPLICAS: [&str; 2] = ["spec", "replicas"];
 pub fn from_object(managed_fields: Option<&Value>, replicas: &[&str]) -> Value {
     let path = fields(replicas);
     let mut entries = Entries::decode(managed_fields).unwrap_or_default();
-    entries.0.retain(|entry| entry.fields.has(&path));
+    entries.0.retain(|entry| entry.fields().has(&path));
     for entry in &mut entries.0 {
         entry.set_version(SCALE_VERSION);
         entry.set_fields(FieldSet::of_fields(&SCALE_REPLICAS));
@@ -31,17 +31,17 @@ pub fn to_object(object: Option<&Value>, scale: Option<&Value>, api_version: &st
     let lost = FieldSet::of_fields(replicas);
     let mut entries = Entries::decode(object).unwrap_or_default();
     let mut owners = Entries::decode(scale).unwrap_or_default().0;
-    for entry in entries.0.iter_mut().filter(|entry| entry.fields.has(&path)) {
+    for entry in entries.0.iter_mut().filter(|entry| entry.fields().has(&path)) {
         let same = |owner: &super::entries::Entry| {
             (&owner.manager, owner.operation, &owner.subresource)
                 == (&entry.manager, entry.operation, &entry.subresource)
         };
         match owners.iter().position(same) {
             Some(at) => drop(owners.remove(at)),
-            None => entry.set_fields(entry.fields.difference(&lost)),
+            None => entry.set_fields(entry.fields().difference(&lost)),
         }
     }
-    entries.0.retain(|entry| !entry.fields.is_empty());
+    entries.0.retain(|entry| !entry.fields().is_empty());
     for mut owner in owners {
         owner.set_version(api_version);
         owner.set_fields(lost.clone());

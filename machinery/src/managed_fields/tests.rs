@@ -120,7 +120,7 @@ proptest! {
         let everything = apply::compare(&json!({}), world.live(), ty);
         let everything = everything.added.union(&everything.modified).union(&FieldSet::of_fields(&["spec"]));
         for entry in Entries::decode(meta::at(world.live(), &MANAGED_FIELDS)).unwrap().0 {
-            prop_assert_eq!(entry.fields.difference(&everything).paths(), Vec::<String>::new());
+            prop_assert_eq!(entry.fields().difference(&everything).paths(), Vec::<String>::new());
         }
     }
 }

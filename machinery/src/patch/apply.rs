@@ -15,7 +15,7 @@ mod compare;
 mod merge;
 mod validate;
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, compare, compare_except};
 pub use merge::merge;
 pub use validate::{Duplicates, validate};
 

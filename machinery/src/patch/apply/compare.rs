@@ -1,6 +1,5 @@
 //! What differs between two objects.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -26,25 +25,17 @@ impl Comparison {
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
     }
-
-    /// Without everything at or below the paths of `ignored`.
-    #[must_use]
-    pub fn without(&self, ignored: &FieldSet) -> Cow<'_, Self> {
-        if ignored.is_empty() {
-            return Cow::Borrowed(self);
-        }
-        Cow::Owned(Self {
-            removed: self.removed.recursive_difference(ignored),
-            modified: self.modified.recursive_difference(ignored),
-            added: self.added.recursive_difference(ignored),
-        })
-    }
 }
 
 /// The difference between two objects of type `ty`. Fields that the typed form always has (`spec` of a pod) count as
 /// present if their parent is; so comparing with `{}` gives what creating an object adds.
 pub fn compare(old: &Value, new: &Value, ty: TypeRef<'_>) -> Comparison {
-    let change = change(Some(old), Some(new), Some(ty));
+    compare_except(old, new, ty, &FieldSet::default())
+}
+
+/// The difference between two objects, except in and below the fields of `ignored`.
+pub fn compare_except(old: &Value, new: &Value, ty: TypeRef<'_>, ignored: &FieldSet) -> Comparison {
+    let change = change(Some(old), Some(new), Some(ty), Some(ignored));
     Comparison { removed: change.removed.children, modified: change.modified.children, added: change.added.children }
 }
 
@@ -57,7 +48,15 @@ struct Change {
 }
 
 impl Change {
-    fn put(&mut self, step: PathElement, below: Self) {
+    fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
+    }
+
+    fn put(&mut self, step: impl FnOnce() -> PathElement, below: Self) {
+        if below.is_empty() {
+            return;
+        }
+        let step = step();
         for (node, below) in
             [(&mut self.removed, below.removed), (&mut self.modified, below.modified), (&mut self.added, below.added)]
         {
@@ -68,7 +67,7 @@ impl Change {
     }
 }
 
-fn change(old: Option<&Value>, new: Option<&Value>, ty: Option<TypeRef<'_>>) -> Change {
+fn change(old: Option<&Value>, new: Option<&Value>, ty: Option<TypeRef<'_>>, ignored: Option<&FieldSet>) -> Change {
     let shape = |value: Option<&Value>| match (ty, value) {
         (Some(ty), Some(value)) => Some(Shape::of(ty, value)),
         (None, Some(_)) => Some(Shape::Leaf),
@@ -79,7 +78,7 @@ fn change(old: Option<&Value>, new: Option<&Value>, ty: Option<TypeRef<'_>>) -> 
             change_of_list(as_list(old), as_list(new), kind, ty)
         }
         (Some(Shape::Map), None | Some(Shape::Map)) | (None, Some(Shape::Map)) => {
-            change_of_map(as_map(old), as_map(new), ty)
+            change_of_map(as_map(old), as_map(new), ty, ignored)
         }
         _ => None,
     }
@@ -112,18 +111,29 @@ fn equal(a: &Value, b: &Value) -> bool {
 }
 
 /// `None`: both are empty, which makes them leaves, so that empty and null differ.
-fn change_of_map(old: Option<&Object>, new: Option<&Object>, ty: Option<TypeRef<'_>>) -> Option<Change> {
+fn change_of_map(
+    old: Option<&Object>,
+    new: Option<&Object>,
+    ty: Option<TypeRef<'_>>,
+    ignored: Option<&FieldSet>,
+) -> Option<Change> {
     if old.is_none_or(Object::is_empty) && new.is_none_or(Object::is_empty) {
         return None;
     }
+    let ignored = ignored.filter(|ignored| !ignored.is_empty());
     let mut change = Change::default();
-    // A field that is absent has its zero value if the object around it is there.
     let mut visit = |name: &str, old_value: Option<&Value>, new_value: Option<&Value>| {
+        let ignored = ignored.and_then(|ignored| ignored.get_field(name));
+        if ignored.is_some_and(|node| node.member) {
+            return;
+        }
+        // A field that is absent has its zero value if the object around it is there.
         let zero = || zero_value(ty.and_then(|ty| ty.field(name))?.field());
         let old_value = old_value.or_else(|| old.and_then(|_| zero()));
         let new_value = new_value.or_else(|| new.and_then(|_| zero()));
-        let below = self::change(old_value, new_value, ty.and_then(|ty| ty.member(name)));
-        change.put(field_step(name), below);
+        let member = ty.and_then(|ty| ty.member(name));
+        let below = self::change(old_value, new_value, member, ignored.map(|node| &node.children));
+        change.put(|| field_step(name), below);
     };
     for (name, new_value) in new.into_iter().flatten() {
         visit(name, old.and_then(|old| old.get(name)), Some(new_value));
@@ -155,12 +165,12 @@ fn change_of_list(old: &[Value], new: &[Value], kind: &ListKind, ty: Option<Type
     let mut change = Change::default();
     for (step, pair) in pairs {
         let below = match (pair.0.as_slice(), pair.1.as_slice()) {
-            ([], [new]) => self::change(None, Some(new), items),
-            ([old], []) => self::change(Some(old), None, items),
-            ([old], [new]) => self::change(Some(old), Some(new), items),
+            ([], [new]) => self::change(None, Some(new), items, None),
+            ([old], []) => self::change(Some(old), None, items, None),
+            ([old], [new]) => self::change(Some(old), Some(new), items, None),
             (old, new) => change_of_duplicates(old, new),
         };
-        change.put(step, below);
+        change.put(|| step, below);
     }
     Some(change)
 }
