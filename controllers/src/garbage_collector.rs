@@ -103,3 +103,6 @@ impl GarbageCollector {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,6 @@ impl ServiceAccountController {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

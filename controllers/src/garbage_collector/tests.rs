@@ -1,0 +1,121 @@
+//! The collector against a scripted server: which questions it asks, and what it deletes.
+
+use serde_json::{Value, json};
+use steersman_framework::api::Resource;
+use steersman_framework::controller::Outcome;
+
+use super::*;
+use crate::garbage_collector::graph::Node;
+use crate::testing::{Answer, Call, Fake, refusal};
+
+const CHILD: &str = "/api/v1/namespaces/ns/configmaps/child";
+const OWNER: &str = "/api/v1/namespaces/ns/configmaps/owner";
+
+fn maps() -> Arc<Resource> {
+    Arc::new(Resource::namespaced("", "v1", "ConfigMap", "configmaps"))
+}
+
+fn object(name: &str, owners: &[&str]) -> Value {
+    let owner = |name: &&str| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": name});
+    let owners: Vec<Value> = owners.iter().map(owner).collect();
+    json!({"metadata": {
+        "namespace": "ns", "name": name, "uid": name, "resourceVersion": "5", "ownerReferences": owners,
+    }})
+}
+
+/// A collector that knows these objects, and nothing of their owners.
+fn collector(fake: &Fake, objects: &[Value]) -> GarbageCollector {
+    let collector = GarbageCollector::new(&fake.shared);
+    let resource = maps();
+    collector.0.kinds.lock().insert((String::new(), "ConfigMap".to_owned()), Arc::clone(&resource));
+    for object in objects {
+        let object: steersman_framework::meta::Partial = serde_json::from_value(object.clone()).unwrap();
+        let node = Node::new(&resource, &object.metadata);
+        collector.0.graph.lock().apply(&object.metadata.uid, node);
+    }
+    collector
+}
+
+async fn check(objects: &[Value], answer: fn(&Call) -> Answer, expect: &[String]) -> Value {
+    let fake = Fake::new(answer);
+    let result = collector(&fake, objects).examine("child".to_owned()).await;
+    assert_eq!(result.unwrap(), Outcome::Done);
+    assert_eq!(fake.log(), expect);
+    fake.last_body()
+}
+
+#[tokio::test]
+async fn an_object_without_owner_is_deleted_by_version() {
+    let answer = |call: &Call| match call.method.as_str() {
+        "GET" => refusal(404, "NotFound", "gone"),
+        _ => (200, json!({})),
+    };
+    let expect = [format!("GET {OWNER}"), format!("DELETE {CHILD}")];
+    let body = check(&[object("child", &["owner"])], answer, &expect).await;
+    assert_eq!(body["preconditions"], json!({"uid": "child", "resourceVersion": "5"}));
+    assert_eq!(body["propagationPolicy"], "Background");
+}
+
+#[tokio::test]
+async fn an_object_that_has_changed_is_looked_at_again() {
+    let answer = |call: &Call| match (call.method.as_str(), call.body["preconditions"]["resourceVersion"].as_str()) {
+        ("DELETE", Some("5")) => refusal(409, "Conflict", "it has changed"),
+        ("GET", _) if call.path == CHILD => {
+            let mut live = object("child", &["owner"]);
+            live["metadata"]["resourceVersion"] = json!("6");
+            (200, live)
+        }
+        ("GET", _) => refusal(404, "NotFound", "gone"),
+        _ => (200, json!({})),
+    };
+    let expect = [format!("GET {OWNER}"), format!("DELETE {CHILD}"), format!("GET {CHILD}"), format!("DELETE {CHILD}")];
+    let body = check(&[object("child", &["owner"])], answer, &expect).await;
+    assert_eq!(body["preconditions"]["resourceVersion"], "6", "and its owner is not asked for again");
+}
+
+#[tokio::test]
+async fn an_object_with_an_owner_is_kept_and_disowns_the_others() {
+    let answer = |call: &Call| match (call.method.as_str(), call.path.as_str()) {
+        ("GET", OWNER) => (200, object("owner", &[])),
+        ("GET", CHILD) => (200, object("child", &["owner", "ghost"])),
+        ("GET", _) => refusal(404, "NotFound", "gone"),
+        _ => (200, object("child", &["owner"])),
+    };
+    let ghost = "GET /api/v1/namespaces/ns/configmaps/ghost".to_owned();
+    let expect =
+        [format!("GET {OWNER}"), ghost, format!("GET {CHILD}"), format!("GET {OWNER}"), format!("PATCH {CHILD}")];
+    let body = check(&[object("child", &["owner", "ghost"])], answer, &expect).await;
+    assert_eq!(body["metadata"]["ownerReferences"], object("child", &["owner"])["metadata"]["ownerReferences"]);
+    assert_eq!(body["metadata"]["resourceVersion"], "5");
+}
+
+#[tokio::test]
+async fn what_the_graph_knows_is_not_asked_for() {
+    let nothing = |_: &Call| refusal(500, "InternalError", "nothing should be asked");
+    check(&[object("owner", &[]), object("child", &["owner"])], nothing, &[]).await;
+}
+
+#[tokio::test]
+async fn an_owner_of_an_unknown_kind_is_never_judged() {
+    let fake = Fake::new(|_| refusal(500, "InternalError", "nothing should be asked"));
+    let mut child = object("child", &["owner"]);
+    child["metadata"]["ownerReferences"][0]["kind"] = json!("Thing");
+    let error = collector(&fake, &[child]).examine("child".to_owned()).await.unwrap_err();
+    assert_eq!(error.to_string(), "no matches for kind \"Thing\" in version \"v1\"");
+}
+
+#[tokio::test]
+async fn orphaning_frees_all_dependents_and_then_the_owner() {
+    let fake = Fake::new(|call| match (call.method.as_str(), call.path.as_str()) {
+        ("GET", OWNER) => {
+            let mut owner = object("owner", &[]);
+            owner["metadata"]["finalizers"] = json!(["x/y", "orphan"]);
+            (200, owner)
+        }
+        _ => (200, object("any", &[])),
+    });
+    let collector = collector(&fake, &[object("owner", &[]), object("child", &["owner"])]);
+    assert_eq!(collector.orphan("owner".to_owned()).await.unwrap(), Outcome::Done);
+    assert_eq!(fake.log(), [format!("PATCH {CHILD}"), format!("GET {OWNER}"), format!("PATCH {OWNER}")]);
+    assert_eq!(fake.last_body()["metadata"]["finalizers"], json!(["x/y"]));
+}
