@@ -41,6 +41,11 @@ impl Cache {
         self.snapshot.set_namespace(&metadata.name, Some(metadata.labels.clone()));
     }
 
+    /// Adds or replaces a disruption budget.
+    pub fn set_budget(&mut self, budget: wire::Budget) {
+        self.snapshot.set_budget(&budget.metadata.clone(), Some(budget));
+    }
+
     /// Adds or replaces a service or an owner that selects pods.
     pub fn set_selecting(&mut self, kind: SelectingKind, object: &wire::Selecting) {
         self.snapshot.selecting_mut().set(kind, object);
@@ -69,7 +74,8 @@ impl Cache {
         let was_assumed = self.assumed.remove(&pod.uid);
         let old = self.pods.insert(pod.uid.clone(), pod.clone());
         if let Some(old) = &old {
-            if old.spec_id == pod.spec_id && old.node_name == pod.node_name {
+            let same = old.spec_id == pod.spec_id && old.node_name == pod.node_name;
+            if same && old.start_time == pod.start_time && old.preempted == pod.preempted {
                 return (!was_assumed).then(|| old.clone());
             }
             self.snapshot.remove_pod(old);

@@ -1,12 +1,13 @@
 //! What plugins remember between the extension points of one scheduling attempt.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A place for each plugin's notes on one attempt to schedule one pod.
 #[derive(Default)]
 pub struct CycleState {
     values: BTreeMap<&'static str, Box<dyn Any + Send + Sync>>,
+    skip_filter: BTreeSet<&'static str>,
 }
 
 impl CycleState {
@@ -23,6 +24,16 @@ impl CycleState {
     /// The value kept under that key, to be changed.
     pub fn read_mut<T: Any>(&mut self, key: &'static str) -> Option<&mut T> {
         self.values.get_mut(key)?.downcast_mut()
+    }
+
+    /// Leaves the Filter of a plugin out for this attempt.
+    pub(crate) fn skip_filter(&mut self, plugin: &'static str) {
+        self.skip_filter.insert(plugin);
+    }
+
+    /// Whether the Filter of a plugin is left out.
+    pub(crate) fn skips_filter(&self, plugin: &str) -> bool {
+        self.skip_filter.contains(plugin)
     }
 
     /// Forgets the value.

@@ -23,10 +23,11 @@ pub(crate) enum Update {
     Pods(Change<wire::Pod>),
     Namespaces(Change<wire::Meta>),
     Selecting(SelectingKind, Change<wire::Selecting>),
+    Budgets(Change<wire::Budget>),
 }
 
 /// Whose first list has to have come before decisions can be made.
-pub(crate) const SOURCES: usize = 7;
+pub(crate) const SOURCES: usize = 8;
 
 struct Forward<T> {
     // Unbounded, since a watch can't be made to wait: the loop takes everything out before each decision, so at most
@@ -64,6 +65,10 @@ pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, (
         source.selecting(apps("StatefulSet", "statefulsets"), |change| {
             Update::Selecting(SelectingKind::StatefulSet, change)
         }),
+        source.watch(
+            Resource::namespaced("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+            Update::Budgets,
+        ),
     ]
     .into_iter()
     .collect();
@@ -122,5 +127,6 @@ versioned!(
     wire::Node: "",
     wire::Pod: "status.phase!=Succeeded,status.phase!=Failed",
     wire::Meta: "",
-    wire::Selecting: ""
+    wire::Selecting: "",
+    wire::Budget: ""
 );

@@ -162,14 +162,13 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, rows: Vec::new(), rejected: Vec::new(), plugin: 0, error: None }
+    pub(crate) fn new(snapshot: &'a Snapshot, rows: Vec<Row>, rejected: Vec<(Row, u16)>) -> Self {
+        Self { snapshot, rows, rejected, plugin: 0, error: None }
     }
 
-    /// Starts over with other nodes; keeps who was rejected.
-    pub(crate) fn restart(&mut self, rows: impl IntoIterator<Item = Row>) {
-        self.rows.clear();
-        self.rows.extend(rows);
+    /// Those that passed, and those that were rejected, each with the place of the plugin that did.
+    pub(crate) fn into_parts(self) -> (Vec<Row>, Vec<(Row, u16)>) {
+        (self.rows, self.rejected)
     }
 
     /// Says who rejects from now on: the place of a plugin in the profile's filter list.
@@ -179,11 +178,6 @@ impl<'a> Candidates<'a> {
 
     pub(crate) fn take_error(&mut self) -> Option<Status> {
         self.error.take()
-    }
-
-    /// Those that were rejected, each with the place of the plugin that did.
-    pub(crate) fn rejected(&self) -> &[(Row, u16)] {
-        &self.rejected
     }
 
     /// The snapshot that the nodes belong to.
@@ -224,6 +218,8 @@ pub struct PostFilterContext<'a> {
 pub struct PostFilterResult {
     /// The node to be held for the pod: `Some(None)` clears it, `None` leaves it as it is.
     pub nominated_node_name: Option<Option<String>>,
+    /// Pods that have to go from that node; the scheduler asks them to.
+    pub victims: Vec<Arc<Pod>>,
 }
 
 /// Acts when no node is feasible, for example by making room.

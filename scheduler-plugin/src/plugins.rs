@@ -1,6 +1,8 @@
 //! The plugins that come with the scheduler, one a file, under their upstream names.
 
 pub mod default_binder;
+pub mod default_preemption;
+pub mod dynamic_resources;
 pub mod image_locality;
 pub mod inter_pod_affinity;
 pub mod node_affinity;
@@ -33,6 +35,8 @@ pub(crate) const DEFAULT: &[(&str, i64)] = &[
     ("NodeResourcesFit", 1),
     ("PodTopologySpread", 2),
     ("InterPodAffinity", 2),
+    ("DynamicResources", 2),
+    ("DefaultPreemption", 0),
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
     ("DefaultBinder", 0),
@@ -60,8 +64,13 @@ pub(crate) fn registry() -> Registry {
         .add(node_name::NodeName)
         .add(taint_toleration::TaintToleration)
         .add(node_ports::NodePorts)
+        .add(dynamic_resources::DynamicResources)
         .add(image_locality::ImageLocality)
         .add(default_binder::DefaultBinder);
+    registry.register(default_preemption::NAME, |args, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(default_preemption::DefaultPreemption::new(args.parse()?, handle)?);
+        Ok(plugin)
+    });
     with_args(&mut registry, node_affinity::NAME, node_affinity::NodeAffinity::new);
     with_args(&mut registry, node_resources_fit::NAME, node_resources_fit::NodeResourcesFit::new);
     with_args(

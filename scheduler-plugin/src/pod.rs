@@ -21,6 +21,8 @@ pub struct Pod {
     pub nominated_node_name: Option<Arc<str>>,
     /// When its node accepted it.
     pub start_time: Option<Timestamp>,
+    /// Whether the scheduler asked it to make room.
+    pub preempted: bool,
     /// What it shares with its siblings.
     pub spec: Arc<PodSpec>,
     /// The number of `spec` in the cache that it came from.
@@ -75,6 +77,8 @@ pub struct PodSpec {
     pub topology_spread_constraints: Vec<wire::TopologySpreadConstraint>,
     /// Ports on the node.
     pub host_ports: Vec<HostPort>,
+    /// Whether it claims devices (`spec.resourceClaims`).
+    pub claims_devices: bool,
     /// Images of all containers, with a tag.
     pub images: Vec<String>,
 }
@@ -129,6 +133,7 @@ impl PodSpec {
             scheduling_gates: spec.scheduling_gates.iter().map(|gate| gate.name.clone()).collect(),
             topology_spread_constraints: spec.topology_spread_constraints.clone(),
             host_ports: host_ports(spec),
+            claims_devices: !spec.resource_claims.is_empty(),
             images: containers.map(|container| normalized_image(&container.image)).collect(),
         }
     }
@@ -203,6 +208,11 @@ impl Specs {
             node_name,
             nominated_node_name: optional(&pod.status.nominated_node_name),
             start_time: pod.status.start_time,
+            preempted: pod.status.conditions.iter().any(|condition| {
+                condition.condition_type == "DisruptionTarget"
+                    && condition.status == "True"
+                    && condition.reason == "PreemptionByScheduler"
+            }),
             spec,
             spec_id,
             pending,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::cluster_event::ClusterEvent;
 use crate::configuration::{PluginReference, PluginSet, ProfileConfiguration};
 use crate::plugin::{BindPlugin, Plugin, QueueSortPlugin};
 use crate::registry::{Args, Handle, Registry};
@@ -97,6 +98,8 @@ pub struct Profile {
     /// How many of the nodes are looked at before the best is chosen; 0 for a share that depends on their number.
     pub percentage_of_nodes_to_score: u32,
     points: BTreeMap<Point, Vec<Entry>>,
+    /// All plugins, each with the events that it registered.
+    plugins: BTreeMap<&'static str, (Arc<dyn Plugin>, Vec<ClusterEvent>)>,
 }
 
 impl Profile {
@@ -136,6 +139,10 @@ impl Profile {
             scheduler_name: Arc::from(configuration.scheduler_name.as_str()),
             percentage_of_nodes_to_score: configuration.percentage_of_nodes_to_score.unwrap_or(0),
             points,
+            plugins: plugins
+                .into_values()
+                .map(|plugin| (plugin.name(), (plugin.clone(), plugin.events_to_register())))
+                .collect(),
         };
         profile.check().map_err(failed)?;
         Ok(profile)
@@ -165,8 +172,14 @@ impl Profile {
 
     /// A plugin of this profile by its name.
     pub fn plugin(&self, name: &str) -> Option<&Arc<dyn Plugin>> {
-        let mut entries = self.points.values().flatten();
-        entries.find(|entry| entry.plugin.name() == name).map(|entry| &entry.plugin)
+        self.plugins.get(name).map(|(plugin, _)| plugin)
+    }
+
+    /// The plugins that registered events of this kind.
+    pub(crate) fn interested(&self, event: &ClusterEvent) -> BTreeSet<&'static str> {
+        let registered = |events: &Vec<ClusterEvent>| events.iter().any(|other| other.covers(event));
+        let interested = self.plugins.iter().filter(|(_, (_, events))| registered(events));
+        interested.map(|(name, _)| *name).collect()
     }
 
     /// The plugin that sorts the queue.

@@ -159,7 +159,10 @@ impl Queue {
             let changes = if same { Vec::new() } else { pod_changes(&queued.pod, &pod) };
             queued.pod = pod.clone();
             let own = |event| Happening { event, object: EventObject::Pod(pod.clone()) };
-            let helps = changes.into_iter().any(|event| self.is_worth(&queued, &own(event)));
+            let helps = changes.into_iter().any(|event| {
+                let interested = self.profile(&pod).map(|profile| profile.interested(&event));
+                self.is_worth(&queued, &own(event), &interested.unwrap_or_default())
+            });
             if helps {
                 self.requeue(queued, now);
             } else {
@@ -240,7 +243,12 @@ impl Queue {
     /// The same, for something that is known not to help one of the pods.
     pub(crate) fn happened_except(&mut self, uid: &str, happening: &Happening, now: Instant) {
         self.events += 1;
-        let worth = |queued: &&QueuedPod| *queued.pod.uid != *uid && self.is_worth(queued, happening);
+        if self.unschedulable.is_empty() {
+            return;
+        }
+        // Plugins of one name register the same events in every profile.
+        let interested = self.profiles.values().flat_map(|profile| profile.interested(&happening.event)).collect();
+        let worth = |queued: &&QueuedPod| *queued.pod.uid != *uid && self.is_worth(queued, happening, &interested);
         let helped: Vec<_> = self.unschedulable.values().filter(worth).map(|queued| queued.pod.uid.clone()).collect();
         let mut helped: Vec<_> = helped.iter().filter_map(|uid| self.unschedulable.remove(uid)).collect();
         helped.sort_by_key(|queued| queued.sequence);
@@ -249,18 +257,28 @@ impl Queue {
         }
     }
 
-    /// Whether an event may help a pod that could not be scheduled.
-    fn is_worth(&self, queued: &QueuedPod, happening: &Happening) -> bool {
+    /// Whether an event may help a pod that could not be scheduled. `interested`: the plugins that registered its kind.
+    fn is_worth(&self, queued: &QueuedPod, happening: &Happening, interested: &BTreeSet<&'static str>) -> bool {
         let Some(profile) = self.profile(&queued.pod) else { return false };
         let helps = |name: &'static str| {
-            let Some(plugin) = profile.plugin(name) else { return true };
-            let registered = plugin.events_to_register();
-            registered.iter().any(|event| event.covers(&happening.event))
-                && plugin.queueing_hint(&queued.pod, happening) == QueueingHint::Queue
+            interested.contains(name)
+                && profile
+                    .plugin(name)
+                    .is_none_or(|plugin| plugin.queueing_hint(&queued.pod, happening) == QueueingHint::Queue)
         };
         match queued.gated_by {
             Some(plugin) => helps(plugin),
             None => queued.rejectors().next().is_none() || queued.rejectors().any(helps),
+        }
+    }
+
+    /// The victims of a pod were asked to go. It is ready now if it only waited for that, or if that failed.
+    pub(crate) fn preempted(&mut self, uid: &str, all: bool) {
+        let waited = |queued: &QueuedPod| queued.gated_by == Some("DefaultPreemption");
+        if self.unschedulable.get(uid).is_some_and(|queued| !all || waited(queued))
+            && let Some(queued) = self.unschedulable.remove(uid)
+        {
+            self.activate(queued);
         }
     }
 

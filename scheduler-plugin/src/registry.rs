@@ -1,9 +1,10 @@
 //! The plugins that configuration can name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steersman_machinery::clock::{FixedClock, SharedClock};
@@ -21,6 +22,27 @@ pub struct Handle {
     pub clock: SharedClock,
     /// Randomness.
     pub random: Random,
+    /// Pods whose victims are being asked to go.
+    pub preempting: Preempting,
+}
+
+/// The uids of pods for which others are being evicted. Clones share the set.
+#[derive(Clone, Debug, Default)]
+pub struct Preempting(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl Preempting {
+    /// Whether somebody is being evicted for this pod.
+    pub fn contains(&self, uid: &str) -> bool {
+        self.0.lock().contains(uid)
+    }
+
+    pub(crate) fn begin(&self, uid: Arc<str>) {
+        self.0.lock().insert(uid);
+    }
+
+    pub(crate) fn end(&self, uid: &str) {
+        self.0.lock().remove(uid);
+    }
 }
 
 impl Handle {
@@ -30,6 +52,7 @@ impl Handle {
             waiting_pods: WaitingPods::default(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             random: Random::seeded(0),
+            preempting: Preempting::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod binding;
 mod failure;
+mod preemption;
 mod updates;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -23,7 +24,7 @@ use crate::informers::{SOURCES, Update, informers};
 use crate::pod::Pod;
 use crate::profile::{Point, Profile, ProfileError};
 use crate::queue::{Backoff, Queue, QueuedPod};
-use crate::registry::{Handle, Registry};
+use crate::registry::{Handle, Preempting, Registry};
 use crate::waiting::WaitingPods;
 use crate::writer::{EventText, EventWriter, Write, send};
 use binding::Bound;
@@ -95,11 +96,14 @@ enum Finished {
     Bound(Box<Bound>),
     /// An event or a condition was written, or not.
     Written,
+    /// The victims of a pod were asked to go; whether all could be.
+    Evicted(Arc<str>, bool),
 }
 
 struct Scheduler {
     profiles: Arc<BTreeMap<Arc<str>, Profile>>,
     waiting: WaitingPods,
+    preempting: Preempting,
     context: Context,
     cache: Cache,
     queue: Queue,
@@ -121,8 +125,12 @@ struct Scheduler {
 impl Scheduler {
     fn new(context: &Context, options: &Options) -> Result<Self, Error> {
         let waiting = WaitingPods::default();
-        let handle =
-            Handle { waiting_pods: waiting.clone(), clock: context.clock.clone(), random: context.random.clone() };
+        let handle = Handle {
+            waiting_pods: waiting.clone(),
+            clock: context.clock.clone(),
+            random: context.random.clone(),
+            preempting: Preempting::default(),
+        };
         let profiles = Arc::new(profiles(options, &handle)?);
         let backoff =
             Backoff { initial: options.configuration.pod_initial_backoff, max: options.configuration.pod_max_backoff };
@@ -130,6 +138,7 @@ impl Scheduler {
             queue: Queue::new(profiles.clone(), backoff),
             profiles,
             waiting,
+            preempting: handle.preempting,
             context: context.clone(),
             cache: Cache::default(),
             search: Search::new(context.random.clone()),
@@ -213,7 +222,7 @@ impl Scheduler {
             self.event(&pod, &text);
             return self.queue.done(&pod.uid);
         }
-        let mut decision = schedule_one(&pod, self.cache.snapshot(), profile, &mut self.search);
+        let mut decision = schedule_one(&pod, self.cache.snapshot_mut(), profile, &mut self.search);
         match decision.outcome {
             Outcome::Node(node) => {
                 tracing::debug!(pod = pod.key(), %node, evaluated = decision.evaluated_nodes,
@@ -225,6 +234,7 @@ impl Scheduler {
                 if diagnosis.nodes > 0 {
                     let notes = (&mut decision.state, &mut *diagnosis);
                     let result = post_filter(&pod, self.cache.snapshot_mut(), profile, notes);
+                    self.preempt(&pod, &result);
                     nomination = result.nominated_node_name;
                 }
                 self.unschedulable(queued, &diagnosis, nomination);
@@ -243,6 +253,7 @@ impl Scheduler {
         match finished {
             Ok((_, Finished::Bound(bound))) => self.bound(*bound),
             Ok((_, Finished::Written)) => {}
+            Ok((_, Finished::Evicted(uid, all))) => self.evicted(&uid, all),
             // A plugin panicked. If the pod was not bound it begins anew.
             Err(error) => {
                 tracing::error!(%error, "a task of the scheduler failed");
@@ -259,12 +270,17 @@ impl Scheduler {
 
     /// Writes an event beside the loop.
     fn event(&mut self, pod: &Pod, text: &EventText) {
+        self.event_by(&pod.spec.scheduler_name, pod, text);
+    }
+
+    /// The same, said by a given scheduler.
+    fn event_by(&mut self, controller: &str, pod: &Pod, text: &EventText) {
         if self.event_writes.len() >= MAX_EVENT_WRITES {
             tracing::debug!(reason = text.reason, "an event was dropped");
             return;
         }
         let now = self.context.clock.now();
-        if let Some(write) = self.events.event(pod, text, now) {
+        if let Some(write) = self.events.event(controller, pod, text, now) {
             let client = self.client();
             let task = self.tasks.spawn(async move {
                 send(&client, write).await;

@@ -54,6 +54,9 @@ pub struct Snapshot {
     images: Images,
     namespaces: BTreeMap<String, Map>,
     selecting: Selecting,
+    budgets: BTreeMap<(String, String), wire::Budget>,
+    /// Pods for which a node is held, by its name; each names the node as if it were there.
+    nominated: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
     generation: u64,
 }
 
@@ -108,6 +111,8 @@ impl Default for Snapshot {
             images: Images::default(),
             namespaces: BTreeMap::new(),
             selecting: Selecting::default(),
+            budgets: BTreeMap::new(),
+            nominated: BTreeMap::new(),
             generation: 0,
         }
     }
@@ -210,6 +215,21 @@ impl Snapshot {
     /// Services and owners that select pods.
     pub fn selecting(&self) -> &Selecting {
         &self.selecting
+    }
+
+    /// Disruption budgets.
+    pub fn budgets(&self) -> impl Iterator<Item = &wire::Budget> {
+        self.budgets.values()
+    }
+
+    /// Whether any node is held for a pod.
+    pub fn has_nominated(&self) -> bool {
+        !self.nominated.is_empty()
+    }
+
+    /// The pods for which a node is held.
+    pub fn nominated(&self, row: Row) -> &[Arc<Pod>] {
+        self.nominated.get(&self.nodes[row as usize].name).map_or(&[], Vec::as_slice)
     }
 
     /// Rises with every change; equal generations mean equal content.

@@ -8,7 +8,7 @@ use steersman_machinery::random::Random;
 
 use crate::cache::Cache;
 use crate::configuration::ProfileConfiguration;
-use crate::cycle::{Decision, Outcome, Search, schedule_one};
+use crate::cycle::{Decision, Outcome, Search, post_filter, schedule_one};
 use crate::pod::Pod;
 use crate::profile::Profile;
 use crate::registry::{Handle, Registry};
@@ -76,8 +76,24 @@ impl Cluster {
         self.cache.set_pod(pod);
     }
 
-    pub(crate) fn decide(&self, pod: &Pod) -> Decision {
-        schedule_one(pod, self.cache.snapshot(), &self.profile, &mut Search::new(Random::seeded(1)))
+    pub(crate) fn decide(&mut self, pod: &Pod) -> Decision {
+        schedule_one(pod, self.cache.snapshot_mut(), &self.profile, &mut Search::new(Random::seeded(1)))
+    }
+
+    /// What PostFilter does about a pod that fits nowhere: `node: victims`, or what it says.
+    pub(crate) fn preempt(&mut self, spec: &Value) -> String {
+        let pod = self.pod("", spec);
+        let mut decision = self.decide(&pod);
+        let Outcome::Unschedulable(diagnosis) = &mut decision.outcome else { return "it fits".to_owned() };
+        let notes = (&mut decision.state, &mut **diagnosis);
+        let result = post_filter(&pod, self.cache.snapshot_mut(), &self.profile, notes);
+        match result.nominated_node_name.flatten() {
+            Some(node) => {
+                let victims: Vec<_> = result.victims.iter().map(|victim| &*victim.name).collect();
+                format!("{node}: {}", victims.join(" "))
+            }
+            None => diagnosis.post_filter_message.clone(),
+        }
     }
 
     /// The names of the feasible nodes, or the message if there are none.

@@ -47,6 +47,14 @@ impl WaitingPods {
         }
     }
 
+    /// The pod has to make room before it is bound: its attempt ends as if by an error. Whether it was waiting.
+    pub(crate) fn preempt(&self, uid: &str) -> bool {
+        match self.0.lock().get_mut(uid) {
+            Some(pod) => pod.verdict.send_replace(Some(Status::error("preempted"))).is_none(),
+            None => false,
+        }
+    }
+
     /// The pod is gone: its attempt ends.
     pub(crate) fn forget(&self, uid: &str) {
         if let Some(pod) = self.0.lock().get_mut(uid) {

@@ -95,3 +95,37 @@ pub struct SelectingSpec {
     /// A map (Service, ReplicationController) or a label selector (ReplicaSet, StatefulSet).
     pub selector: Option<serde_json::Value>,
 }
+
+/// `policy/v1.PodDisruptionBudget`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Budget {
+    /// The metadata.
+    pub metadata: Metadata,
+    /// The wish.
+    #[serde(deserialize_with = "nullable")]
+    pub spec: BudgetSpec,
+    /// The state.
+    #[serde(deserialize_with = "nullable")]
+    pub status: BudgetStatus,
+}
+
+/// `policy/v1.PodDisruptionBudgetSpec`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct BudgetSpec {
+    /// The pods that are protected.
+    pub selector: Option<LabelSelector>,
+}
+
+/// `policy/v1.PodDisruptionBudgetStatus`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BudgetStatus {
+    /// How many more may go.
+    #[serde(deserialize_with = "nullable")]
+    pub disruptions_allowed: i64,
+    /// Those that were asked to go and are still there, by name.
+    #[serde(deserialize_with = "nullable")]
+    pub disrupted_pods: BTreeMap<String, serde::de::IgnoredAny>,
+}

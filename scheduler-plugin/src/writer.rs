@@ -11,6 +11,7 @@ use steersman_machinery::clock::{format_micro_time, format_time};
 
 use crate::pod::Pod;
 
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
 /// Notes longer than this are cut, since the API does not take them.
 const MAX_NOTE: usize = 1024;
 /// After this time an event of the same kind about the same object is a new one.
@@ -33,6 +34,11 @@ impl EventText {
             action: "Binding",
             note: format!("Successfully assigned {} to {node}", pod.key()),
         }
+    }
+
+    pub(crate) fn preempted(by: &Pod, node: &str) -> Self {
+        let note = format!("Preempted by pod {} on node {node}", by.uid);
+        Self { warning: false, reason: "Preempted", action: "Preempting", note }
     }
 
     pub(crate) fn failed(note: String) -> Self {
@@ -91,7 +97,7 @@ struct Last {
 
 impl EventWriter {
     /// The request that tells of something; `None` if it has been told already.
-    pub(crate) fn event(&mut self, pod: &Pod, text: &EventText, now: Timestamp) -> Option<Write> {
+    pub(crate) fn event(&mut self, controller: &str, pod: &Pod, text: &EventText, now: Timestamp) -> Option<Write> {
         let namespace = &*pod.spec.namespace;
         let collection = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
         let version = pod.pending.as_ref().map_or("", |pending| pending.resource_version.as_str());
@@ -107,13 +113,12 @@ impl EventWriter {
             return (last.count == 2)
                 .then(|| {
                     let path = format!("{collection}/{}", last.name);
-                    request("PATCH", path, "application/strategic-merge-patch+json", &series)
+                    request("PATCH", path, STRATEGIC, &series)
                 })
                 .flatten();
         }
         self.last_name = now.as_nanosecond().max(self.last_name + 1);
         let name = format!("{}.{:x}", pod.name, self.last_name);
-        let controller = &*pod.spec.scheduler_name;
         let body = json!({
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -180,7 +185,35 @@ pub(crate) fn condition(
     if let Some(nomination) = nomination {
         status["nominatedNodeName"] = json!(nomination);
     }
-    let path = format!("/api/v1/namespaces/{}/pods/{}/status", pod.spec.namespace, pod.name);
     let body = json!({"metadata": {"uid": &*pod.uid}, "status": status});
-    request("PATCH", path, "application/strategic-merge-patch+json", &body)
+    request("PATCH", format!("{}/status", path(pod)), STRATEGIC, &body)
+}
+
+/// The request that says on a victim why it has to go.
+pub(crate) fn disruption(victim: &Pod, scheduler: &str, now: Timestamp) -> Option<Write> {
+    let condition = json!({
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": format!("{scheduler}: preempting to accommodate a higher priority pod"),
+        "lastTransitionTime": format_time(now),
+    });
+    let body = json!({"metadata": {"uid": &*victim.uid}, "status": {"conditions": [condition]}});
+    request("PATCH", format!("{}/status", path(victim)), STRATEGIC, &body)
+}
+
+/// The request that asks a pod to go, if it still is the one that is meant.
+pub(crate) fn deletion(victim: &Pod) -> Option<Write> {
+    let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": &*victim.uid}});
+    request("DELETE", path(victim), "application/json", &body)
+}
+
+/// The request that gives a nominated node up.
+pub(crate) fn no_nomination(pod: &Pod) -> Option<Write> {
+    let body = json!({"metadata": {"uid": &*pod.uid}, "status": {"nominatedNodeName": null}});
+    request("PATCH", format!("{}/status", path(pod)), STRATEGIC, &body)
+}
+
+fn path(pod: &Pod) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", pod.spec.namespace, pod.name)
 }

@@ -39,6 +39,7 @@ impl Scheduler {
     /// A node was chosen: counts the pod there, lets plugins reserve and permit, and starts the binding.
     pub(super) fn place(&mut self, queued: QueuedPod, node: &Arc<str>, mut state: CycleState) {
         let placed = Arc::new(Pod { node_name: Some(node.clone()), pending: None, ..(*queued.pod).clone() });
+        self.cache.snapshot_mut().nominate(&placed, None);
         self.cache.assume(placed.clone());
         let held = match self.reserve(&placed, node, &mut state).and_then(|()| self.permit(&placed, node, &mut state)) {
             Ok(held) => held,

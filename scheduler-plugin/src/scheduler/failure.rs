@@ -1,5 +1,7 @@
 //! What happens to a pod that could not be scheduled.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::Scheduler;
@@ -63,6 +65,10 @@ impl Scheduler {
             None => return self.queue.done(&uid),
         }
         let newest = queued.pod.clone();
+        if let Some(node) = &nomination {
+            let node: Option<Arc<str>> = node.as_deref().map(Arc::from);
+            self.cache.snapshot_mut().nominate(&newest, node.as_ref());
+        }
         self.queue.failed(queued, failure, Instant::now());
         tracing::debug!(pod = newest.key(), reason, message, "no node for a pod");
         self.event(&tried, &EventText::failed(message.to_owned()));

@@ -70,7 +70,8 @@ async fn a_pod_without_room_waits_until_there_is_some() {
         assert_eq!(world.node_of("second").as_deref(), Some("n1"));
     };
     beside(&world, Options::default(), script).await;
-    let message = "0/1 nodes are available: 1 Insufficient cpu.";
+    let message = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+                   available: 1 No preemption victims found for incoming pod.";
     assert_eq!(
         world.writes(),
         [
@@ -162,6 +163,40 @@ async fn gated_pods_are_left_alone_until_the_last_gate_is_gone() {
     };
     beside(&world, Options::default(), script).await;
     assert_eq!(world.node_of("a").as_deref(), Some("n1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_of_high_priority_gets_the_place_of_a_lower_one() {
+    let world = World::default();
+    world.set_latency(Duration::from_millis(100));
+    world.set("nodes", node("n1", "2"));
+    for (name, priority) in [("low", 1), ("middle", 5)] {
+        let mut running = pod(name, "1");
+        running["spec"]["nodeName"] = json!("n1");
+        running["spec"]["priority"] = json!(priority);
+        world.set("pods", running);
+    }
+    let mut high = pod("high", "1");
+    high["spec"]["priority"] = json!(9);
+    world.set("pods", high);
+    beside(&world, Options::default(), seconds(30)).await;
+    assert_eq!(world.node_of("high").as_deref(), Some("n1"));
+    assert_eq!(world.node_of("middle").as_deref(), Some("n1"));
+    let message = "0/1 nodes are available: 1 Insufficient cpu.";
+    assert_eq!(
+        world.writes(),
+        [
+            "Preempted Preempted by pod uid-high on node n1".to_owned(),
+            "status low DisruptionTarget=True PreemptionByScheduler: default-scheduler: preempting to accommodate a \
+             higher priority pod"
+                .to_owned(),
+            format!("FailedScheduling {message}"),
+            format!("status high PodScheduled=False Unschedulable: {message} on n1"),
+            "delete low uid-low".to_owned(),
+            "bind high n1".to_owned(),
+            "Scheduled Successfully assigned default/high to n1".to_owned(),
+        ]
+    );
 }
 
 /// Keeps count of reservations, and holds every pod for a while at Permit.

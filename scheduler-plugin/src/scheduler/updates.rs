@@ -23,6 +23,7 @@ impl Scheduler {
             Update::Pods(change) => self.pods(change),
             Update::Namespaces(change) => self.namespaces(change),
             Update::Selecting(kind, change) => self.selecting(kind, change),
+            Update::Budgets(change) => self.budgets(change),
         }
     }
 
@@ -86,10 +87,15 @@ impl Scheduler {
         if pod.node_name.is_some() {
             self.set_assigned(pod);
         } else if self.profiles.contains_key(&pod.spec.scheduler_name) {
-            self.pending.insert(pod.uid.clone(), pod.clone());
-            if !self.cache.is_assumed(&pod.uid) {
-                self.queue.set(pod, Instant::now());
+            let old = self.pending.insert(pod.uid.clone(), pod.clone());
+            if self.cache.is_assumed(&pod.uid) {
+                return;
             }
+            // What the API says about the nominated node counts when it changes; between, what we have decided.
+            if old.is_none_or(|old| old.nominated_node_name != pod.nominated_node_name) {
+                self.cache.snapshot_mut().nominate(&pod, pod.nominated_node_name.as_ref());
+            }
+            self.queue.set(pod, Instant::now());
         }
     }
 
@@ -97,6 +103,7 @@ impl Scheduler {
     fn set_assigned(&mut self, new: Arc<Pod>) {
         self.pending.remove(&new.uid);
         self.queue.remove(&new.uid);
+        self.cache.snapshot_mut().nominate(&new, None);
         let old = self.cache.set_pod(new.clone());
         let events = match &old {
             None => vec![ClusterEvent::pod(ActionType::ADD)],
@@ -109,6 +116,12 @@ impl Scheduler {
     }
 
     fn remove_pod(&mut self, uid: &str) {
+        if let Some(pod) = self.pending.get(uid).cloned()
+            && self.cache.snapshot_mut().nominate(&pod, None)
+        {
+            // A node was held for the pod, and is not any more.
+            self.happened(ClusterEvent::pod(ActionType::DELETE), EventObject::None);
+        }
         self.forget_pod(uid);
         self.queue.remove(uid);
         self.waiting.forget(uid);
@@ -140,6 +153,22 @@ impl Scheduler {
             Change::Progress => {}
         }
         self.queue.happened(&plain(EventResource::Selector, ActionType::UPDATE), Instant::now());
+    }
+
+    fn budgets(&mut self, change: Change<wire::Budget>) {
+        let snapshot = self.cache.snapshot_mut();
+        match change {
+            Change::Applied(budget) => snapshot.set_budget(&budget.metadata.clone(), Some(budget)),
+            Change::Deleted(budget) => snapshot.set_budget(&budget.metadata, None),
+            Change::Replaced(budgets) => {
+                snapshot.clear_budgets();
+                for budget in budgets {
+                    snapshot.set_budget(&budget.metadata.clone(), Some(budget));
+                }
+                self.synced.insert(7);
+            }
+            Change::Progress => {}
+        }
     }
 
     fn selecting(&mut self, kind: SelectingKind, change: Change<wire::Selecting>) {

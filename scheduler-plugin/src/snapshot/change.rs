@@ -123,6 +123,36 @@ impl Snapshot {
         &mut self.selecting
     }
 
+    /// Adds, replaces or removes a disruption budget.
+    pub(crate) fn set_budget(&mut self, metadata: &wire::Metadata, budget: Option<wire::Budget>) {
+        let key = (metadata.namespace.clone(), metadata.name.clone());
+        match budget {
+            Some(budget) => self.budgets.insert(key, budget),
+            None => self.budgets.remove(&key),
+        };
+    }
+
+    /// Forgets all disruption budgets.
+    pub(crate) fn clear_budgets(&mut self) {
+        self.budgets.clear();
+    }
+
+    /// Holds a node for a pod, or none any more; whether one was held before.
+    pub(crate) fn nominate(&mut self, pod: &Pod, node: Option<&Arc<str>>) -> bool {
+        let mut was_held = false;
+        for held in self.nominated.values_mut() {
+            let before = held.len();
+            held.retain(|other| other.uid != pod.uid);
+            was_held |= held.len() < before;
+        }
+        if let Some(node) = node {
+            let placed = Pod { node_name: Some(node.clone()), pending: None, ..pod.clone() };
+            self.nominated.entry(node.clone()).or_default().push(Arc::new(placed));
+        }
+        self.nominated.retain(|_, held| !held.is_empty());
+        was_held
+    }
+
     fn touch(&mut self, row: Row) {
         self.generation += 1;
         self.nodes[row as usize].generation = self.generation;

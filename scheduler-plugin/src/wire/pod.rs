@@ -58,6 +58,9 @@ pub struct PodSpec {
     /// Gates that hold the pod back.
     #[serde(deserialize_with = "nullable")]
     pub scheduling_gates: Vec<SchedulingGate>,
+    /// Claimed devices.
+    #[serde(deserialize_with = "nullable")]
+    pub resource_claims: Vec<serde::de::IgnoredAny>,
     /// Spreading.
     #[serde(deserialize_with = "nullable")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,

@@ -109,6 +109,12 @@ impl World {
                 self.0.lock().writes.push(format!("series {}", body["series"]["count"]));
                 answer(200, &body)
             }
+            ([name, "pods"], Method::DELETE) => {
+                let line = format!("delete {name} {}", body["preconditions"]["uid"].as_str().unwrap());
+                self.0.lock().writes.push(line);
+                self.delete("pods", name);
+                answer(200, &json!({"kind": "Status", "status": "Success"}))
+            }
             other => panic!("unexpected request {other:?}"),
         }
     }
@@ -147,7 +153,11 @@ impl World {
     fn patch_status(&self, name: &str, body: &Value) -> Response<Answer> {
         let condition = &body["status"]["conditions"][0];
         let text = |key: &str| condition[key].as_str().unwrap().to_owned();
-        let line = format!("status {name} {}={} {}: {}", text("type"), text("status"), text("reason"), text("message"));
+        let mut line =
+            format!("status {name} {}={} {}: {}", text("type"), text("status"), text("reason"), text("message"));
+        if let Some(node) = body["status"]["nominatedNodeName"].as_str() {
+            line.push_str(&format!(" on {node}"));
+        }
         self.0.lock().writes.push(line);
         let mut pod = self.get("pods", name);
         pod["status"]["conditions"] = json!([condition]);

@@ -1,0 +1,86 @@
+//! Who has to go on one node.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::candidate::{Candidate, started};
+use crate::cycle::{WhatIf, filter_beside_nominated};
+use crate::cycle_state::CycleState;
+use crate::plugin::PostFilterContext;
+use crate::pod::Pod;
+use crate::selector;
+use crate::snapshot::{Row, Snapshot};
+use crate::status::Status;
+use crate::wire::LabelSelector;
+
+/// The fewest and least important pods of lower priority without which the pod fits; the reason if there are none.
+/// Leaves snapshot and state as they were.
+pub(super) fn select_victims(
+    state: &mut CycleState,
+    pod: &Pod,
+    context: &mut PostFilterContext<'_>,
+    row: Row,
+) -> Result<Candidate, Status> {
+    let lower = |other: &&Arc<Pod>| other.spec.priority < pod.spec.priority;
+    let mut lower: Vec<Arc<Pod>> = context.snapshot.node(row).pods().iter().filter(lower).cloned().collect();
+    if lower.is_empty() {
+        return Err(Status::unresolvable("No preemption victims found for incoming pod"));
+    }
+    by_importance(&mut lower);
+    let mut what_if = WhatIf { pod, profile: context.profile, snapshot: context.snapshot, state };
+    for victim in &lower {
+        what_if.remove(victim);
+    }
+    let status = filter_beside_nominated(&mut what_if, row);
+    if !status.is_success() {
+        for victim in &lower {
+            what_if.add(victim);
+        }
+        return Err(status);
+    }
+    let (protected, others) = split_by_budgets(&lower, what_if.snapshot);
+    let mut victims = Vec::new();
+    let mut spare = |candidates: Vec<Arc<Pod>>| {
+        for other in candidates {
+            what_if.add(&other);
+            if !filter_beside_nominated(&mut what_if, row).is_success() {
+                what_if.remove(&other);
+                victims.push(other);
+            }
+        }
+        victims.len()
+    };
+    let violations = spare(protected);
+    spare(others);
+    for victim in &victims {
+        what_if.add(victim);
+    }
+    by_importance(&mut victims);
+    Ok(Candidate { row, victims, violations })
+}
+
+/// The most important first: by priority, then by age.
+fn by_importance(pods: &mut [Arc<Pod>]) {
+    pods.sort_by_key(|pod| (Reverse(pod.spec.priority), started(pod)));
+}
+
+/// Pods whose eviction would break a disruption budget, and the others; both in the order in which they came.
+fn split_by_budgets(pods: &[Arc<Pod>], snapshot: &Snapshot) -> (Vec<Arc<Pod>>, Vec<Arc<Pod>>) {
+    let mut budgets: Vec<_> = snapshot.budgets().map(|budget| (budget, budget.status.disruptions_allowed)).collect();
+    pods.iter().cloned().partition(|pod| {
+        let mut violates = false;
+        for (budget, left) in &mut budgets {
+            let selector = budget.spec.selector.as_ref().filter(|selector| **selector != LabelSelector::default());
+            let protects = *budget.metadata.namespace == *pod.spec.namespace
+                && !pod.spec.labels.is_empty()
+                && selector::given_and_matches(selector, &pod.spec.labels)
+                // What was evicted already has been counted.
+                && !budget.status.disrupted_pods.contains_key(&*pod.name);
+            if protects {
+                *left -= 1;
+                violates |= *left < 0;
+            }
+        }
+        violates
+    })
+}
