@@ -6,8 +6,11 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 use serde_json::Value;
+use steersman_machinery::decode::{self, TypeError};
 use steersman_machinery::field::{ErrorList, ErrorType, FieldError, Path};
+use steersman_machinery::group::GroupVersionKind;
 use steersman_machinery::meta;
+use steersman_machinery::schema::builtin;
 
 use super::json_path::JsonPath;
 use super::structural::{self, Structural};
@@ -208,6 +211,20 @@ impl Strategy for CustomStrategy {
     fn converts(&self) -> bool {
         self.converts
     }
+}
+
+/// Brings the metadata of a custom object into the form of its type, whatever the object's own schema is: times and
+/// numbers are checked, empty values go. To be called after unknown fields were pruned.
+///
+/// # Errors
+/// If a field has another type than metadata's own.
+pub fn decode_metadata(object: &mut Value) -> Result<(), TypeError> {
+    let pod = GroupVersionKind::new("", "v1", "Pod");
+    let ty = builtin::type_ref(&pod).and_then(|pod| pod.member("metadata"));
+    if let (Some(ty), Some(metadata)) = (ty, object.get_mut("metadata")) {
+        *metadata = decode::convert(metadata.take(), ty, "ObjectMeta")?.object;
+    }
+    Ok(())
 }
 
 /// Writes `5.0` as `5`, as Go's encoder does.

@@ -139,3 +139,15 @@ fn whole_numbers_are_written_whole() {
     strategy.default(&mut object);
     assert_eq!(object.to_string(), r#"{"spec":{"list":[0.5,2,1e+300],"replicas":5}}"#);
 }
+
+#[test]
+fn metadata_has_types_of_its_own() {
+    let mut object = json!({"metadata": {"name": "a", "labels": {"a": 1}}});
+    assert_eq!(
+        decode_metadata(&mut object).unwrap_err().to_string(),
+        "json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string"
+    );
+    let mut object = json!({"metadata": {"name": "a", "labels": {}, "creationTimestamp": null}, "spec": 1});
+    decode_metadata(&mut object).unwrap();
+    assert_eq!(object, json!({"metadata": {"name": "a"}, "spec": 1}));
+}
