@@ -66,42 +66,51 @@ pub fn strategy_in(group: &str, version: &str, resource: &str) -> Arc<dyn Strate
 /// The strategy of a built-in resource: `strategy_for("apps", "deployments")`. The core group is the empty text. A
 /// resource that this version does not know behaves as [`Plain`].
 pub fn strategy_for(group: &str, resource: &str) -> Arc<dyn Strategy> {
+    match group {
+        "" => core(resource),
+        "apps" | "autoscaling" | "batch" | "policy" => workload(group, resource),
+        _ => other(group, resource),
+    }
+}
+
+fn core(resource: &str) -> Arc<dyn Strategy> {
+    match resource {
+        "configmaps" => Arc::new(config::ConfigMap),
+        "endpoints" => Arc::new(endpoints::Endpoints),
+        "events" => Arc::new(event::CoreEvent),
+        "limitranges" => Arc::new(quota::LimitRange),
+        "namespaces" => Arc::new(namespace::Namespace),
+        "nodes" => Arc::new(node::Node),
+        "persistentvolumeclaims" => Arc::new(persistent_volume_claim::PersistentVolumeClaim),
+        "persistentvolumes" => Arc::new(persistent_volume::PersistentVolume),
+        "pods" => Arc::new(pod::Pod),
+        "podtemplates" => Arc::new(pod_template::PodTemplate),
+        "replicationcontrollers" => Arc::new(replication_controller::ReplicationController),
+        "resourcequotas" => Arc::new(quota::ResourceQuota),
+        "secrets" => Arc::new(config::Secret),
+        "serviceaccounts" => Arc::new(service_account::ServiceAccount),
+        "services" => Arc::new(service::Service),
+        _ => Arc::new(Plain(Rules::DEFAULT)),
+    }
+}
+
+fn workload(group: &str, resource: &str) -> Arc<dyn Strategy> {
     match (group, resource) {
-        ("", "configmaps") => Arc::new(config::ConfigMap),
-        ("", "events") => Arc::new(event::CoreEvent),
-        ("events.k8s.io", "events") => Arc::new(event::Event),
-        ("", "namespaces") => Arc::new(namespace::Namespace),
-        ("", "nodes") => Arc::new(node::Node),
-        ("", "pods") => Arc::new(pod::Pod),
-        ("", "podtemplates") => Arc::new(pod_template::PodTemplate),
-        ("", "secrets") => Arc::new(config::Secret),
-        ("", "services") => Arc::new(service::Service),
-        ("", "serviceaccounts") => Arc::new(service_account::ServiceAccount),
-        ("", "limitranges") => Arc::new(quota::LimitRange),
-        ("", "replicationcontrollers") => Arc::new(replication_controller::ReplicationController),
-        ("", "resourcequotas") => Arc::new(quota::ResourceQuota),
-        ("", "endpoints") => Arc::new(endpoints::Endpoints),
-        ("", "persistentvolumeclaims") => Arc::new(persistent_volume_claim::PersistentVolumeClaim),
-        ("", "persistentvolumes") => Arc::new(persistent_volume::PersistentVolume),
-        ("certificates.k8s.io", "certificatesigningrequests") => Arc::new(certificate::CertificateSigningRequest),
-        ("discovery.k8s.io", "endpointslices") => Arc::new(endpoints::EndpointSlice),
-        ("networking.k8s.io", "ingressclasses") => Arc::new(ingress::IngressClass),
-        ("networking.k8s.io", "ingresses") => Arc::new(ingress::Ingress),
-        ("networking.k8s.io", "ipaddresses") => Arc::new(service_cidr::IpAddress),
-        ("networking.k8s.io", "networkpolicies") => Arc::new(network_policy::NetworkPolicy),
-        ("networking.k8s.io", "servicecidrs") => Arc::new(service_cidr::ServiceCidr),
-        ("node.k8s.io", "runtimeclasses") => Arc::new(runtime_class::RuntimeClass),
-        ("rbac.authorization.k8s.io", "clusterrolebindings") => Arc::new(rbac::RoleBinding { cluster: true }),
-        ("rbac.authorization.k8s.io", "clusterroles") => Arc::new(rbac::Role { cluster: true }),
-        ("rbac.authorization.k8s.io", "rolebindings") => Arc::new(rbac::RoleBinding { cluster: false }),
-        ("rbac.authorization.k8s.io", "roles") => Arc::new(rbac::Role { cluster: false }),
-        ("scheduling.k8s.io", "priorityclasses") => Arc::new(priority_class::PriorityClass),
-        ("storage.k8s.io", "csidrivers") => Arc::new(storage::CsiDriver),
-        ("storage.k8s.io", "csinodes") => Arc::new(storage::CsiNode),
-        ("storage.k8s.io", "csistoragecapacities") => Arc::new(storage::CsiStorageCapacity),
-        ("storage.k8s.io", "storageclasses") => Arc::new(storage::StorageClass),
-        ("storage.k8s.io", "volumeattachments") => Arc::new(storage::VolumeAttachment),
-        ("storage.k8s.io", "volumeattributesclasses") => Arc::new(storage::VolumeAttributesClass),
+        ("apps", "controllerrevisions") => Arc::new(controller_revision::ControllerRevision),
+        ("apps", "daemonsets") => Arc::new(daemon_set::DaemonSet),
+        ("apps", "deployments") => Arc::new(deployment::Deployment),
+        ("apps", "replicasets") => Arc::new(replica_set::ReplicaSet),
+        ("apps", "statefulsets") => Arc::new(stateful_set::StatefulSet),
+        ("autoscaling", "horizontalpodautoscalers") => Arc::new(hpa::HorizontalPodAutoscaler),
+        ("batch", "cronjobs") => Arc::new(cron_job::CronJob),
+        ("batch", "jobs") => Arc::new(job::Job),
+        ("policy", "poddisruptionbudgets") => Arc::new(pod_disruption_budget::PodDisruptionBudget),
+        _ => Arc::new(Plain(Rules::DEFAULT)),
+    }
+}
+
+fn other(group: &str, resource: &str) -> Arc<dyn Strategy> {
+    match (group, resource) {
         ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => Arc::new(admission::MutatingPolicy),
         ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => {
             Arc::new(admission::PolicyBinding { mutating: true })
@@ -116,26 +125,40 @@ pub fn strategy_for(group: &str, resource: &str) -> Arc<dyn Strategy> {
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => {
             Arc::new(admission::WebhookConfiguration { mutating: false })
         }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => Arc::new(crate::crd::definition::Definition),
         ("apiregistration.k8s.io", "apiservices") => Arc::new(api_service::ApiService),
-        ("autoscaling", "horizontalpodautoscalers") => Arc::new(hpa::HorizontalPodAutoscaler),
+        ("certificates.k8s.io", "certificatesigningrequests") => Arc::new(certificate::CertificateSigningRequest),
+        ("coordination.k8s.io", "leases") => Arc::new(lease::Lease),
+        ("discovery.k8s.io", "endpointslices") => Arc::new(endpoints::EndpointSlice),
+        ("events.k8s.io", "events") => Arc::new(event::Event),
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => Arc::new(flow_control::FlowSchema),
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => {
             Arc::new(flow_control::PriorityLevelConfiguration)
         }
+        ("networking.k8s.io", "ingressclasses") => Arc::new(ingress::IngressClass),
+        ("networking.k8s.io", "ingresses") => Arc::new(ingress::Ingress),
+        ("networking.k8s.io", "ipaddresses") => Arc::new(service_cidr::IpAddress),
+        ("networking.k8s.io", "networkpolicies") => Arc::new(network_policy::NetworkPolicy),
+        ("networking.k8s.io", "servicecidrs") => Arc::new(service_cidr::ServiceCidr),
+        ("node.k8s.io", "runtimeclasses") => Arc::new(runtime_class::RuntimeClass),
+        ("rbac.authorization.k8s.io", "clusterrolebindings") => Arc::new(rbac::RoleBinding { cluster: true }),
+        ("rbac.authorization.k8s.io", "clusterroles") => Arc::new(rbac::Role { cluster: true }),
+        ("rbac.authorization.k8s.io", "rolebindings") => Arc::new(rbac::RoleBinding { cluster: false }),
+        ("rbac.authorization.k8s.io", "roles") => Arc::new(rbac::Role { cluster: false }),
         ("resource.k8s.io", "deviceclasses") => Arc::new(resource_claim::DeviceClass),
         ("resource.k8s.io", "resourceclaims") => Arc::new(resource_claim::ResourceClaim),
         ("resource.k8s.io", "resourceclaimtemplates") => Arc::new(resource_claim::ResourceClaimTemplate),
         ("resource.k8s.io", "resourceslices") => Arc::new(resource_claim::ResourceSlice),
-        ("apps", "controllerrevisions") => Arc::new(controller_revision::ControllerRevision),
-        ("apps", "daemonsets") => Arc::new(daemon_set::DaemonSet),
-        ("apps", "statefulsets") => Arc::new(stateful_set::StatefulSet),
-        ("batch", "cronjobs") => Arc::new(cron_job::CronJob),
-        ("batch", "jobs") => Arc::new(job::Job),
-        ("policy", "poddisruptionbudgets") => Arc::new(pod_disruption_budget::PodDisruptionBudget),
-        ("apiextensions.k8s.io", "customresourcedefinitions") => Arc::new(crate::crd::definition::Definition),
-        ("apps", "deployments") => Arc::new(deployment::Deployment),
-        ("apps", "replicasets") => Arc::new(replica_set::ReplicaSet),
-        ("coordination.k8s.io", "leases") => Arc::new(lease::Lease),
+        ("scheduling.k8s.io", "priorityclasses") => Arc::new(priority_class::PriorityClass),
+        ("storage.k8s.io", "csidrivers") => Arc::new(storage::CsiDriver),
+        ("storage.k8s.io", "csinodes") => Arc::new(storage::CsiNode),
+        ("storage.k8s.io", "csistoragecapacities") => Arc::new(storage::CsiStorageCapacity),
+        ("storage.k8s.io", "storageclasses") => Arc::new(storage::StorageClass),
+        ("storage.k8s.io", "volumeattachments") => Arc::new(storage::VolumeAttachment),
+        ("storage.k8s.io", "volumeattributesclasses") => Arc::new(storage::VolumeAttributesClass),
         _ => Arc::new(Plain(Rules::DEFAULT)),
     }
 }
+
+#[cfg(test)]
+mod tests;

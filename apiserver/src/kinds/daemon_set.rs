@@ -47,6 +47,7 @@ impl Strategy for DaemonSet {
             meta::set_default(object, &[&rolling[..], &["maxSurge"]].concat(), 0);
         }
         meta::set_default(object, &["spec", "revisionHistoryLimit"], 10);
+        meta::set_default(object, &["metadata", "annotations", TEMPLATE_GENERATION], "0");
         zero_status(object);
     }
 
@@ -61,10 +62,8 @@ impl Strategy for DaemonSet {
             meta::annotation(old, TEMPLATE_GENERATION).and_then(|text| text.parse().ok()).unwrap_or_default();
         let template = |object| meta::at(object, &["spec", "template"]);
         let grown = i64::from(!check::same(template(object), template(old)));
-        if before + grown > 0 {
-            let generation = (before + grown).to_string();
-            meta::set(object, &["metadata", "annotations", TEMPLATE_GENERATION], generation);
-        }
+        let generation = (before + grown).to_string();
+        meta::set(object, &["metadata", "annotations", TEMPLATE_GENERATION], generation);
     }
 
     fn validate(&self, object: &Value) -> ErrorList {

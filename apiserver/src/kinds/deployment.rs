@@ -7,7 +7,7 @@ use steersman_machinery::meta;
 
 use super::check::{self, Cursor, text};
 use super::pod_template;
-use crate::registry::strategy::{Rules, Strategy};
+use crate::registry::strategy::{Rules, Strategy, restore};
 
 /// The strategy of Deployments.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,14 @@ impl Strategy for Deployment {
 
     fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
         meta::set(object, &["status"], json!({}));
+    }
+
+    fn status_keeps(&self) -> &'static [&'static [&'static str]] {
+        &[&["metadata", "labels"]]
+    }
+
+    fn prepare_for_status_update(&self, object: &mut Value, old: &Value) {
+        restore(object, old, &["metadata", "labels"]);
     }
 
     fn validate(&self, object: &Value) -> ErrorList {

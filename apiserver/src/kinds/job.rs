@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
-use steersman_machinery::meta;
+use steersman_machinery::{meta, names};
 
 use super::check::{self, Cursor};
 use super::pod_template;
@@ -81,17 +81,32 @@ impl Strategy for Job {
         pod_template::warnings(object, old, &["spec", "template"])
     }
 
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
+    fn warnings_on_vague_delete(&self) -> Option<String> {
+        let why = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                   remove them or set propagationPolicy=Orphan to suppress this warning";
+        Some(why.to_owned())
+    }
+
+    fn unknown_field(&self, field: &str) -> String {
+        format!("field label \"{field}\" not supported for Job")
+    }
+
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let succeeded = meta::at(object, &["status", "succeeded"]).and_then(Value::as_i64);
         vec![("status.successful", succeeded.unwrap_or_default().to_string())]
     }
 }
 
-/// A job without labels has those of its pods.
+/// A job without labels has those of its pods, unless they are none: that is said of the template.
 fn labels_of_template(object: &mut Value) {
     if meta::labels(object).next().is_none()
         && let Some(labels) = meta::at(object, &["spec", "template", "metadata", "labels"]).cloned()
         && labels.as_object().is_some_and(|labels| !labels.is_empty())
+        && meta::pairs(&labels, &[]).all(|(_, value)| names::label_value(value).is_empty())
     {
         meta::set(object, &["metadata", "labels"], labels);
     }

@@ -61,10 +61,12 @@ impl Strategy for Node {
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        // Upstream says of the taints twice what is wrong with them.
         check::collect(object, |root| {
+            validate(&root);
             addresses(&root);
             set_once(&root, old);
-            validate(&root);
+            taints(&root.with(root.value.pointer("/spec/taints"), "metadata.taints".into()));
         })
     }
 

@@ -28,10 +28,10 @@ impl Strategy for PersistentVolumeClaim {
         if meta::text(object, &["status", "phase"]).is_empty() {
             meta::set(object, &["status", "phase"], "Pending");
         }
-        drop_foreign_source(object);
     }
 
     fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        drop_foreign_source(object);
         meta::set(object, &["status"], json!({"phase": "Pending"}));
     }
 
@@ -170,7 +170,9 @@ mod tests {
             &json!({"accessModes": ["ReadWriteOncePod", "ReadWriteMany"]}),
             &["spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes"],
         );
-        check(&json!({"dataSource": {"kind": "Thing", "name": ""}}), &[]);
+        let mut foreign = claim(&json!({"dataSource": {"kind": "Thing", "name": "a"}}));
+        PersistentVolumeClaim.prepare_for_create(&mut foreign, Timestamp::UNIX_EPOCH);
+        assert_eq!(foreign["spec"].get("dataSource"), None);
     }
 
     #[test]

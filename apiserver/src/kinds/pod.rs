@@ -6,7 +6,7 @@ use steersman_machinery::field::ErrorList;
 use steersman_machinery::meta;
 
 use super::check;
-use crate::registry::strategy::{Rules, Strategy};
+use crate::registry::strategy::{Rules, Strategy, restore};
 
 pub(crate) mod containers;
 pub(crate) mod defaults;
@@ -65,14 +65,20 @@ impl Strategy for Pod {
         meta::set(object, &["status"], status);
     }
 
-    fn prepare_for_update(&self, object: &mut Value, _old: &Value) {
+    /// Keeps the priority that admission gave the pod, although the client may not know of it.
+    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
         positive_grace(object);
+        for field in ["priority", "preemptionPolicy"] {
+            if meta::at(object, &["spec", field]).is_none_or(Value::is_null) {
+                restore(object, old, &["spec", field]);
+            }
+        }
     }
 
     fn prepare_for_status_update(&self, object: &mut Value, old: &Value) {
-        crate::registry::strategy::restore(object, old, &["metadata", "ownerReferences"]);
+        restore(object, old, &["metadata", "ownerReferences"]);
         if meta::text(object, &["status", "qosClass"]).is_empty() {
-            crate::registry::strategy::restore(object, old, &["status", "qosClass"]);
+            restore(object, old, &["status", "qosClass"]);
         }
     }
 

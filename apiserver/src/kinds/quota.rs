@@ -144,6 +144,10 @@ fn scope_selector(expressions: &Cursor<'_>) {
 }
 
 impl Strategy for LimitRange {
+    fn rules(&self) -> Rules {
+        Rules { create_on_update: true, ..Rules::DEFAULT }
+    }
+
     fn default(&self, object: &mut Value) {
         meta::set_default(object, &["spec", "limits"], Value::Null);
         if let Some(spec) = object.get_mut("spec") {

@@ -21,6 +21,10 @@ impl Strategy for ReplicationController {
         Rules { tracks_generation: true, has_status: true, ..Rules::DEFAULT }
     }
 
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         meta::set_default(object, &["spec"], json!({}));
         if meta::at(object, &["spec", "template"]).is_some_and(Value::is_object) {

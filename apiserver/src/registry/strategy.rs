@@ -79,6 +79,11 @@ pub trait Strategy: Send + Sync {
         self.validate(object)
     }
 
+    /// What a write to the status subresource leaves alone besides `spec`, and whose ownership it does not record.
+    fn status_keeps(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
+
     /// What is wrong with a write to the status subresource.
     fn validate_status_update(&self, _object: &Value, _old: &Value) -> ErrorList {
         ErrorList::new()
@@ -112,6 +117,16 @@ pub trait Strategy: Send + Sync {
         None
     }
 
+    /// Whether the dependents stay when an object is deleted by a client that does not say what becomes of them.
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
+
+    /// What a client is told that does not say what becomes of the dependents of what it deletes.
+    fn warnings_on_vague_delete(&self) -> Option<String> {
+        None
+    }
+
     /// What the first DELETE changes besides the metadata, when the object stays: a namespace becomes `Terminating`.
     fn prepare_for_delete(&self, _object: &mut Value) {}
 
@@ -136,6 +151,14 @@ pub trait Strategy: Send + Sync {
     /// Whether [`Strategy::to_served`] changes anything; if not, stored bytes are sent as they are.
     fn converts(&self) -> bool {
         false
+    }
+
+    /// The text of the error about a field that cannot be selected by.
+    fn unknown_field(&self, field: &str) -> String {
+        match self.selectable_fields(&Value::Null).is_empty() {
+            true => format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
+            false => format!("field label not supported: {field}"),
+        }
     }
 
     /// Whether `metadata.namespace` is a field selector although the kind is cluster-scoped.
