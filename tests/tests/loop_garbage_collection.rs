@@ -2,8 +2,13 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
-use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, Patch, PatchParams,
+    PostParams, PropagationPolicy,
+};
+use kube::runtime::wait::{Condition, conditions};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use steersman::Cluster;
 use steersman_tests::manifests::deployment;
@@ -115,4 +120,44 @@ async fn an_owner_that_never_was_or_lives_elsewhere_does_not_count() {
     });
     assert!(reported);
     assert!(elsewhere.get("far").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn custom_resources_are_collected_and_orphaned_like_all_others() {
+    let (_cluster, client) = cluster().await;
+    let definition = json!({
+        "metadata": {"name": "ships.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Cluster", "names": {"plural": "ships", "kind": "Ship"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }],
+        },
+    });
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions.create(&PostParams::default(), &serde_json::from_value(definition).unwrap()).await.unwrap();
+    until(&definitions, "ships.example.com", "established", |definition| {
+        conditions::is_crd_established().matches_object(definition)
+    })
+    .await;
+
+    let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("example.com", "v1", "Ship"), "ships");
+    let ships: Api<DynamicObject> = Api::all_with(client, &kind);
+    let launch = async |name: &str, owner: Option<&DynamicObject>| {
+        let mut ship = DynamicObject::new(name, &kind);
+        ship.metadata.owner_references = owner.map(|owner| vec![owner.controller_owner_ref(&kind).unwrap()]);
+        ships.create(&PostParams::default(), &ship).await.unwrap()
+    };
+    let flagship = launch("flagship", None).await;
+    launch("tender", Some(&flagship)).await;
+    ships.delete("flagship", &DeleteParams::default()).await.unwrap();
+    until(&ships, "tender", "gone with its owner", |ship| ship.is_none()).await;
+
+    let flagship = launch("flagship", None).await;
+    launch("tender", Some(&flagship)).await;
+    let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    ships.delete("flagship", &orphan).await.unwrap();
+    until(&ships, "flagship", "gone", |ship| ship.is_none()).await;
+    assert!(ships.get("tender").await.unwrap().owner_references().is_empty());
 }
