@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, ci, codegen, demo, test, tidy, tools};
+use crate::{bench, ci, codegen, crds, demo, test, tidy, tools};
 
 /// The project's commands.
 #[derive(Parser)]
@@ -29,6 +29,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Writes the definitions of our own kinds to crds/yaml.
+    Crds {
+        /// Writes nothing; fails if a committed definition is stale.
+        #[arg(long)]
+        check: bool,
+    },
     /// Puts the tools that the end-to-end tests drive into target/tools.
     Tools,
     /// Measures.
@@ -43,6 +49,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Codegen { check } => codegen::run(check),
+        Command::Crds { check } => crds::run(check),
         Command::Tools => tools::run(),
         Command::Bench(arguments) => bench::run(&arguments),
     }

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod cli;
 mod codegen;
+mod crds;
 mod demo;
 mod ignored;
 mod test;

@@ -87,3 +87,22 @@ async fn a_definition_takes_its_instances_with_it() {
     assert_eq!(client.post(DEFINITIONS, definition()).await.code, 201);
     assert_eq!(client.get(NOTES).await.body["items"], json!([]), "a new definition begins empty");
 }
+
+#[tokio::test]
+async fn our_own_kinds_are_served() {
+    let client = Client::new().await;
+    for definition in steersman_crds::definitions() {
+        let made = client.post(DEFINITIONS, definition.object).await;
+        assert_eq!((made.code, &made.warnings), (201, &Vec::new()), "{made:?}");
+    }
+    let deployments = "/apis/apps.steersman.dev/v1/namespaces/default/deployments";
+    let mut web = crate::client::deployment("web");
+    web["apiVersion"] = json!("apps.steersman.dev/v1");
+    let made = client.post(deployments, web).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    assert_eq!((&made.body["spec"]["replicas"], &made.body["metadata"]["generation"]), (&json!(1), &json!(1)));
+    let scale = client.get(&format!("{deployments}/web/scale")).await;
+    assert_eq!(scale.body["spec"]["replicas"], 1, "{scale:?}");
+    let bad = client.patch("merge", &format!("{deployments}/web"), json!({"spec": {"replicas": "x"}})).await;
+    assert_eq!(bad.code, 422, "{bad:?}");
+}
