@@ -66,6 +66,7 @@ const HAS_GENERATION: &[&str] = &[
 const RETURNS_DELETED: &[&str] = &[
     "csidrivers",
     "csinodes",
+    "customresourcedefinitions",
     "deviceclasses",
     "namespaces",
     "persistentvolumeclaims",
