@@ -1,4 +1,5 @@
 //! The garbage collector against the API server: what has no owner goes, what is held stays, and circles end.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};

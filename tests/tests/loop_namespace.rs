@@ -1,4 +1,5 @@
 //! Namespaces: what is in each of them from the start, and how they end.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Every single write of the controllers is lost once: its request, its answer, or the controllers with it. Whatever
 //! was lost, the Deployment ends as if nothing had been.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests fail like tests")]
 
 use std::convert::Infallible;
 use std::future::pending;
