@@ -104,10 +104,18 @@ fn resource(definition: &Value, version: &Value) -> Resource {
         scale,
         printer: Arc::new(CustomPrinter::new(version)),
         custom: true,
+        deprecation: deprecation(version, &kind),
         published_schema: Some(Arc::new(published)),
         kind: kind.kind,
         name,
     }
+}
+
+fn deprecation(version: &Value, kind: &GroupVersionKind) -> Option<String> {
+    let deprecated = version.get("deprecated").and_then(Value::as_bool) == Some(true);
+    let own = meta::text(version, &["deprecationWarning"]);
+    let text = if own.is_empty() { format!("{} {} is deprecated", kind.api_version(), kind.kind) } else { own.to_owned() };
+    deprecated.then_some(text)
 }
 
 fn subresources(version: &Value, kind: &GroupVersionKind) -> Vec<Subresource> {

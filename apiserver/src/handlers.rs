@@ -17,6 +17,7 @@ mod selection;
 mod update;
 mod watch;
 mod write;
+mod yaml;
 
 pub(crate) use write::put;
 
@@ -31,6 +32,7 @@ use steersman_machinery::status::Status;
 use crate::authentication::UserInfo;
 use crate::events;
 use crate::http::body::Body;
+use crate::http::negotiate;
 use crate::http::query::Query;
 use crate::http::request_info::RequestInfo;
 use crate::http::respond;
@@ -44,8 +46,13 @@ pub(crate) type Answer = Result<Response<Body>, Status>;
 
 /// Finds what is to be done and does it.
 pub(crate) async fn dispatch(call: &mut Call) -> Answer {
-    if !call.info.is_resource {
+    let path = &call.info.path;
+    if !call.info.is_resource || path.starts_with("//") {
         return nonresource::handle(call).await;
+    }
+    if call.info.resource.is_empty() {
+        let why = format!("failed to create RequestInfo: unable to determine kind and namespace from url, {path}");
+        return Ok(respond::text(500, format!("Internal Server Error: {path:?}: {why}\n")));
     }
     let catalog = call.server.catalog();
     let info = &call.info;
@@ -56,6 +63,9 @@ pub(crate) async fn dispatch(call: &mut Call) -> Answer {
     let Some(resource) = catalog.find(&info.group, &info.version, &info.resource).cloned() else {
         return Err(Status::no_such_resource());
     };
+    if info.verb == "proxy" {
+        return Err(Status::no_such_resource());
+    }
     if info.name_in_path {
         check_name(&info.name)?;
     }
@@ -79,6 +89,7 @@ async fn on_object(call: &mut Call, resource: Arc<Resource>) -> Answer {
     if !resource.has_verb(&call.info.verb) && !changes {
         return Err(Status::method_not_allowed());
     }
+    check_route(call, &resource)?;
     match call.info.verb.as_str() {
         "get" => get::handle(call, &resource).await,
         "list" => list::handle(call, &resource).await,
@@ -91,6 +102,23 @@ async fn on_object(call: &mut Call, resource: Arc<Resource>) -> Answer {
         "deletecollection" => delete_collection::handle(call, &resource).await,
         _ => Err(Status::method_not_allowed()),
     }
+}
+
+/// What upstream's router of built-in resources looks at before anybody reads the request.
+fn check_route(call: &mut Call, resource: &Resource) -> Result<(), Status> {
+    let verb = call.info.verb.as_str();
+    if call.method == Method::HEAD || (verb == "watch" && call.method != Method::GET) {
+        return Err(Status::method_not_allowed());
+    }
+    call.warnings.extend(resource.deprecation.clone());
+    if resource.custom {
+        return Ok(());
+    }
+    if verb == "patch" {
+        negotiate::route_consumes(&call.headers, &patch::TYPES)?;
+    }
+    let streams = if matches!(verb, "list" | "watch") { &watch::STREAM_TYPES[..] } else { &[] };
+    negotiate::route_produces(&call.headers, &[&negotiate::ACCEPTED, streams].concat())
 }
 
 /// A collection over all namespaces can only be read; a cluster-scoped resource has no place in a namespace.
@@ -113,6 +141,7 @@ async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
     if !subresource.verbs.contains(&call.info.verb) {
         return Err(Status::method_not_allowed());
     }
+    check_route(call, &resource)?;
     match (name.as_str(), call.info.verb.as_str()) {
         ("scale", _) => scale::handle(call, &resource).await,
         ("binding", _) => binding::handle(call, &resource).await,

@@ -5,4 +5,5 @@ pub mod negotiate;
 pub mod query;
 pub mod request_info;
 pub mod respond;
+pub mod timeout;
 pub mod warnings;

@@ -1,11 +1,11 @@
 //! The options of requests: query parameters and DeleteOptions bodies, with upstream's checks.
 //! Source: `metav1.ListOptions`, `CreateOptions`, `PatchOptions`, `DeleteOptions` and their validation.
 
-use serde_json::Value;
-use steersman_machinery::field::{ErrorList, FieldError, Path};
+use serde_json::{Value, json};
+use steersman_machinery::field::{ErrorList, FieldError, Path, show};
 use steersman_machinery::group::GroupKind;
-use steersman_machinery::meta;
 use steersman_machinery::status::Status;
+use steersman_machinery::{meta, object_meta};
 
 use crate::http::query::Query;
 
@@ -47,7 +47,9 @@ pub enum WriteKind {
     Apply,
 }
 
-/// The most bytes of a field manager's name.
+/// The only value of `dryRun`.
+const DRY_RUN_ALL: &str = "All";
+/// The most bytes of a field manager's name that is taken from a user agent.
 const FIELD_MANAGER_MAX: usize = 128;
 
 fn invalid(kind: &str, errors: &[FieldError]) -> Result<(), Status> {
@@ -70,16 +72,13 @@ impl WriteOptions {
             "Strict" => FieldValidation::Strict,
             other => {
                 let path = Path::new("fieldValidation");
-                errors.push(FieldError::not_supported(&path, other, &["Ignore", "Strict", "Warn"]));
+                errors.push(FieldError::not_supported(&path, other, &["", "Ignore", "Strict", "Warn"]));
                 FieldValidation::Warn
             }
         };
         let force = query.optional_flag("force");
         if kind == WriteKind::Patch && force.is_some() {
-            errors.push(FieldError::forbidden(
-                &Path::new("force"),
-                "may not be specified for non-apply patch",
-            ));
+            errors.push(FieldError::forbidden(&Path::new("force"), "may not be specified for non-apply patch"));
         }
         invalid(
             match kind {
@@ -89,29 +88,19 @@ impl WriteOptions {
             },
             &errors,
         )?;
-        let field_manager = if manager.is_empty() {
-            manager_from_agent(user_agent)
-        } else {
-            manager.to_owned()
-        };
-        Ok(Self {
-            dry_run,
-            field_manager,
-            field_validation,
-            force,
-        })
+        let field_manager = if manager.is_empty() { manager_from_agent(user_agent) } else { manager.to_owned() };
+        Ok(Self { dry_run, field_manager, field_validation, force })
     }
 }
 
 fn read_dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut ErrorList) -> bool {
-    let mut dry_run = false;
-    for value in values {
-        match value {
-            "All" => dry_run = true,
-            other => errors.push(FieldError::not_supported(&Path::new("dryRun"), other, &["All"])),
-        }
+    let values: Vec<&str> = values.collect();
+    if values.iter().any(|value| *value != DRY_RUN_ALL) {
+        let mut error = FieldError::not_supported(&Path::new("dryRun"), "", &[DRY_RUN_ALL]);
+        error.value = show(&json!(values));
+        errors.push(error);
     }
-    dry_run
+    values.contains(&DRY_RUN_ALL)
 }
 
 fn check_field_manager(manager: &str, kind: WriteKind, errors: &mut ErrorList) {
@@ -119,25 +108,13 @@ fn check_field_manager(manager: &str, kind: WriteKind, errors: &mut ErrorList) {
     if kind == WriteKind::Apply && manager.is_empty() {
         errors.push(FieldError::required(&path, "is required for apply patch"));
     }
-    if manager.len() > FIELD_MANAGER_MAX {
-        errors.push(FieldError::too_long(&path, FIELD_MANAGER_MAX));
-    }
-    if let Some((at, _)) = manager.chars().enumerate().find(|(_, c)| c.is_control()) {
-        let detail = format!("should only contain printable characters (invalid character at position {at})");
-        errors.push(FieldError::invalid_str(&path, manager, detail));
-    }
+    errors.extend(object_meta::validate_field_manager(manager, &path));
 }
 
 /// The part of a user agent before the first slash, printable characters only, at most 128 bytes.
 fn manager_from_agent(agent: &str) -> String {
     let mut manager = String::new();
-    for c in agent
-        .split('/')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-    {
+    for c in agent.split('/').next().unwrap_or_default().chars().filter(|c| !c.is_control()) {
         if manager.len() + c.len_utf8() > FIELD_MANAGER_MAX {
             break;
         }
@@ -184,15 +161,11 @@ pub struct ListOptions {
 impl ListOptions {
     /// Reads the options from the query.
     pub fn read(query: &Query, watch: bool) -> Result<Self, Status> {
-        let version_match = match query.text("resourceVersionMatch") {
-            "" => Match::Unset,
+        let match_text = query.text("resourceVersionMatch");
+        let version_match = match match_text {
             "NotOlderThan" => Match::NotOlderThan,
             "Exact" => Match::Exact,
-            other => {
-                let path = Path::new("resourceVersionMatch");
-                let error = FieldError::not_supported(&path, other, &["Exact", "NotOlderThan", ""]);
-                return invalid("ListOptions", &[error]).map(|()| Self::default());
-            }
+            _ => Match::Unset,
         };
         let positive = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
         let options = Self {
@@ -202,44 +175,32 @@ impl ListOptions {
             resource_version: read_version(query.text("resourceVersion"), watch)?,
             version_match,
             timeout_seconds: positive(query.integer("timeoutSeconds")?).filter(|seconds| *seconds > 0),
-            limit: positive(query.integer("limit")?)
-                .and_then(|limit| usize::try_from(limit).ok())
-                .unwrap_or(0),
+            limit: positive(query.integer("limit")?).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0),
             continue_token: query.text("continue").to_owned(),
             send_initial_events: query.optional_flag("sendInitialEvents"),
         };
-        invalid(
-            "ListOptions",
-            &if watch {
-                options.watch_errors()
-            } else {
-                options.list_errors()
-            },
-        )?;
+        let errors = if watch { options.watch_errors(match_text) } else { options.list_errors(match_text) };
+        invalid("ListOptions", &errors)?;
         Ok(options)
     }
 
-    fn list_errors(&self) -> ErrorList {
+    fn list_errors(&self, match_text: &str) -> ErrorList {
         let mut errors = ErrorList::new();
         let path = Path::new("resourceVersionMatch");
         if self.send_initial_events.is_some() {
             let detail = "sendInitialEvents is forbidden for list";
             errors.push(FieldError::forbidden(&Path::new("sendInitialEvents"), detail));
         }
-        if self.version_match == Match::Unset {
+        if match_text.is_empty() {
             return errors;
         }
         if self.resource_version.is_none() {
-            errors.push(FieldError::forbidden(
-                &path,
-                "resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ));
+            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            errors.push(FieldError::forbidden(&path, detail));
         }
-        if !self.continue_token.is_empty() {
-            errors.push(FieldError::forbidden(
-                &path,
-                "resourceVersionMatch is forbidden when continue is provided",
-            ));
+        errors.extend(self.match_with_continue());
+        if self.version_match == Match::Unset {
+            errors.push(FieldError::not_supported(&path, match_text, &["Exact", "NotOlderThan", ""]));
         }
         if self.version_match == Match::Exact && self.resource_version == Some(0) {
             let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
@@ -248,27 +209,30 @@ impl ListOptions {
         errors
     }
 
-    fn watch_errors(&self) -> ErrorList {
+    fn watch_errors(&self, match_text: &str) -> ErrorList {
         let mut errors = ErrorList::new();
         let path = Path::new("resourceVersionMatch");
         if self.send_initial_events.is_some() && self.version_match != Match::NotOlderThan {
             let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
             errors.push(FieldError::forbidden(&path, detail));
         }
-        if self.version_match == Match::Unset {
+        if match_text.is_empty() {
             return errors;
         }
         if self.send_initial_events.is_none() {
             let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
             errors.push(FieldError::forbidden(&path, detail));
         }
-        if !self.continue_token.is_empty() {
-            errors.push(FieldError::forbidden(
-                &path,
-                "resourceVersionMatch is forbidden when continue is provided",
-            ));
+        if self.version_match != Match::NotOlderThan {
+            errors.push(FieldError::not_supported(&path, match_text, &["NotOlderThan"]));
         }
+        errors.extend(self.match_with_continue());
         errors
+    }
+
+    fn match_with_continue(&self) -> Option<FieldError> {
+        let detail = "resourceVersionMatch is forbidden when continue is provided";
+        (!self.continue_token.is_empty()).then(|| FieldError::forbidden(&Path::new("resourceVersionMatch"), detail))
     }
 }
 
@@ -337,11 +301,7 @@ impl DeleteOptions {
                     detail,
                 ));
             }
-            options.propagation = Some(if orphan {
-                Propagation::Orphan
-            } else {
-                Propagation::Background
-            });
+            options.propagation = Some(if orphan { Propagation::Orphan } else { Propagation::Background });
         }
         invalid("DeleteOptions", &errors)?;
         Ok(options)
@@ -365,10 +325,7 @@ impl DeleteOptions {
 }
 
 fn propagation_text(body: Option<&Value>, query: &Query) -> String {
-    body.map_or(query.text("propagationPolicy"), |body| {
-        meta::text(body, &["propagationPolicy"])
-    })
-    .to_owned()
+    body.map_or(query.text("propagationPolicy"), |body| meta::text(body, &["propagationPolicy"])).to_owned()
 }
 
 fn read_propagation(text: &str, errors: &mut ErrorList) -> Option<Propagation> {
@@ -378,12 +335,8 @@ fn read_propagation(text: &str, errors: &mut ErrorList) -> Option<Propagation> {
         "Foreground" => Some(Propagation::Foreground),
         "Orphan" => Some(Propagation::Orphan),
         other => {
-            let supported = ["Background", "Foreground", "Orphan"];
-            errors.push(FieldError::not_supported(
-                &Path::new("propagationPolicy"),
-                other,
-                &supported,
-            ));
+            let supported = ["Foreground", "Background", "Orphan", "nil"];
+            errors.push(FieldError::not_supported(&Path::new("propagationPolicy"), other, &supported));
             None
         }
     }
@@ -403,26 +356,10 @@ mod tests {
             assert!(got.contains(expect), "{query}: {got}");
         };
         check("limit=5&resourceVersion=7", false, "ok");
-        check(
-            "resourceVersionMatch=Exact",
-            false,
-            "forbidden unless resourceVersion is provided",
-        );
-        check(
-            "resourceVersionMatch=Exact&resourceVersion=0",
-            false,
-            "is forbidden for resourceVersion \"0\"",
-        );
-        check(
-            "sendInitialEvents=true",
-            false,
-            "sendInitialEvents is forbidden for list",
-        );
-        check(
-            "sendInitialEvents=true",
-            true,
-            "requires setting resourceVersionMatch to NotOlderThan",
-        );
+        check("resourceVersionMatch=Exact", false, "forbidden unless resourceVersion is provided");
+        check("resourceVersionMatch=Exact&resourceVersion=0", false, "is forbidden for resourceVersion \"0\"");
+        check("sendInitialEvents=true", false, "sendInitialEvents is forbidden for list");
+        check("sendInitialEvents=true", true, "requires setting resourceVersionMatch to NotOlderThan");
         check("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", true, "ok");
         check("resourceVersion=x", false, "invalid resource version");
         check("limit=x", false, "invalid syntax");
@@ -433,22 +370,12 @@ mod tests {
         let read = |query: &str, kind| WriteOptions::read(&Query::parse(query), kind, "kubectl/v1.36 (linux)");
         assert_eq!(read("", WriteKind::Create).unwrap().field_manager, "kubectl");
         assert!(read("dryRun=All", WriteKind::Create).unwrap().dry_run);
-        assert!(
-            read("dryRun=x", WriteKind::Create)
-                .unwrap_err()
-                .message
-                .contains("Unsupported value")
-        );
+        assert!(read("dryRun=x", WriteKind::Create).unwrap_err().message.contains("Unsupported value"));
         assert_eq!(
             read("", WriteKind::Apply).unwrap_err().message,
             "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
         );
-        assert!(
-            read("force=true", WriteKind::Patch)
-                .unwrap_err()
-                .message
-                .contains("non-apply patch")
-        );
+        assert!(read("force=true", WriteKind::Patch).unwrap_err().message.contains("non-apply patch"));
     }
 
     #[test]
@@ -458,10 +385,7 @@ mod tests {
         assert_eq!(options.propagation, Some(Propagation::Foreground));
         assert_eq!((options.grace_period, options.uid.as_deref()), (Some(0), Some("u")));
         let options = DeleteOptions::read(None, &Query::parse("gracePeriodSeconds=3&orphanDependents=true")).unwrap();
-        assert_eq!(
-            (options.grace_period, options.propagation),
-            (Some(3), Some(Propagation::Orphan))
-        );
+        assert_eq!((options.grace_period, options.propagation), (Some(3), Some(Propagation::Orphan)));
         let body = json!({"orphanDependents": true, "propagationPolicy": "Orphan"});
         assert!(DeleteOptions::read(Some(&body), &Query::default()).is_err());
     }

@@ -123,7 +123,7 @@ pub fn table<'a>(
 fn table_row(printer: &dyn Printer, object: &Value, options: &TableOptions) -> Value {
     let included = match options.include {
         IncludeObject::None => Value::Null,
-        IncludeObject::Metadata => partial_in(object, options.version),
+        IncludeObject::Metadata => partial(object, options.version),
         IncludeObject::Object => object.clone(),
     };
     let mut row = json!({"cells": printer.cells(object, options.now), "object": included});
@@ -135,11 +135,8 @@ fn table_row(printer: &dyn Printer, object: &Value, options: &TableOptions) -> V
 }
 
 /// The object as a `PartialObjectMetadata`: nothing but its metadata.
-pub fn partial(object: &Value) -> Value {
-    partial_in(object, "v1")
-}
-
-fn partial_in(object: &Value, version: &str) -> Value {
+/// `version` is that of `meta.k8s.io`.
+pub fn partial(object: &Value, version: &str) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": format!("meta.k8s.io/{version}"),

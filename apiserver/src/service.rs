@@ -22,6 +22,7 @@ use crate::http::negotiate::{self, Output};
 use crate::http::query::Query;
 use crate::http::request_info::RequestInfo;
 use crate::http::respond;
+use crate::http::timeout;
 use crate::http::warnings::Warnings;
 use crate::metrics::RequestLabels;
 use crate::server::Server;
@@ -104,19 +105,25 @@ where
     let output = negotiate::output(&parts.headers, &query).unwrap_or_default();
     let output = Output { form: negotiate::Form::Plain, ..output };
     let audit_id = audit_id(&parts.headers, &server);
+    let mut told = Warnings::default();
     let call = async {
+        if !matches!(info.verb.as_str(), "watch" | "proxy") {
+            timeout::check(&query)?;
+        }
         let user = authentication::authenticate(&parts.headers, identity.as_ref(), &server.tokens)?;
         authorization::authorize(&user, &info)?;
         let body = read_body(body).await?;
         let (method, headers) = (parts.method, parts.headers);
         let warnings = Warnings::default();
         let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings };
-        let mut response = handlers::dispatch(&mut call).await?;
-        call.warnings.write(response.headers_mut());
-        Ok(response)
+        let answer = handlers::dispatch(&mut call).await;
+        told = call.warnings;
+        answer
     };
     let mut response = call.instrument(span).await.unwrap_or_else(|status: Status| respond::status(&status, output));
     let headers = response.headers_mut();
+    // What failed may have been warned about, too.
+    told.write(headers);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert("Audit-Id", audit_id);
     server.metrics.requests.get_or_create(&RequestLabels { code: response.status().as_u16(), ..labels }).inc();

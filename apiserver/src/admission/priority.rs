@@ -20,7 +20,11 @@ impl Plugin for Priority {
 
     fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         async move {
-            if attributes.operation != Operation::Create || !attributes.is("", "pods") {
+            if !attributes.is("", "pods") {
+                return Ok(());
+            }
+            if attributes.operation != Operation::Create {
+                attributes.old.into_iter().for_each(|old| keep(object, old));
                 return Ok(());
             }
             let name = meta::text(object, &["spec", "priorityClassName"]).to_owned();
@@ -43,6 +47,15 @@ async fn default_class(server: &Server) -> Result<Option<Value>, Status> {
     let classes = server.read_all(CLASSES).await?;
     let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
     Ok(classes.into_iter().filter(is_default).min_by_key(|class| class.get("value").and_then(Value::as_i64)))
+}
+
+/// An update that does not say the priority leaves it.
+fn keep(pod: &mut Value, old: &Value) {
+    for field in ["priority", "preemptionPolicy"] {
+        if let Some(value) = meta::at(old, &["spec", field]) {
+            meta::set_default(pod, &["spec", field], value.clone());
+        }
+    }
 }
 
 fn apply(pod: &mut Value, class: Option<&Value>) {
@@ -71,5 +84,13 @@ mod tests {
         let mut pod = json!({"spec": {}});
         apply(&mut pod, Some(&class));
         assert_eq!(pod["spec"], json!({"priority": 7, "preemptionPolicy": "Never", "priorityClassName": "high"}));
+    }
+
+    #[test]
+    fn an_update_that_does_not_say_the_priority_leaves_it() {
+        let old = json!({"spec": {"priority": 7, "preemptionPolicy": "Never"}});
+        let mut pod = json!({"spec": {"preemptionPolicy": "PreemptLowerPriority"}});
+        keep(&mut pod, &old);
+        assert_eq!(pod["spec"], json!({"priority": 7, "preemptionPolicy": "PreemptLowerPriority"}));
     }
 }

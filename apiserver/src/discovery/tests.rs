@@ -37,6 +37,7 @@ fn resource(info: &ResourceInfo) -> Resource {
         strategy: Arc::new(Plain(Rules::DEFAULT)),
         printer: printer_for(&info.group, &info.resource),
         custom: false,
+        deprecation: None,
         published_schema: None,
         scale: None,
     }

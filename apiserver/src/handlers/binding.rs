@@ -17,7 +17,7 @@ use crate::service::Call;
 /// Binds the pod to the node that the body names. The pod is named by the path or, for `bindings`, by the body.
 pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     let ty = builtin::type_ref(&GroupVersionKind::new("", "v1", "Binding"));
     let expected = input::Expected { api_version: "v1", kind: "Binding", ty };
     let binding = input::typed(call, expected, options.field_validation)?;
@@ -27,7 +27,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
     let node = target(&binding)?.to_owned();
-    let how = Change::internal("binding", &options);
+    let how = Change::internal(resource, "binding", &options);
     let now = format_time(call.server.clock.now());
     write::update(call, resource, &how, |_, pod| bind(pod, &binding, (&node, &now))).await?;
     Ok(output::created(output))

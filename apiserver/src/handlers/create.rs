@@ -9,7 +9,7 @@ use crate::service::Call;
 /// Makes an object.
 pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     let object = input::object(call, resource, options.field_validation)?;
     let created = write::create(call, resource, object, &options, false).await?;
     output::object(call, resource, (201, &created), output)

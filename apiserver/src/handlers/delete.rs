@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use steersman_machinery::clock::{format_time, parse_time};
+use steersman_machinery::group::{GroupKind, GroupResource};
 use steersman_machinery::meta::{self, FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use steersman_machinery::status::{Status, StatusDetails};
 use steersman_store::{Entry, Expect, StoreError};
@@ -32,8 +33,11 @@ pub(super) enum Deleted {
 /// Deletes an object.
 pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let options = options(call)?;
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     let name = call.info.name.clone();
+    if options.propagation.is_none() {
+        call.warnings.extend(resource.strategy.warnings_on_vague_delete());
+    }
     let deleted = delete(call, resource, &name, &options).await?;
     let object = match &deleted {
         Deleted::Removed(object) if !resource.strategy.rules().returns_deleted_object => {
@@ -56,7 +60,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
 pub(super) fn options(call: &Call) -> Result<DeleteOptions, Status> {
     match call.body.is_empty() {
         true => DeleteOptions::read(None, &call.query),
-        false => DeleteOptions::read(Some(&input::document(call, "DeleteOptions")?.value), &call.query),
+        false => DeleteOptions::read(Some(&input::options(call, "DeleteOptions")?), &call.query),
     }
 }
 
@@ -113,101 +117,164 @@ async fn attempt(
     (entry, live): (&Entry, Value),
     options: &DeleteOptions,
 ) -> Result<Option<Deleted>, Status> {
-    let marked = mark(resource, &live, options, call.server.clock.now());
-    let stays = meta::finalizers(&marked).next().is_some()
-        || meta::deletion_grace_period(&marked).is_some_and(|seconds| seconds > 0)
-        || !resource.strategy.may_be_removed(&marked);
-    if !stays {
-        return match write::remove(call, resource, entry, options.dry_run).await {
-            Ok(Some(removed)) => Ok(Some(Deleted::Removed(object::decode(&removed, resource)))),
-            Ok(None) => Ok(Some(Deleted::Removed(marked))),
-            Err(write::Attempted(status)) if status.is("Conflict") => Ok(None),
-            Err(write::Attempted(status)) => Err(status),
-        };
-    }
-    if options.dry_run || marked == live {
-        return Ok(Some(Deleted::Kept(marked)));
+    let plan = mark(resource, &live, options, call.server.clock.now());
+    let Plan { object: marked, stays } = plan;
+    if options.dry_run {
+        return Ok(Some(if stays { Deleted::Kept(marked) } else { Deleted::Removed(marked) }));
     }
     let server = call.server.clone();
-    match write::put(&server, resource, &marked, Expect::Revision(entry.revision)).await {
-        Ok(entry) => {
-            let mut marked = object::decode(&entry, resource);
-            crate::definitions::written(&server, resource, &mut marked).await?;
-            Ok(Some(Deleted::Kept(marked)))
+    let mut entry = entry.clone();
+    if marked != live {
+        match write::put(&server, resource, &marked, Expect::Revision(entry.revision)).await {
+            Ok(stored) => entry = (*stored).clone(),
+            Err(StoreError::Conflict(_)) => return Ok(None),
+            Err(error) => return Err(unavailable(&error)),
         }
-        Err(StoreError::Conflict(_)) => Ok(None),
-        Err(error) => Err(unavailable(&error)),
+    }
+    if stays {
+        let mut marked = object::decode(&entry, resource);
+        crate::definitions::written(&server, resource, &mut marked).await?;
+        return Ok(Some(Deleted::Kept(marked)));
+    }
+    match write::remove(call, resource, &entry, false).await {
+        Ok(removed) => Ok(Some(Deleted::Removed(removed.map_or(marked, |it| object::decode(&it, resource))))),
+        Err(write::Attempted(status)) if status.is("Conflict") => Ok(None),
+        Err(write::Attempted(status)) => Err(status),
     }
 }
 
 fn check_preconditions(resource: &Resource, live: &Value, options: &DeleteOptions) -> Result<(), Status> {
-    let conflict = |what: &str, want: &str, have: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {want}, {what} in object meta: {have}");
-        Status::conflict(&resource.group_resource(), meta::name(live), why)
+    let check = |what: &str, wanted: Option<&str>, have: &str, guess: &str| match wanted {
+        Some(wanted) if wanted != have => {
+            let why = format!(
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({have}). {guess}"
+            );
+            let GroupKind { group, kind } = resource.group_kind();
+            Err(Status::conflict(&GroupResource::new(group, kind), meta::name(live), why))
+        }
+        _ => Ok(()),
     };
-    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != meta::uid(live)) {
-        return Err(conflict("UID", uid, meta::uid(live)));
-    }
+    let recreated = "The object might have been deleted and then recreated";
+    check("UID", options.uid.as_deref(), meta::uid(live), recreated)?;
     let version = options.resource_version.as_deref();
-    if let Some(version) = version.filter(|version| *version != meta::resource_version(live)) {
-        return Err(conflict("ResourceVersion", version, meta::resource_version(live)));
-    }
-    Ok(())
+    check("ResourceVersion", version, meta::resource_version(live), "The object might have been modified")
+}
+
+/// What a delete makes of an object.
+struct Plan {
+    object: Value,
+    /// Whether it stays for the time being.
+    stays: bool,
 }
 
 /// The object as the delete leaves it: with finalizers for the propagation, and marked with a time and a grace period.
-fn mark(resource: &Resource, live: &Value, options: &DeleteOptions, now: Timestamp) -> Value {
-    let mut object = live.clone();
+/// An object that goes at once is marked only if its kind is deleted gracefully.
+fn mark(resource: &Resource, live: &Value, options: &DeleteOptions, now: Timestamp) -> Plan {
     let strategy = &resource.strategy;
-    let first = meta::deletion_timestamp(live).is_none();
-    if first && strategy.rules().garbage_collected {
-        set_gc_finalizers(&mut object, options.propagation);
+    let mut object = live.clone();
+    if !strategy.may_be_removed(live) {
+        terminate(resource, &mut object, options, now);
+        return Plan { object, stays: true };
     }
     let requested = options.grace_period.map(|seconds| if seconds < 0 { 1 } else { seconds });
-    let seconds = match strategy.grace_period(live, requested) {
-        Some(seconds) if !first => match shortened(live, requested, seconds) {
-            Some(seconds) => Some(seconds),
-            None => return object,
-        },
-        seconds => seconds,
+    let grace = grace(resource, live, requested);
+    if matches!(grace, Grace::Pending) {
+        return Plan { object, stays: true };
+    }
+    set_gc_finalizers(resource, &mut object, options);
+    let held = meta::finalizers(&object).next().is_some();
+    match grace {
+        Grace::Seconds(seconds) => mark_graceful(&mut object, live, seconds, now),
+        _ if held => mark_held(&mut object, live, now),
+        _ => {}
+    }
+    Plan { stays: held || matches!(grace, Grace::Seconds(1..)), object }
+}
+
+/// The first delete of an object that somebody has to empty before it goes: it is marked, without a grace period.
+fn terminate(resource: &Resource, object: &mut Value, options: &DeleteOptions, now: Timestamp) {
+    if meta::deletion_timestamp(object).is_none() {
+        meta::set(object, &["metadata", "deletionTimestamp"], format_time(now));
+        set_gc_finalizers(resource, object, options);
+        resource.strategy.prepare_for_delete(object);
+    }
+}
+
+/// How gracefully an object goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grace {
+    /// Its kind knows no grace, or it is over.
+    None,
+    /// It was told before, and this delete changes nothing about it.
+    Pending,
+    /// It has this many seconds.
+    Seconds(i64),
+}
+
+fn grace(resource: &Resource, live: &Value, requested: Option<i64>) -> Grace {
+    let first = resource.strategy.grace_period(live, requested);
+    if meta::deletion_timestamp(live).is_none() || first.is_none() {
+        return first.map_or(Grace::None, Grace::Seconds);
+    }
+    match (meta::deletion_grace_period(live).unwrap_or(0), requested) {
+        (0, _) => Grace::None,
+        // Once begun, a period is only shortened.
+        (present, Some(requested)) if requested < present => Grace::Seconds(requested),
+        _ => Grace::Pending,
+    }
+}
+
+fn mark_graceful(object: &mut Value, live: &Value, seconds: i64, now: Timestamp) {
+    let after = |start: Timestamp, seconds: i64| start.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
+    let (time, seconds) = match meta::deletion_timestamp(live).and_then(parse_time) {
+        None => (after(now, seconds), seconds),
+        Some(present) => {
+            let began = after(present, -meta::deletion_grace_period(live).unwrap_or(0));
+            match after(began, seconds) {
+                time if time < now => (now, seconds.min(1)),
+                time => (time, seconds),
+            }
+        }
     };
-    if !first && seconds.is_none() {
-        return object;
+    meta::set(object, &["metadata", "deletionTimestamp"], format_time(time));
+    meta::set(object, &["metadata", "deletionGracePeriodSeconds"], seconds);
+    if meta::deletion_timestamp(live).is_none() {
+        count_up(object, live);
     }
-    let grace = SignedDuration::from_secs(seconds.unwrap_or(0));
-    let time = match (first, seconds) {
-        (false, Some(_)) => deadline(live, grace, now),
-        _ => now.saturating_add(grace).unwrap_or(now),
-    };
-    meta::set(&mut object, &["metadata", "deletionTimestamp"], format_time(time));
-    if first {
-        strategy.prepare_for_delete(&mut object);
-    }
-    if seconds.is_some() || meta::finalizers(&object).next().is_some() {
-        meta::set(&mut object, &["metadata", "deletionGracePeriodSeconds"], seconds.unwrap_or(0));
-    }
-    if first && meta::generation(live) > 0 {
-        meta::set(&mut object, &["metadata", "generation"], meta::generation(live) + 1);
-    }
-    object
 }
 
-/// The new grace period of an object that is being deleted already; `None` if it is not to be shortened.
-fn shortened(live: &Value, requested: Option<i64>, seconds: i64) -> Option<i64> {
-    let present = meta::deletion_grace_period(live).unwrap_or(0);
-    (requested.is_some() && seconds < present).then_some(seconds)
+/// Marks an object whose finalizers hold it.
+fn mark_held(object: &mut Value, live: &Value, now: Timestamp) {
+    if meta::deletion_grace_period(live).is_none() {
+        count_up(object, live);
+    }
+    let later = meta::deletion_timestamp(live).and_then(parse_time).is_none_or(|at| at > now);
+    if later {
+        meta::set(object, &["metadata", "deletionTimestamp"], format_time(now));
+    }
+    meta::set(object, &["metadata", "deletionGracePeriodSeconds"], 0);
 }
 
-/// When an object that is being deleted is gone, counted from when that began.
-fn deadline(live: &Value, grace: SignedDuration, now: Timestamp) -> Timestamp {
-    let present = SignedDuration::from_secs(meta::deletion_grace_period(live).unwrap_or(0));
-    let began = meta::deletion_timestamp(live).and_then(parse_time).and_then(|at| at.checked_sub(present).ok());
-    began.and_then(|began| began.checked_add(grace).ok()).map_or(now, |at| at.max(now))
+/// Those who look after an object are to notice that it is being deleted.
+fn count_up(object: &mut Value, live: &Value) {
+    if meta::generation(live) > 0 {
+        meta::set(object, &["metadata", "generation"], meta::generation(live) + 1);
+    }
 }
 
-fn set_gc_finalizers(object: &mut Value, propagation: Option<Propagation>) {
-    let Some(propagation) = propagation else { return };
+/// Sets the finalizers that tell the garbage collector what becomes of the dependents.
+fn set_gc_finalizers(resource: &Resource, object: &mut Value, options: &DeleteOptions) {
+    let rules = resource.strategy.rules();
+    if !rules.garbage_collected {
+        return;
+    }
     let is_gc = |finalizer: &str| matches!(finalizer, FINALIZER_ORPHAN | FINALIZER_FOREGROUND);
+    let said = meta::finalizers(object).any(is_gc);
+    let propagation = match options.propagation {
+        None if !said && resource.strategy.orphans_by_default() => Some(Propagation::Orphan),
+        propagation => propagation,
+    };
+    let Some(propagation) = propagation else { return };
     let mut finalizers: Vec<Value> = meta::finalizers(object).filter(|it| !is_gc(it)).map(|it| json!(it)).collect();
     match propagation {
         Propagation::Orphan => finalizers.push(json!(FINALIZER_ORPHAN)),

@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 100;
 /// Deletes the pod unless a budget forbids it.
 pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let mut options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     let ty = builtin::type_ref(&GroupVersionKind::new("policy", "v1", "Eviction"));
     let expected = input::Expected { api_version: "policy/v1", kind: "Eviction", ty };
     let eviction = input::typed(call, expected, options.field_validation)?;
@@ -45,7 +45,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     if needs_budget(&pod) {
         ask_budget(call, &pod, &options).await?;
     }
-    let how = Change::internal("eviction", &options);
+    let how = Change::internal(resource, "eviction", &options);
     let now = format_time(call.server.clock.now());
     if meta::deletion_timestamp(&pod).is_none() {
         write::update(call, resource, &how, |_, pod| Ok(disrupted(pod, &now))).await?;

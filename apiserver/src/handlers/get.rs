@@ -11,7 +11,7 @@ use crate::service::Call;
 
 /// Answers with the object as of now, which is never older than any version that exists.
 pub(super) async fn handle(call: &Call, resource: &Resource) -> Answer {
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     if let Some(requested) = options::read_version(call.query.text("resourceVersion"), true)? {
         let current = call.server.store.revision();
         if requested > current {

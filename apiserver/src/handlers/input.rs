@@ -1,22 +1,47 @@
 //! Request bodies into objects: JSON or YAML, of the right version and kind, with the right types, defaulted.
 
 use serde_json::Value;
-use steersman_machinery::decode;
+use steersman_machinery::decode::{self, Decoded, TypeError};
 use steersman_machinery::meta;
 use steersman_machinery::schema::TypeRef;
 use steersman_machinery::status::Status;
 
+use super::yaml;
 use crate::http::negotiate::{self, Media};
 use crate::object;
 use crate::options::FieldValidation;
 use crate::registry::resource::Resource;
 use crate::service::Call;
 
-/// A body as JSON, with the paths of the keys that stand twice.
+/// A body as JSON, with what is wrong with its keys.
 pub(super) struct Document {
     pub(super) value: Value,
-    /// What a strict client wants to know, in its words: `duplicate field "a"`.
-    problems: Vec<String>,
+    problems: Problems,
+}
+
+/// What a strict client wants to know of a body, in its words.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Problems {
+    /// Of YAML: `line 6: key "a" already set in map`.
+    pub(super) yaml: Vec<String>,
+    /// Of the fields: `duplicate field "a"`, `unknown field "b"`.
+    pub(super) fields: Vec<String>,
+}
+
+impl Problems {
+    /// The same, for an error: keys of YAML that stand twice are one problem.
+    pub(super) fn strict(self) -> Vec<String> {
+        yaml_error(&self.yaml).into_iter().chain(self.fields).collect()
+    }
+
+    fn warnings(self) -> impl Iterator<Item = String> {
+        self.yaml.into_iter().chain(self.fields)
+    }
+}
+
+/// Duplicate keys in the words of upstream's YAML parser.
+pub(super) fn yaml_error(duplicates: &[String]) -> Option<String> {
+    (!duplicates.is_empty()).then(|| format!("yaml: unmarshal errors:\n  {}", duplicates.join("\n  ")))
 }
 
 /// What a body must be.
@@ -52,23 +77,34 @@ pub(super) fn convert(
     value: Value,
     expected: Expected<'_>,
     validation: FieldValidation,
-    mut problems: Vec<String>,
+    mut problems: Problems,
 ) -> Result<Value, Status> {
     let Some(ty) = expected.ty else {
         report(call, expected, validation, problems)?;
         return Ok(value);
     };
-    let decoded = decode::convert(value, ty, expected.kind).map_err(|error| cannot_be_handled(expected, &error))?;
-    problems.extend(decoded.unknown.iter().map(|path| format!("unknown field \"{path}\"")));
-    if !problems.is_empty() {
+    let decoded = decode_typed(value, ty, expected.kind).map_err(|error| cannot_be_handled(expected, &error))?;
+    problems.fields.extend(decoded.unknown.iter().map(|path| format!("unknown field \"{path}\"")));
+    if !problems.fields.is_empty() {
         // A second look at the body gives them in the order of the document.
         let ordered = decode::strict_problems(&call.body, ty);
-        problems = if ordered.is_empty() { problems } else { ordered };
+        problems.fields = if ordered.is_empty() { problems.fields } else { ordered };
     }
     report(call, expected, validation, problems)?;
     let mut object = decoded.object;
     object::set_type(&mut object, expected.api_version, expected.kind);
     Ok(object)
+}
+
+/// [`decode::convert`] that keeps an empty list of managed fields: it asks for those of the object to be forgotten.
+pub(super) fn decode_typed(value: Value, ty: TypeRef<'_>, kind: &str) -> Result<Decoded, TypeError> {
+    const PATH: [&str; 2] = ["metadata", "managedFields"];
+    let forget = meta::at(&value, &PATH).and_then(Value::as_array).is_some_and(Vec::is_empty);
+    let mut decoded = decode::convert(value, ty, kind)?;
+    if forget {
+        meta::set(&mut decoded.object, &PATH, serde_json::json!([]));
+    }
+    Ok(decoded)
 }
 
 /// Defaults an object and reports the fields that its own schema does not know.
@@ -81,7 +117,8 @@ pub(super) fn finish(
     let unknown = resource.strategy.prune(object);
     let api_version = resource.api_version();
     let expected = Expected { api_version: &api_version, kind: &resource.kind, ty: None };
-    report(call, expected, validation, unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect())?;
+    let fields = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    report(call, expected, validation, Problems { fields, ..Problems::default() })?;
     resource.strategy.default(object);
     Ok(())
 }
@@ -90,18 +127,18 @@ fn report(
     call: &mut Call,
     expected: Expected<'_>,
     validation: FieldValidation,
-    problems: Vec<String>,
+    problems: Problems,
 ) -> Result<(), Status> {
     match validation {
-        _ if problems.is_empty() => Ok(()),
         FieldValidation::Ignore => Ok(()),
         FieldValidation::Warn => {
-            call.warnings.extend(problems);
+            call.warnings.extend(problems.warnings());
             Ok(())
         }
-        FieldValidation::Strict => {
-            Err(cannot_be_handled(expected, format!("strict decoding error: {}", problems.join(", "))))
-        }
+        FieldValidation::Strict => match problems.strict() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(cannot_be_handled(expected, format!("strict decoding error: {}", problems.join(", ")))),
+        },
     }
 }
 
@@ -118,29 +155,42 @@ pub(super) fn document(call: &Call, kind: &str) -> Result<Document, Status> {
         Media::Json => {
             let parsed = decode::parse_json(&call.body)
                 .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
-            let problems = parsed.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
-            Ok(Document { value: parsed.value, problems })
+            let fields = parsed.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+            Ok(Document { value: parsed.value, problems: Problems { fields, ..Problems::default() } })
         }
         Media::Yaml => {
-            let value = yaml(&call.body).map_err(|why| unrecognized(format!("yaml: {why}")))?;
-            Ok(Document { value, problems: Vec::new() })
+            let parsed = yaml::parse(&call.body).map_err(|why| unrecognized(format!("yaml: {why}")))?;
+            let problems = Problems { yaml: parsed.duplicates, ..Problems::default() };
+            Ok(Document { value: parsed.value, problems })
         }
     }
 }
 
-/// Parses YAML (or JSON, which is YAML) as an apply patch and a YAML body hold it.
-pub(super) fn yaml(body: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    // JSON is by far the most frequent form, and the JSON parser is much faster.
-    serde_json::from_str(text).or_else(|_| serde_saphyr::from_str(text).map_err(|error| first_line(&error.to_string())))
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// Reads a body that holds the options of a request.
+pub(super) fn options(call: &Call, kind: &str) -> Result<Value, Status> {
+    let invalid = |why: String| Status::bad_request(why);
+    let value = match negotiate::body_media(&call.headers)? {
+        Media::Json => {
+            let parsed = decode::parse_json(&call.body);
+            parsed.map_err(|error| invalid(format!("couldn't get version/kind; json parse error: {error}")))?.value
+        }
+        Media::Yaml => yaml::parse(&call.body).map_err(|why| invalid(format!("yaml: {why}")))?.value,
+    };
+    match meta::text(&value, &["kind"]) {
+        "" => Ok(value),
+        found if found == kind => Ok(value),
+        other => {
+            let version = meta::text(&value, &["apiVersion"]);
+            Err(invalid(format!("no kind \"{other}\" is registered for version \"{version}\"")))
+        }
+    }
 }
 
 fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
-    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({})", excerpt(body)))
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({})",
+        excerpt(body)
+    ))
 }
 
 /// The beginning of a body as upstream shows it: text if it looks like JSON, else hexadecimal.
@@ -206,7 +256,10 @@ mod tests {
     fn the_beginning_of_a_body_is_shown() {
         assert_eq!(excerpt(b""), "<empty>");
         assert_eq!(excerpt(br#"{"a""#), r#"{"a""#);
-        assert_eq!(excerpt(b"apiVersion: v1\nkind: [ConfigMap]\n"), "61706956657273696f6e3a2076310a6b696e643a205b436f6e6669674d61 ...");
+        assert_eq!(
+            excerpt(b"apiVersion: v1\nkind: [ConfigMap]\n"),
+            "61706956657273696f6e3a2076310a6b696e643a205b436f6e6669674d61 ..."
+        );
     }
 
     #[test]

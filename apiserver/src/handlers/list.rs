@@ -4,17 +4,20 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use steersman_machinery::decode;
 use steersman_machinery::status::Status;
 use steersman_store::{At, Entry, Revision, Snapshot, StoreError};
 
 use super::selection::Selection;
 use super::{Answer, output};
 use crate::http::body::Body;
-use crate::http::negotiate::{Form, Media, Output};
+use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::respond;
 use crate::object;
 use crate::options::{ListOptions, Match};
@@ -31,6 +34,14 @@ struct Continue {
     start: String,
 }
 
+/// How a token is written; bits that no byte needs are not looked at.
+const TOKEN_ENCODING: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 /// The version of the format of continue tokens.
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
@@ -44,7 +55,7 @@ pub(super) struct Page {
 
 /// Answers with the objects that are selected.
 pub(super) async fn handle(call: &Call, resource: &Resource) -> Answer {
-    let output = output::negotiate_list(call)?;
+    let output = output::negotiate_list(call, resource)?;
     let options = ListOptions::read(&call.query, false)?;
     let page = page(call, resource, &options).await?;
     render(call, resource, &page, output)
@@ -55,7 +66,7 @@ pub(super) async fn page(call: &Call, resource: &Resource, options: &ListOptions
     let selection = Selection::read(call, resource, options)?;
     let start = start(options, &selection)?;
     let snapshot = snapshot(&call.server, resource, options, start.as_ref()).await?;
-    let whole = options.resource_version == Some(0) && options.version_match != Match::Exact && start.is_none();
+    let whole = options.resource_version == Some(0) && options.version_match != Match::Exact;
     let limit = if options.limit == 0 || whole { usize::MAX } else { options.limit };
     Ok(select(&snapshot, &selection, start.map(|start| start.after), limit))
 }
@@ -76,14 +87,19 @@ fn start(options: &ListOptions, selection: &Selection) -> Result<Option<Start>, 
         return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
     }
     let invalid = |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-    let json = URL_SAFE_NO_PAD.decode(&options.continue_token).map_err(|error| invalid(&error.to_string()))?;
-    let token: Continue = serde_json::from_slice(&json).map_err(|error| invalid(&error.to_string()))?;
-    if token.v != TOKEN_VERSION || token.rv == 0 || token.rv < -1 {
-        return Err(invalid("incorrect version or encoding"));
+    let json = TOKEN_ENCODING.decode(&options.continue_token).map_err(|error| invalid(&error.to_string()))?;
+    let value = decode::parse_json(&json).map_err(|error| invalid(&error.to_string()))?.value;
+    let token: Continue = serde_json::from_value(value).map_err(|error| invalid(&error.to_string()))?;
+    if token.v != TOKEN_VERSION {
+        return Err(invalid(&format!("server does not recognize this encoded version {}", token.v)));
+    }
+    if token.rv == 0 || token.rv < -1 {
+        let why = format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})");
+        return Err(invalid(&why));
     }
     let key = token.start.trim_end_matches('\0').trim_start_matches('/');
     if key.is_empty() || key.split('/').any(|segment| matches!(segment, "." | ".." | "")) {
-        return Err(invalid("the start key is not clean"));
+        return Err(invalid(&token.start));
     }
     let after = match (selection.namespace(), key.split_once('/')) {
         (Some(namespace), None) => (namespace.to_owned(), key.to_owned()),
@@ -112,7 +128,9 @@ async fn snapshot(
     };
     server.store.snapshot(&object::storage_name(resource), at).await.map_err(|error| match (error, start) {
         (StoreError::Compacted { .. }, Some(start)) => expired_token(start),
-        (StoreError::Compacted { .. }, None) => Status::expired("The resourceVersion for the provided list is too old."),
+        (StoreError::Compacted { .. }, None) => {
+            Status::expired("The resourceVersion for the provided list is too old.")
+        }
         (StoreError::Future { requested, current }, _) => Status::too_large_resource_version(requested, current),
         (error, _) => unavailable(&error),
     })
@@ -132,7 +150,7 @@ fn expired_token(start: &Start) -> Status {
 
 fn token(revision: i64, start: &str) -> String {
     let token = Continue { v: TOKEN_VERSION.to_owned(), rv: revision, start: format!("{start}\0") };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token can be written as JSON"))
+    TOKEN_ENCODING.encode(serde_json::to_vec(&token).expect("a token can be written as JSON"))
 }
 
 fn select(snapshot: &Snapshot, selection: &Selection, after: Option<(String, String)>, limit: usize) -> Page {
@@ -146,8 +164,7 @@ fn select(snapshot: &Snapshot, selection: &Selection, after: Option<(String, Str
         }
         entries.push(entry.clone());
     }
-    let mut page =
-        Page { revision: snapshot.revision(), entries, continue_token: String::new(), remaining: None };
+    let mut page = Page { revision: snapshot.revision(), entries, continue_token: String::new(), remaining: None };
     if let Some(last) = page.entries.last().filter(|_| more) {
         let key = &last.key;
         let start = match selection.namespace() {
@@ -187,17 +204,14 @@ pub(super) fn render(call: &Call, resource: &Resource, page: &Page, output: Outp
         Form::Table { beta } => {
             output::table(call, resource, &objects, output::Shape { metadata: page.metadata(), beta })?
         }
-        Form::MetadataList | Form::Metadata => {
-            let items: Vec<Value> = objects.iter().map(partial_item).collect();
-            list_of("PartialObjectMetadataList", "meta.k8s.io/v1", page, items)
+        Form::MetadataList { beta } | Form::Metadata { beta } => {
+            let version = negotiate::version(beta);
+            let items = objects.iter().map(|object| printers::partial(object, version)).collect();
+            list_of("PartialObjectMetadataList", &format!("meta.k8s.io/{version}"), page, items)
         }
         Form::Plain => list_of(&resource.list_kind, &resource.api_version(), page, items(resource, objects)),
     };
     Ok(respond::object(200, &list, output))
-}
-
-fn partial_item(object: &Value) -> Value {
-    printers::partial(object)
 }
 
 fn list_of(kind: &str, api_version: &str, page: &Page, items: Vec<Value>) -> Value {

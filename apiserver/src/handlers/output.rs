@@ -17,26 +17,37 @@ use crate::registry::resource::Resource;
 use crate::service::Call;
 
 /// Negotiates the form of an answer that holds one object.
-pub(super) fn negotiate(call: &Call) -> Result<Output, Status> {
+pub(super) fn negotiate(call: &Call, resource: &Resource) -> Result<Output, Status> {
     let output = negotiate::output(&call.headers, &call.query)?;
     match output.form {
-        Form::MetadataList => Err(wrong_form("PartialObjectMetadataList", "PartialObjectMetadata", "is not a list")),
+        Form::MetadataList { .. } => {
+            Err(wrong_form("PartialObjectMetadataList", "is not a list", &go_type(resource, "")))
+        }
         _ => Ok(output),
     }
 }
 
 /// Negotiates the form of an answer that holds a list.
-pub(super) fn negotiate_list(call: &Call) -> Result<Output, Status> {
+pub(super) fn negotiate_list(call: &Call, resource: &Resource) -> Result<Output, Status> {
     let output = negotiate::output(&call.headers, &call.query)?;
     match output.form {
-        Form::Metadata => Err(wrong_form("PartialObjectMetadata", "PartialObjectMetadataList", "is a list")),
+        Form::Metadata { .. } => Err(wrong_form("PartialObjectMetadata", "is a list", &go_type(resource, "List"))),
         _ => Ok(output),
     }
 }
 
-fn wrong_form(asked: &str, instead: &str, why: &str) -> Status {
-    let message = format!("you requested {asked}, but the requested object {why}; ask for {instead}");
+fn wrong_form(asked: &str, why: &str, go_type: &str) -> Status {
+    let message = format!("you requested {asked}, but the requested object {why} ({go_type})");
     Status::failure(406, "NotAcceptable", message)
+}
+
+/// Upstream's name of the type in memory.
+fn go_type(resource: &Resource, suffix: &str) -> String {
+    match resource.storage.group.split('.').next() {
+        _ if resource.custom => format!("*unstructured.Unstructured{suffix}"),
+        None | Some("") => format!("*core.{}{suffix}", resource.kind),
+        Some(package) => format!("*{package}.{}{suffix}", resource.kind),
+    }
 }
 
 /// Answers with an entry. Plain JSON is spliced from the stored bytes.
@@ -52,8 +63,8 @@ pub(super) fn entry(call: &Call, resource: &Resource, entry: &Entry, output: Out
 /// Answers with an object and a status code.
 pub(super) fn object(call: &Call, resource: &Resource, (code, value): (u16, &Value), output: Output) -> Answer {
     let shaped = match output.form {
-        Form::Plain | Form::MetadataList => return Ok(respond::object(code, value, output)),
-        Form::Metadata => printers::partial(value),
+        Form::Plain | Form::MetadataList { .. } => return Ok(respond::object(code, value, output)),
+        Form::Metadata { beta } => printers::partial(value, negotiate::version(beta)),
         Form::Table { beta } => {
             let metadata = json!({"resourceVersion": meta::resource_version(value)});
             table(call, resource, std::slice::from_ref(value), Shape { metadata, beta })?
@@ -73,7 +84,7 @@ pub(super) struct Shape {
 /// A Table of these objects.
 pub(super) fn table(call: &Call, resource: &Resource, rows: &[Value], shape: Shape) -> Result<Value, Status> {
     let options = TableOptions {
-        version: if shape.beta { "v1beta1" } else { "v1" },
+        version: negotiate::version(shape.beta),
         columns: true,
         include: call.query.text("includeObject").parse().map_err(bad_include)?,
         now: call.server.clock.now(),

@@ -2,16 +2,15 @@
 //! Source: Kubernetes docs "Update API Objects in Place Using kubectl patch" and "Server-Side Apply".
 
 use serde_json::{Value, json};
-use steersman_machinery::decode;
+use steersman_machinery::decode::{self, Parsed};
 use steersman_machinery::field::{FieldError, Path};
-use steersman_machinery::group::GroupKind;
+use steersman_machinery::group::{GroupKind, GroupVersionKind};
 use steersman_machinery::meta;
 use steersman_machinery::patch;
 use steersman_machinery::status::Status;
 
-use super::update::part;
 use super::write::{self, Change};
-use super::{Answer, input, output};
+use super::{Answer, input, output, yaml};
 use crate::http::negotiate;
 use crate::object;
 use crate::options::{FieldValidation, WriteKind, WriteOptions};
@@ -23,14 +22,17 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
+/// The media types of patches.
+pub(super) const TYPES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH];
+
 /// A patch that was read.
 pub(super) enum Patch {
     /// RFC 6902, as it came.
     Json(bytes::Bytes),
     /// RFC 7386.
-    Merge(Value),
+    Merge(Parsed),
     /// By the strategies of the schema.
-    Strategic(Value),
+    Strategic(Parsed),
 }
 
 /// Changes an object by a patch; an apply makes it if it does not exist.
@@ -40,11 +42,10 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
         return apply(call, resource, subresource).await;
     }
     let options = WriteOptions::read(&call.query, WriteKind::Patch, call.user_agent())?;
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     let patch = Patch::read(call, resource.custom)?;
     let validation = options.field_validation;
-    let part = part(subresource);
-    let how = Change { subresource, part, options: &options, applied: false, replaces: false };
+    let how = Change::patch(resource, subresource, &options);
     let updated = write::update(call, resource, &how, |call, live| {
         let patched = patch.apply(live, resource)?;
         decode(call, resource, patched, validation, &patch)
@@ -56,12 +57,11 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
 impl Patch {
     /// Reads a patch that is not an apply.
     pub(super) fn read(call: &Call, custom: bool) -> Result<Self, Status> {
-        let accepted = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH];
-        let accepted: Vec<&str> = accepted.into_iter().filter(|it| !custom || *it != STRATEGIC_PATCH).collect();
-        let value = || -> Result<Value, Status> {
-            let value = decode::parse_json(&call.body).map_err(|error| Status::bad_request(error.to_string()))?.value;
-            match value {
-                Value::Object(_) => Ok(value),
+        let accepted: Vec<&str> = TYPES.into_iter().filter(|it| !custom || *it != STRATEGIC_PATCH).collect();
+        let value = || -> Result<Parsed, Status> {
+            let parsed = decode::parse_json(&call.body).map_err(|error| Status::bad_request(error.to_string()))?;
+            match parsed.value {
+                Value::Object(_) => Ok(parsed),
                 _ => Err(Status::bad_request("the patch must be a JSON object")),
             }
         };
@@ -77,15 +77,17 @@ impl Patch {
     pub(super) fn apply(&self, document: &Value, resource: &Resource) -> Result<Value, Status> {
         Ok(match self {
             Self::Json(patch) => patch::json::apply(document, patch)?,
-            Self::Merge(patch) => patch::merge::apply(document, patch),
-            Self::Strategic(patch) => patch::strategic::apply(document, patch, resource.object_type.root())?,
+            Self::Merge(patch) => patch::merge::apply(document, &patch.value),
+            Self::Strategic(patch) => patch::strategic::apply(document, &patch.value, resource.object_type.root())?,
         })
     }
 
     fn problems(&self) -> Vec<String> {
         match self {
             Self::Json(patch) => patch::json::check_strict(patch),
-            Self::Merge(_) | Self::Strategic(_) => Vec::new(),
+            Self::Merge(patch) | Self::Strategic(patch) => {
+                patch.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
+            }
         }
     }
 
@@ -93,7 +95,7 @@ impl Patch {
     fn shown(&self, patched: &Value) -> String {
         match self {
             Self::Json(_) | Self::Merge(_) => steersman_machinery::field::go_quote(&patched.to_string()),
-            Self::Strategic(patch) => steersman_machinery::field::go_quote(&go_print(patch)),
+            Self::Strategic(patch) => steersman_machinery::field::go_quote(&go_print(&patch.value)),
         }
     }
 }
@@ -127,7 +129,11 @@ fn decode(
     };
     let mut object = patched.clone();
     if !resource.custom {
-        let decoded = decode::convert(object, resource.object_type.root(), &resource.kind);
+        let kind = meta::text(&object, &["kind"]);
+        if kind != resource.kind && !matches!(patch, Patch::Strategic(_)) {
+            return Err(invalid(format!("no conversion from {kind} to {} exists", resource.kind)));
+        }
+        let decoded = input::decode_typed(object, resource.object_type.root(), &resource.kind);
         let decoded = decoded.map_err(|error| invalid(error.to_string()))?;
         problems.extend(decoded.unknown.iter().map(|path| format!("unknown field \"{path}\"")));
         object = decoded.object;
@@ -148,12 +154,11 @@ fn decode(
 
 async fn apply(call: &mut Call, resource: &Resource, subresource: &str) -> Answer {
     let options = WriteOptions::read(&call.query, WriteKind::Apply, call.user_agent())?;
-    let output = output::negotiate(call)?;
-    let config = read_config(call, resource)?;
+    let output = output::negotiate(call, resource)?;
+    let config = read_config(call, resource, options.field_validation)?;
     let recorder = write::writer(call, resource, subresource, &options);
     let force = options.force.unwrap_or(false);
-    let part = part(subresource);
-    let how = Change { subresource, part, options: &options, applied: true, replaces: false };
+    let how = Change::apply(resource, subresource, &options);
     loop {
         let updated = write::update(call, resource, &how, |call, live| {
             let merged = recorder.apply(resource, Some(live), config.clone(), force)?;
@@ -164,9 +169,10 @@ async fn apply(call: &mut Call, resource: &Resource, subresource: &str) -> Answe
             updated => return output::object(call, resource, (200, &updated?), output),
         }
         refuse_uid(call, resource, &config)?;
-        let object = recorder.apply(resource, None, config.clone(), force)?;
-        let mut object = normalize(call, resource, object)?;
-        meta::set(&mut object, &["metadata", "name"], call.info.name.as_str());
+        let mut object = normalize(call, resource, recorder.apply(resource, None, config.clone(), force)?)?;
+        // There is no version that it could be compared with.
+        meta::remove(&mut object, &["metadata", "resourceVersion"]);
+        write::check_place(call, resource, &mut object)?;
         match write::create(call, resource, object, &options, true).await {
             // Somebody else made it in between: apply to that.
             Err(status) if status.is("AlreadyExists") && !options.dry_run => {}
@@ -179,29 +185,34 @@ fn refuse_uid(call: &Call, resource: &Resource, config: &Value) -> Result<(), St
     match meta::uid(config) {
         "" => Ok(()),
         uid => {
-            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             Err(Status::conflict(&resource.group_resource(), &call.info.name, why))
         }
     }
 }
 
-fn read_config(call: &Call, resource: &Resource) -> Result<Value, Status> {
-    let config = input::yaml(&call.body)
-        .map_err(|why| Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: yaml: {why}")))?;
-    let (api_version, kind) = (meta::text(&config, &["apiVersion"]), meta::text(&config, &["kind"]));
-    if !config.is_object() || kind.is_empty() {
-        let why = "error decoding YAML: Object 'Kind' is missing";
-        return Err(Status::bad_request(format!("{why} in '{}'", String::from_utf8_lossy(&call.body))));
+/// Reads an applied configuration as YAML and reports its duplicate keys.
+pub(super) fn read_yaml(call: &mut Call, validation: FieldValidation) -> Result<Value, Status> {
+    const CONVERTING: &str = "decoding YAML: error converting YAML to JSON";
+    let document = yaml::parse(&call.body);
+    let document = document.map_err(|why| Status::bad_request(format!("error {CONVERTING}: yaml: {why}")))?;
+    match (validation, input::yaml_error(&document.duplicates)) {
+        (FieldValidation::Strict, Some(why)) => {
+            return Err(Status::bad_request(format!("error strict {CONVERTING}: {why}")));
+        }
+        (FieldValidation::Warn, _) => call.warnings.extend(document.duplicates),
+        _ => {}
     }
-    if api_version != resource.api_version() {
-        let message = format!(
-            "Incorrect version specified in apply patch. Specified patch version: {api_version}, expected: {}",
-            resource.api_version()
-        );
-        return Err(Status::bad_request(message));
-    }
-    if kind != resource.kind {
-        return Err(Status::bad_request(format!("invalid object type: {}", meta::gvk(&config))));
+    Ok(document.value)
+}
+
+fn read_config(call: &mut Call, resource: &Resource, validation: FieldValidation) -> Result<Value, Status> {
+    let config = read_yaml(call, validation)?;
+    let found = meta::gvk(&config);
+    if found != resource.gvk() {
+        let GroupVersionKind { group, version, kind } = found;
+        return Err(Status::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
     }
     if meta::at(&config, &["metadata", "managedFields"]).is_some_and(|fields| *fields != json!([])) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
@@ -213,7 +224,7 @@ fn normalize(call: &mut Call, resource: &Resource, merged: Value) -> Result<Valu
     let api_version = resource.api_version();
     let ty = (!resource.custom).then(|| resource.object_type.root());
     let expected = input::Expected { api_version: &api_version, kind: &resource.kind, ty };
-    let mut object = input::convert(call, merged, expected, FieldValidation::Ignore, Vec::new())?;
+    let mut object = input::convert(call, merged, expected, FieldValidation::Ignore, input::Problems::default())?;
     input::finish(call, resource, &mut object, FieldValidation::Ignore)?;
     Ok(object)
 }

@@ -20,7 +20,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
         return binding::handle(call, &pods).await;
     }
     let options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     let mut review = input::object(call, resource, options.field_validation)?;
     let status = match resource.name.as_str() {
         "selfsubjectreviews" => {

@@ -11,7 +11,7 @@ use steersman_machinery::status::Status;
 use steersman_machinery::{decode, managed_fields, meta, patch};
 
 use super::patch::Patch;
-use super::write::{self, Change, Part};
+use super::write::{self, Change};
 use super::{Answer, input, output};
 use crate::http::negotiate::{self, Form, Output};
 use crate::http::respond;
@@ -26,7 +26,7 @@ const API_VERSION: &str = "autoscaling/v1";
 
 /// Reads or writes the scale of an object.
 pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, resource)?;
     let scale = match call.info.verb.as_str() {
         "get" => read(call, resource).await?,
         "update" => replace(call, resource).await?,
@@ -81,8 +81,8 @@ async fn change(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     write(call, resource, &options, |writer, live| {
         let patched = match &patch {
             Patch::Json(patch) => patch::json::apply(live, patch)?,
-            Patch::Merge(patch) => patch::merge::apply(live, patch),
-            Patch::Strategic(patch) => patch::strategic::apply(live, patch, scale_type())?,
+            Patch::Merge(patch) => patch::merge::apply(live, &patch.value),
+            Patch::Strategic(patch) => patch::strategic::apply(live, &patch.value, scale_type())?,
         };
         let decoded = decode::convert(patched, scale_type(), "Scale");
         let scale = decoded.map_err(|error| Status::bad_request(error.to_string()))?.object;
@@ -93,8 +93,8 @@ async fn change(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
 
 async fn apply(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     let options = WriteOptions::read(&call.query, WriteKind::Apply, call.user_agent())?;
-    let config = input::yaml(&call.body).map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
-    let config = input::convert(call, config, expected(), FieldValidation::Strict, Vec::new())?;
+    let config = super::patch::read_yaml(call, options.field_validation)?;
+    let config = input::convert(call, config, expected(), FieldValidation::Strict, input::Problems::default())?;
     let force = options.force.unwrap_or(false);
     write(call, resource, &options, |writer, live| Ok(writer.apply(Some(live), config.clone(), force)?)).await
 }
@@ -104,7 +104,7 @@ async fn write<F>(call: &mut Call, resource: &Resource, options: &WriteOptions, 
 where
     F: Fn(&managed_fields::Writer<'_>, &Value) -> Result<Value, Status>,
 {
-    let how = Change { subresource: "scale", part: Part::Main, options, applied: true, replaces: false };
+    let how = Change::scale(resource, options);
     let (url, now) = (call.info.name.clone(), call.server.clock.now());
     let updated = write::update(call, resource, &how, |_, live| {
         let steps = paths(resource)?.spec_steps();

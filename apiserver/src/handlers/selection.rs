@@ -12,6 +12,8 @@ use crate::service::Call;
 /// A namespace, a label selector and a field selector.
 pub(super) struct Selection {
     namespace: Option<String>,
+    /// The one name that is meant, if the path names an object.
+    name: Option<String>,
     labels: Option<labels::Selector>,
     fields: fields::Selector,
 }
@@ -34,13 +36,15 @@ impl Selection {
             "" => None,
             text => Some(labels::Selector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?),
         };
-        let fields = fields::Selector::parse(&options.field_selector).map_err(|error| Status::bad_request(error.to_string()))?;
+        let fields =
+            fields::Selector::parse(&options.field_selector).map_err(|error| Status::bad_request(error.to_string()))?;
         check_fields(resource, &fields)?;
         let mut namespace = Some(call.info.namespace.clone()).filter(|it| !it.is_empty() && resource.namespaced);
         if namespace.is_none() && resource.namespaced {
             namespace = fields.exact_match("metadata.namespace").map(str::to_owned);
         }
-        Ok(Self { namespace, labels, fields })
+        let name = call.info.name_in_path.then(|| call.info.name.clone());
+        Ok(Self { namespace, name, labels, fields })
     }
 
     /// The namespace to which the selection is confined.
@@ -50,12 +54,13 @@ impl Selection {
 
     /// Whether anything but the namespace is looked at.
     pub(super) fn is_selective(&self) -> bool {
-        self.labels.is_some() || !self.fields.requirements().is_empty()
+        self.name.is_some() || self.labels.is_some() || !self.fields.requirements().is_empty()
     }
 
     /// Whether an entry is selected.
     pub(super) fn matches(&self, entry: &Entry) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| &*entry.key.namespace == namespace)
+            && self.name.as_deref().is_none_or(|name| &*entry.key.name == name)
             && self.labels.as_ref().is_none_or(|labels| labels.matches(|key| label(entry, key)))
             && self.fields.matches(|field| value(entry, field))
     }
@@ -97,12 +102,7 @@ fn check_fields(resource: &Resource, selector: &fields::Selector) -> Result<(), 
         if known {
             continue;
         }
-        let message = match own.is_empty() {
-            true => format!(
-                "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
-            ),
-            false => format!("field label not supported: {field}"),
-        };
+        let message = resource.strategy.unknown_field(field);
         return Err(Status::bad_request(message));
     }
     Ok(())

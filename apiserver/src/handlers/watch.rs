@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::selection::{Seen, Selection};
 use super::{Answer, output};
 use crate::http::body::Body;
-use crate::http::negotiate::{Form, Media, Output};
+use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::respond;
 use crate::object;
 use crate::options::{ListOptions, Match};
@@ -35,11 +35,11 @@ const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The annotation of the bookmark that ends the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// The media type that a watch can have.
-const STREAM_TYPES: [&str; 1] = ["application/json;stream=watch"];
+pub(super) const STREAM_TYPES: [&str; 1] = ["application/json;stream=watch"];
 
 /// Answers with a stream of events.
 pub(super) async fn handle(call: &Call, resource: Arc<Resource>) -> Answer {
-    let output = output::negotiate(call)?;
+    let output = output::negotiate(call, &resource)?;
     if output.media != Media::Json {
         return Err(Status::not_acceptable(&STREAM_TYPES));
     }
@@ -112,9 +112,8 @@ impl Watcher {
             initial = range.filter(|entry| selection.matches(entry)).cloned().collect();
         }
         let watch = server.store.watch(&storage, after).await.map_err(|error| refuse(after, error))?;
-        let seconds = options.timeout_seconds.unwrap_or_else(|| {
-            MIN_TIMEOUT_SECONDS + server.random.below(MIN_TIMEOUT_SECONDS)
-        });
+        let seconds =
+            options.timeout_seconds.unwrap_or_else(|| MIN_TIMEOUT_SECONDS + server.random.below(MIN_TIMEOUT_SECONDS));
         let now = Instant::now();
         let end = now + Duration::from_secs(seconds);
         server.metrics.watches.inc();
@@ -233,7 +232,8 @@ struct Framer {
 impl Framer {
     fn new(server: Arc<Server>, resource: Arc<Resource>, output: Output, include: IncludeObject) -> Self {
         let prefix = object::type_prefix(&resource);
-        let head = |name: &str| Bytes::from([format!("{{\"type\":\"{name}\",\"object\":").as_bytes(), &prefix[..]].concat());
+        let head =
+            |name: &str| Bytes::from([format!("{{\"type\":\"{name}\",\"object\":").as_bytes(), &prefix[..]].concat());
         let heads = [head("ADDED"), head("MODIFIED"), head("DELETED")];
         Self { server, resource, form: output.form, include, columns: true, heads }
     }
@@ -263,11 +263,11 @@ impl Framer {
 
     fn shape(&mut self, object: Value, include: IncludeObject) -> Value {
         match self.form {
-            Form::Plain | Form::MetadataList => object,
-            Form::Metadata => printers::partial(&object),
+            Form::Plain | Form::MetadataList { .. } => object,
+            Form::Metadata { beta } => printers::partial(&object, negotiate::version(beta)),
             Form::Table { beta } => {
                 let options = TableOptions {
-                    version: if beta { "v1beta1" } else { "v1" },
+                    version: negotiate::version(beta),
                     columns: std::mem::replace(&mut self.columns, false),
                     include,
                     now: self.server.clock.now(),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use steersman_machinery::clock::format_time;
-use steersman_machinery::field::{ErrorList, FieldError, Path};
+use steersman_machinery::field::{ErrorList, FieldError, Path, go_quote};
+use steersman_machinery::group::GroupKind;
 use steersman_machinery::managed_fields;
 use steersman_machinery::status::Status;
 use steersman_machinery::{meta, names, object_meta};
@@ -17,6 +18,7 @@ use crate::kinds;
 use crate::object;
 use crate::options::WriteOptions;
 use crate::registry::resource::Resource;
+use crate::registry::strategy::Strategy;
 use crate::server::{Server, unavailable};
 use crate::service::Call;
 
@@ -32,8 +34,8 @@ pub(super) enum Part {
     Main,
     /// The status alone.
     Status,
-    /// `spec.finalizers` of a namespace.
-    Finalize,
+    /// What the strategy of the subresource says.
+    Subresource,
     /// What the server itself changes by way of a subresource: nothing is held back and nothing validated.
     Internal,
 }
@@ -43,19 +45,61 @@ pub(super) struct Change<'a> {
     /// Through which subresource; empty for the object itself.
     pub(super) subresource: &'a str,
     /// What it touches.
-    pub(super) part: Part,
+    part: Part,
+    /// What is prepared and validated, and how.
+    strategy: Arc<dyn Strategy>,
     /// The options of the request.
-    pub(super) options: &'a WriteOptions,
+    options: &'a WriteOptions,
     /// Whether the ownership of fields is already recorded in the new object (apply).
-    pub(super) applied: bool,
-    /// Whether a body without a resource version is refused for kinds that want one (PUT).
-    pub(super) replaces: bool,
+    applied: bool,
+    /// How the uid of the new object is understood.
+    uid: Uid,
+}
+
+/// How the uid of a new object is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Uid {
+    /// The object must have it (PUT).
+    Replaces,
+    /// The object must have it, and the error tells its version.
+    Precondition,
+    /// It is a field that may not change (PATCH).
+    Field,
 }
 
 impl<'a> Change<'a> {
+    /// A change by a patch, of the object or of what the subresource stands for.
+    pub(super) fn patch(resource: &Resource, subresource: &'a str, options: &'a WriteOptions) -> Self {
+        let own = || kinds::subresource_strategy(&resource.group, &resource.name, subresource);
+        let (part, strategy) = match subresource {
+            "" => (Part::Main, None),
+            "status" => (Part::Status, None),
+            _ => (Part::Subresource, own()),
+        };
+        let strategy = strategy.unwrap_or_else(|| resource.strategy.clone());
+        Self { subresource, part, strategy, options, applied: false, uid: Uid::Field }
+    }
+
+    /// A change by an apply: who owns what is recorded already.
+    pub(super) fn apply(resource: &Resource, subresource: &'a str, options: &'a WriteOptions) -> Self {
+        Self { applied: true, ..Self::patch(resource, subresource, options) }
+    }
+
+    /// A change by a PUT.
+    pub(super) fn replace(resource: &Resource, subresource: &'a str, options: &'a WriteOptions) -> Self {
+        Self { uid: Uid::Replaces, ..Self::patch(resource, subresource, options) }
+    }
+
+    /// A change of the object by way of its scale, which has recorded who owns what.
+    pub(super) fn scale(resource: &Resource, options: &'a WriteOptions) -> Self {
+        let main = Self::apply(resource, "", options);
+        Self { subresource: "scale", uid: Uid::Precondition, ..main }
+    }
+
     /// A change that the server makes on behalf of a client, by way of a subresource. Nobody owns what it sets.
-    pub(super) fn internal(subresource: &'a str, options: &'a WriteOptions) -> Self {
-        Self { subresource, part: Part::Internal, options, applied: true, replaces: false }
+    pub(super) fn internal(resource: &Resource, subresource: &'a str, options: &'a WriteOptions) -> Self {
+        let main = Self::apply(resource, "", options);
+        Self { subresource, part: Part::Internal, uid: Uid::Precondition, ..main }
     }
 }
 
@@ -73,9 +117,6 @@ pub(super) async fn create(
         return Err(Status::forbidden(&resource.group_resource(), meta::name(&object), why));
     }
     wipe(&mut object);
-    if !meta::resource_version(&object).is_empty() {
-        return Err(Status::untyped("resourceVersion should not be set on objects to be created"));
-    }
     check_namespace(call, resource, &mut object)?;
     unique_owners(call, &mut object);
     if !applied {
@@ -91,7 +132,7 @@ pub(super) async fn create(
     meta::set(&mut object, &["metadata", "uid"], server.random.uuid());
     meta::set(&mut object, &["metadata", "creationTimestamp"], format_time(now));
     let rules = resource.strategy.rules();
-    if rules.has_status {
+    if rules.has_status && !resource.strategy.keeps_status_on_create() {
         meta::remove(&mut object, &["status"]);
     }
     if rules.tracks_generation {
@@ -147,6 +188,9 @@ async fn attempt_create(
         let existing = server.store.get(&key).await.map_err(|error| unavailable(&error))?;
         return existing.map_or(Ok(()), |entry| Err(already_exists(resource, &entry)));
     }
+    if sent_version(object).is_ok_and(|version| version != 0) {
+        return Err(Status::untyped("resourceVersion should not be set on objects to be created"));
+    }
     match put(&server, resource, object, Expect::Absent).await {
         Ok(entry) => {
             meta::set(object, &["metadata", "resourceVersion"], entry.revision.to_string());
@@ -168,7 +212,12 @@ fn already_exists(resource: &Resource, existing: &Entry) -> Status {
 
 /// Changes an object: reads it, lets `change` make the new one of it, and stores that; again from the beginning if
 /// somebody else wrote in between, unless the client named the resource version that it had seen.
-pub(super) async fn update<F>(call: &mut Call, resource: &Resource, how: &Change<'_>, mut change: F) -> Result<Value, Status>
+pub(super) async fn update<F>(
+    call: &mut Call,
+    resource: &Resource,
+    how: &Change<'_>,
+    mut change: F,
+) -> Result<Value, Status>
 where
     F: FnMut(&mut Call, &Value) -> Result<Value, Status>,
 {
@@ -180,7 +229,7 @@ where
         let entry = entry.ok_or_else(|| Status::not_found(&group_resource, &name))?;
         let live = object::decode(&entry, resource);
         let new = change(call, &live)?;
-        let named = how.replaces && !meta::resource_version(&new).is_empty();
+        let named = how.uid == Uid::Replaces && sent_version(&new)? != 0;
         match attempt_update(call, resource, how, (&entry, &live), new).await {
             Err(Attempt::Overtaken) if named => return Err(Status::stale(&group_resource, &name)),
             Err(Attempt::Overtaken) => {}
@@ -213,7 +262,12 @@ async fn attempt_update(
     mut new: Value,
 ) -> Result<Value, Attempt> {
     let server = call.server.clone();
-    check_identity(call, resource, how, live, &new)?;
+    check_place(call, resource, &mut new)?;
+    check_identity(resource, how, live, &new)?;
+    if how.part == Part::Subresource {
+        // Nobody comes to own what a subresource does not write.
+        how.strategy.prepare_for_update(&mut new, live);
+    }
     if !how.applied {
         new = writer(call, resource, how.subresource, how.options).record(resource, Some(live), new);
     }
@@ -226,13 +280,15 @@ async fn attempt_update(
         ..attributes((resource, how.subresource), Operation::Update, place, &user, how.options)
     };
     server.admission.admit(&server, &attributes, &mut new).await?;
-    prepare(resource, how.part, live, &mut new);
+    prepare(how, live, &mut new);
     let _allocation = match how.part {
         Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,
         _ => None,
     };
-    refuse_invalid(resource, &new, &problems(resource, how.part, live, &new))?;
-    call.warnings.extend(if how.part == Part::Main { resource.strategy.warnings(&new, Some(live)) } else { Vec::new() });
+    refuse_invalid(resource, &new, &problems(resource, how, live, &new))?;
+    if matches!(how.part, Part::Main | Part::Subresource) {
+        call.warnings.extend(how.strategy.warnings(&new, Some(live)));
+    }
     managed_fields::keep_times_if_unchanged(live, &mut new);
     server.admission.validate(&server, &attributes, Some(&new)).await?;
     if is_finished(resource, live, &new) {
@@ -411,7 +467,7 @@ impl Recorder {
             api_version: &api_version,
             now: self.now,
             ty: resource.object_type.root(),
-            reset_fields: reset,
+            reset_fields: &reset,
         })
     }
 
@@ -433,63 +489,75 @@ impl Recorder {
 }
 
 /// The fields that a write by this way does not touch, and therefore does not own.
-fn reset_fields(resource: &Resource, subresource: &str) -> &'static [&'static [&'static str]] {
+fn reset_fields(resource: &Resource, subresource: &str) -> Vec<&'static [&'static str]> {
     match subresource {
-        "" if resource.strategy.rules().has_status => &[&["status"]],
-        "status" => &[&["spec"]],
-        _ => &[],
+        "" if resource.strategy.rules().has_status => vec![&["status"]],
+        "status" => [&["spec"][..]].into_iter().chain(resource.strategy.status_keeps().iter().copied()).collect(),
+        _ => Vec::new(),
     }
 }
 
-fn check_identity(
-    call: &Call,
-    resource: &Resource,
-    how: &Change<'_>,
-    live: &Value,
-    new: &Value,
-) -> Result<(), Status> {
+/// Whether an object is the one that the URL names. What it does not say of its namespace is filled in.
+pub(super) fn check_place(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Status> {
     let url = &call.info.name;
-    let name = meta::name(new);
-    if !name.is_empty() && name != url {
-        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
-        return Err(Status::bad_request(message));
-    }
-    let namespace = meta::namespace(new);
-    if !namespace.is_empty() && resource.namespaced && namespace != meta::namespace(live) {
-        let message = format!(
-            "the namespace of the object ({namespace}) does not match the namespace on the URL ({})",
-            meta::namespace(live)
-        );
-        return Err(Status::bad_request(message));
-    }
+    let message = match meta::name(object) {
+        "" => format!("the name of the object ({url} based on URL) was undeterminable: name must be provided"),
+        name if name != url => format!("the name of the object ({name}) does not match the name on the URL ({url})"),
+        _ => return check_namespace(call, resource, object),
+    };
+    Err(Status::bad_request(message))
+}
+
+fn check_identity(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) -> Result<(), Status> {
     let (want, have) = (meta::uid(new), meta::uid(live));
-    if !want.is_empty() && want != have {
+    if how.uid != Uid::Field && !want.is_empty() && want != have {
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: {}, AdditionalErrorMsg: Precondition \
              failed: UID in precondition: {want}, UID in object meta: {have}",
             registry_key(resource, live),
-            meta::resource_version(live),
+            if how.uid == Uid::Replaces { "0" } else { meta::resource_version(live) },
         );
-        return Err(Status::conflict(&resource.group_resource(), url, why));
+        return Err(Status::conflict(&resource.group_resource(), meta::name(live), why));
     }
-    let version = meta::resource_version(new);
-    if version.is_empty() && how.replaces && !resource.strategy.rules().unconditional_update {
+    let version = sent_version(new)?;
+    if version == 0 && !how.strategy.rules().unconditional_update {
         let path = Path::from("metadata.resourceVersion");
         let error = FieldError::invalid(&path, &json!(0), "must be specified for an update");
-        return Err(Status::invalid(&resource.group_kind(), url, &[error]));
+        // Upstream names the resource where a kind belongs.
+        let kind = GroupKind::new(resource.group.clone(), resource.name.clone());
+        return Err(Status::invalid(&kind, meta::name(live), &[error]));
     }
-    if !version.is_empty() && version != meta::resource_version(live) {
-        return Err(Status::stale(&resource.group_resource(), url));
+    if version != 0 && version.to_string() != meta::resource_version(live) {
+        return Err(Status::stale(&resource.group_resource(), meta::name(live)));
     }
     Ok(())
+}
+
+/// The resource version of an object from a client; 0 if it has none.
+fn sent_version(object: &Value) -> Result<u64, Status> {
+    match meta::resource_version(object) {
+        "" => Ok(0),
+        text => {
+            let invalid = |_| Status::untyped(format!("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text)));
+            text.parse().map_err(invalid)
+        }
+    }
 }
 
 /// The key under which upstream stores an object in etcd; it shows in the texts of failed preconditions.
 pub(super) fn registry_key(resource: &Resource, object: &Value) -> String {
     let group = if resource.custom { format!("{}/", resource.group) } else { String::new() };
+    let directory = match (resource.group.as_str(), resource.name.as_str()) {
+        ("", "replicationcontrollers") => "controllers",
+        ("", "nodes") => "minions",
+        ("", "endpoints") => "services/endpoints",
+        ("", "services") => "services/specs",
+        ("networking.k8s.io", "ingresses") => "ingress",
+        (_, name) => name,
+    };
     let parts = [meta::namespace(object), meta::name(object)];
     let place: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    format!("/registry/{group}{}/{}", resource.name, place.join("/"))
+    format!("/registry/{group}{directory}/{}", place.join("/"))
 }
 
 /// Holds back what a write by this way may not touch.
@@ -502,39 +570,41 @@ fn isolate(resource: &Resource, part: Part, live: &Value, new: &mut Value) {
         *new = object;
     };
     match part {
-        Part::Main if resource.strategy.rules().has_status => crate::registry::strategy::restore(new, live, &["status"]),
-        Part::Main | Part::Internal => {}
-        Part::Status => kept(&["metadata", "status"], new),
-        Part::Finalize => {
-            let finalizers = meta::at(new, &["spec", "finalizers"]).cloned();
-            kept(&["metadata"], new);
-            match finalizers {
-                Some(finalizers) => meta::set(new, &["spec", "finalizers"], finalizers),
-                None => drop(meta::remove(new, &["spec", "finalizers"])),
+        Part::Main if resource.strategy.rules().has_status => {
+            crate::registry::strategy::restore(new, live, &["status"])
+        }
+        Part::Main | Part::Subresource | Part::Internal => {}
+        Part::Status => {
+            kept(&["metadata", "status"], new);
+            for path in resource.strategy.status_keeps() {
+                crate::registry::strategy::restore(new, live, path);
             }
         }
     }
 }
 
-fn prepare(resource: &Resource, part: Part, live: &Value, new: &mut Value) {
-    let strategy = &resource.strategy;
+fn prepare(how: &Change<'_>, live: &Value, new: &mut Value) {
+    let strategy = &how.strategy;
     keep_metadata(live, new);
-    match part {
-        Part::Main => {
+    match how.part {
+        Part::Main | Part::Subresource => {
             strategy.prepare_for_update(new, live);
             if strategy.rules().tracks_generation && strategy.spec_changed(new, live) {
                 meta::set(new, &["metadata", "generation"], meta::generation(live) + 1);
             }
         }
         Part::Status => strategy.prepare_for_status_update(new, live),
-        Part::Finalize | Part::Internal => {}
+        Part::Internal => {}
     }
 }
 
 /// What an update leaves as it is, whatever the body says.
 fn keep_metadata(live: &Value, new: &mut Value) {
-    for field in ["creationTimestamp", "generation", "uid", "resourceVersion", "namespace", "name"] {
+    for field in ["creationTimestamp", "generation", "resourceVersion", "namespace", "name"] {
         crate::registry::strategy::restore(new, live, &["metadata", field]);
+    }
+    if meta::uid(new).is_empty() {
+        crate::registry::strategy::restore(new, live, &["metadata", "uid"]);
     }
     for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
         if meta::at(live, &["metadata", field]).is_some() {
@@ -544,17 +614,19 @@ fn keep_metadata(live: &Value, new: &mut Value) {
     meta::remove(new, &["metadata", "selfLink"]);
 }
 
-fn problems(resource: &Resource, part: Part, live: &Value, new: &Value) -> ErrorList {
+fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
-    if part != Part::Internal {
-        let strategy = &resource.strategy;
-        errors.extend(object_meta::validate(new, resource.namespaced, &|name| strategy.validate_name(name)));
+    let strategy = &how.strategy;
+    if how.part != Part::Internal {
+        errors.extend(object_meta::validate(new, resource.namespaced, &|name| resource.strategy.validate_name(name)));
         errors.extend(object_meta::validate_update(new, live));
+        // Upstream looks at the metadata twice, once for all kinds and once for this one, and shows what it finds twice.
+        errors.extend(errors.clone());
     }
-    match part {
-        Part::Main => errors.extend(resource.strategy.validate_update(new, live)),
-        Part::Status => errors.extend(resource.strategy.validate_status_update(new, live)),
-        Part::Finalize | Part::Internal => {}
+    match how.part {
+        Part::Main | Part::Subresource => errors.extend(strategy.validate_update(new, live)),
+        Part::Status => errors.extend(strategy.validate_status_update(new, live)),
+        Part::Internal => {}
     }
     errors
 }

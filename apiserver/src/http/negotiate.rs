@@ -1,8 +1,8 @@
 //! Content negotiation: which media type and which form (plain, Table, metadata only) an answer has.
 //! Source: `k8s.io/apiserver/pkg/endpoints/handlers/negotiation`; Kubernetes doc "Resource representations".
 
-use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName};
 use steersman_machinery::status::Status;
 
 use super::query::Query;
@@ -31,10 +31,16 @@ pub enum Form {
         /// Whether the version is `v1beta1`.
         beta: bool,
     },
-    /// A `PartialObjectMetadata`.
-    Metadata,
-    /// A `PartialObjectMetadataList`.
-    MetadataList,
+    /// A `PartialObjectMetadata`, `v1` or, if the flag is set, `v1beta1`.
+    Metadata {
+        /// Whether the version is `v1beta1`.
+        beta: bool,
+    },
+    /// A `PartialObjectMetadataList`, likewise.
+    MetadataList {
+        /// Whether the version is `v1beta1`.
+        beta: bool,
+    },
 }
 
 /// What the client gets.
@@ -60,10 +66,7 @@ pub struct Clause<'a> {
 impl Clause<'_> {
     /// The value of a parameter; empty if it is absent.
     pub fn parameter(&self, name: &str) -> &str {
-        self.parameters
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map_or("", |(_, value)| value)
+        self.parameters.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     }
 
     fn matches(&self, media: &str) -> bool {
@@ -89,16 +92,8 @@ fn parse_clause(text: &str) -> Clause<'_> {
     let mut parts = text.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default().to_ascii_lowercase();
     let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
-    let quality = parameters
-        .iter()
-        .find(|(key, _)| *key == "q")
-        .and_then(|(_, q)| q.parse().ok())
-        .unwrap_or(1.0);
-    Clause {
-        media,
-        parameters,
-        quality,
-    }
+    let quality = parameters.iter().find(|(key, _)| *key == "q").and_then(|(_, q)| q.parse().ok()).unwrap_or(1.0);
+    Clause { media, parameters, quality }
 }
 
 /// Chooses the form of the answer of a resource endpoint, or says 406.
@@ -106,21 +101,14 @@ pub fn output(headers: &HeaderMap, query: &Query) -> Result<Output, Status> {
     let clauses = clauses(headers);
     let pretty = pretty(headers, query);
     if clauses.is_empty() {
-        return Ok(Output {
-            pretty,
-            ..Output::default()
-        });
+        return Ok(Output { pretty, ..Output::default() });
     }
     clauses
         .iter()
         .find_map(|clause| {
             let media = media_of(clause)?;
             let pretty = pretty || clause.parameter("pretty") == "1";
-            Some(Output {
-                media,
-                form: form_of(clause)?,
-                pretty,
-            })
+            Some(Output { media, form: form_of(clause)?, pretty })
         })
         .ok_or_else(|| Status::not_acceptable(&ACCEPTED))
 }
@@ -133,35 +121,69 @@ fn media_of(clause: &Clause<'_>) -> Option<Media> {
 }
 
 fn form_of(clause: &Clause<'_>) -> Option<Form> {
-    let known = clause.parameter("g") == "meta.k8s.io";
-    match (clause.parameter("as"), clause.parameter("v")) {
-        ("", _) => Some(Form::Plain),
-        ("Table", "v1") if known => Some(Form::Table { beta: false }),
-        ("Table", "v1beta1") if known => Some(Form::Table { beta: true }),
-        ("PartialObjectMetadata", "v1" | "v1beta1") if known => Some(Form::Metadata),
-        ("PartialObjectMetadataList", "v1" | "v1beta1") if known => Some(Form::MetadataList),
+    let beta = match clause.parameter("v") {
+        _ if clause.parameter("as").is_empty() => return Some(Form::Plain),
+        "v1" => false,
+        "v1beta1" => true,
+        _ => return None,
+    };
+    match (clause.parameter("g"), clause.parameter("as")) {
+        ("meta.k8s.io", "Table") => Some(Form::Table { beta }),
+        ("meta.k8s.io", "PartialObjectMetadata") => Some(Form::Metadata { beta }),
+        ("meta.k8s.io", "PartialObjectMetadataList") => Some(Form::MetadataList { beta }),
         _ => None,
     }
 }
 
+/// The version that a flag of [`Form`] stands for.
+pub fn version(beta: bool) -> &'static str {
+    if beta { "v1beta1" } else { "v1" }
+}
+
+/// Whether the router of built-in resources lets a request pass that wants one of these media types: their names are
+/// compared as they stand, and of the wildcards only the widest counts. Source: `go-restful`, which routes upstream.
+pub fn route_produces(headers: &HeaderMap, produced: &[&str]) -> Result<(), Status> {
+    let accept = joined(headers, &ACCEPT);
+    if accept.is_empty() || names(&accept).any(|name| name == "*/*" || produced.contains(&name)) {
+        return Ok(());
+    }
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", produced.join(", "));
+    Err(routing(406, "NotAcceptable", message))
+}
+
+/// The same for the media type of a body.
+pub fn route_consumes(headers: &HeaderMap, consumed: &[&str]) -> Result<(), Status> {
+    match names(&joined(headers, &CONTENT_TYPE)).any(|name| consumed.contains(&name)) {
+        true => Ok(()),
+        false => Err(routing(415, "UnsupportedMediaType", "415: Unsupported Media Type".to_owned())),
+    }
+}
+
+fn routing(code: u16, reason: &str, message: String) -> Status {
+    let mut status = Status::failure(code, reason, message);
+    status.details = Some(Box::default());
+    status
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
+}
+
+fn names(header: &str) -> impl Iterator<Item = &str> {
+    header.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim())
+}
+
 fn pretty(headers: &HeaderMap, query: &Query) -> bool {
     query.optional_flag("pretty").unwrap_or_else(|| {
-        let agent = headers
-            .get(USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        ["curl", "Wget", "Mozilla/5.0"]
-            .iter()
-            .any(|browser| agent.starts_with(browser))
+        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        ["curl", "Wget", "Mozilla/5.0"].iter().any(|browser| agent.starts_with(browser))
     })
 }
 
 /// The media type of the request body, without parameters; empty if the header is absent.
 pub fn content_type(headers: &HeaderMap) -> String {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -181,9 +203,7 @@ mod tests {
     fn check(accept: &str, expect: Option<(Media, Form)>) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
-        let got = output(&headers, &Query::default())
-            .ok()
-            .map(|output| (output.media, output.form));
+        let got = output(&headers, &Query::default()).ok().map(|output| (output.media, output.form));
         assert_eq!(got, expect, "{accept}");
     }
 
@@ -192,27 +212,18 @@ mod tests {
         check("application/json", Some((Media::Json, Form::Plain)));
         check("*/*", Some((Media::Json, Form::Plain)));
         check("application/yaml", Some((Media::Yaml, Form::Plain)));
-        check(
-            "application/json;q=0.5, application/yaml",
-            Some((Media::Yaml, Form::Plain)),
-        );
-        check(
-            "application/vnd.kubernetes.protobuf,application/json",
-            Some((Media::Json, Form::Plain)),
-        );
+        check("application/json;q=0.5, application/yaml", Some((Media::Yaml, Form::Plain)));
+        check("application/vnd.kubernetes.protobuf,application/json", Some((Media::Json, Form::Plain)));
         check("application/vnd.kubernetes.protobuf", None);
         check("text/html", None);
         check(
             "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
             Some((Media::Json, Form::Table { beta: false })),
         );
-        check(
-            "application/json;as=Table;v=v9;g=meta.k8s.io,application/json",
-            Some((Media::Json, Form::Plain)),
-        );
+        check("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Some((Media::Json, Form::Plain)));
         check(
             "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-            Some((Media::Json, Form::Metadata)),
+            Some((Media::Json, Form::Metadata { beta: false })),
         );
     }
 
@@ -222,5 +233,20 @@ mod tests {
         headers.insert(USER_AGENT, "curl/8.0".parse().unwrap());
         assert!(output(&headers, &Query::default()).unwrap().pretty);
         assert!(!output(&headers, &Query::parse("pretty=false")).unwrap().pretty);
+    }
+
+    #[test]
+    fn the_router_compares_names_as_they_stand() {
+        let check = |accept: &str, expect: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            assert_eq!(route_produces(&headers, &ACCEPTED).is_ok(), expect, "{accept}");
+        };
+        check("text/html, application/yaml;q=0.1", true);
+        check("*/*", true);
+        check("application/*", false);
+        check("Application/JSON", false);
+        assert!(route_produces(&HeaderMap::new(), &ACCEPTED).is_ok());
+        assert_eq!(route_consumes(&HeaderMap::new(), &["a/b"]).unwrap_err().code, 415);
     }
 }

@@ -530,9 +530,9 @@ fn tables_carry_what_was_asked_for() {
     assert_eq!(full["rows"][0]["conditions"][0]["type"], "Completed");
     let later = make(options(false, IncludeObject::Metadata));
     assert_eq!(later["columnDefinitions"], Value::Null);
-    assert_eq!(later["rows"][0]["object"], partial(&object));
-    assert_eq!(partial(&object)["kind"], "PartialObjectMetadata");
-    assert_eq!(partial(&object).get("status"), None);
+    assert_eq!(later["rows"][0]["object"], partial(&object, "v1"));
+    assert_eq!(partial(&object, "v1")["kind"], "PartialObjectMetadata");
+    assert_eq!(partial(&object, "v1").get("status"), None);
     let bare = make(options(true, IncludeObject::None));
     assert_eq!(bare["rows"][0]["object"], Value::Null);
 }

@@ -94,12 +94,23 @@ fn resource(info: &ResourceInfo) -> Resource {
             // Kinds that are only ever sent to the server, such as reviews, may have a type of their own or none.
             root: builtin::type_of(&info.gvk()).unwrap_or(Type::FreeForm),
         },
+        deprecation: deprecation(&info.group, &info.resource),
         published_schema: None,
-        strategy: kinds::strategy_for(&info.group, &info.resource),
+        strategy: kinds::strategy_in(&info.group, &info.version, &info.resource),
         scale: scale_paths(info),
         printer: printers::printer_for(&info.group, &info.resource),
         custom: false,
     }
+}
+
+/// Source: the `prerelease-lifecycle` marks of `k8s.io/api`.
+fn deprecation(group: &str, resource: &str) -> Option<String> {
+    let text = match (group, resource) {
+        ("", "componentstatuses") => "v1 ComponentStatus is deprecated in v1.19+",
+        ("", "endpoints") => "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn scale_paths(info: &ResourceInfo) -> Option<ScalePaths> {

@@ -107,6 +107,8 @@ pub struct Resource {
     pub printer: Arc<dyn Printer>,
     /// Whether this is a custom resource; these have no protobuf and no strategic merge patch.
     pub custom: bool,
+    /// What everybody is told who uses this version, if it is deprecated.
+    pub deprecation: Option<String>,
     /// The `openAPIV3Schema` of a custom resource as its definition states it, descriptions included; OpenAPI publishes it.
     pub published_schema: Option<Arc<Value>>,
 }
@@ -122,9 +124,9 @@ impl Resource {
         GroupVersionKind::new(self.group.clone(), self.version.clone(), self.kind.clone())
     }
 
-    /// Group and kind, as in the text of an Invalid error.
+    /// Group and kind, as in the text of an Invalid error: of the stored form, which events of both groups share.
     pub fn group_kind(&self) -> GroupKind {
-        GroupKind::new(self.group.clone(), self.kind.clone())
+        GroupKind::new(self.storage.group.clone(), self.kind.clone())
     }
 
     /// Group and resource, as in the text of other errors.

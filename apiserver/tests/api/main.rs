@@ -6,5 +6,6 @@ mod definitions;
 mod deletes;
 mod lists;
 mod patches;
+mod rules;
 mod watches;
 mod writes;
