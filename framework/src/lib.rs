@@ -9,6 +9,47 @@
 //! 3. [`controller::run`] takes the keys out, one worker a key, and calls the controller's `sync`;
 //! 4. `sync` reads the caches, plans, and writes through an [`api::Api`].
 //!
+//! A controller that gives every Namespace a ConfigMap `motd`:
+//!
+//! ```no_run
+//! use serde_json::json;
+//! use steersman_framework::api::{Api, Resource, is_already_exists};
+//! use steersman_framework::controller::{self, Outcome, Workers};
+//! use steersman_framework::informer::Informers;
+//! use steersman_framework::meta::Partial;
+//! use steersman_framework::queue::WorkQueue;
+//! use steersman_framework::runtime::Context;
+//!
+//! static NAMESPACES: Resource = Resource::cluster("", "v1", "Namespace", "namespaces");
+//! static CONFIG_MAPS: Resource = Resource::namespaced("", "v1", "ConfigMap", "configmaps");
+//!
+//! async fn run(context: Context) {
+//!     let api = Api::new(context.client.clone(), "motd-controller");
+//!     let informers = Informers::new(api.clone(), context.shutdown.clone());
+//!     let namespaces = informers.informer::<Partial>(&NAMESPACES);
+//!     let queue = WorkQueue::default();
+//!     let changed = queue.clone();
+//!     namespaces.on_change(move |delta| {
+//!         if let Some(namespace) = &delta.new {
+//!             changed.add(namespace.metadata.name.clone());
+//!         }
+//!     });
+//!     let sync = |namespace: String| {
+//!         let api = api.clone();
+//!         async move {
+//!             let body = json!({"metadata": {"name": "motd"}, "data": {"text": "welcome"}});
+//!             match api.create::<Partial>(&CONFIG_MAPS, &namespace, &body).await {
+//!                 Err(error) if !is_already_exists(&error) => Err(error),
+//!                 _ => Ok(Outcome::Done),
+//!             }
+//!         }
+//!     };
+//!     let workers = Workers { name: "motd", concurrency: 2, max_retries: None };
+//!     let work = controller::run(workers, queue, context.shutdown.clone(), sync);
+//!     tokio::join!(informers.run(), work);
+//! }
+//! ```
+//!
 //! Everything runs on the calling task and is deterministic under a paused current-thread runtime.
 
 pub mod api;
