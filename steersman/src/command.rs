@@ -40,20 +40,23 @@ pub fn run() -> Result<()> {
     // One thread: everything that waits, waits for messages; and one heap is smaller than several.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
-        match &arguments.command {
-            Command::Up(up) => up::run(up).await,
-            Command::Demo(demo) => demo::run(demo).await,
+        match arguments.command {
+            Command::Up(up) => up::run(&up).await,
+            // As a task of its own it takes turns with the components, and tells what they do while they do it.
+            Command::Demo(demo) => tokio::spawn(demo::run(demo)).await?,
         }
     })
 }
 
 /// Tells how to reach the cluster.
-fn print_connection(served: &Served, kubeconfig: &Path) -> Result<()> {
+fn print_connection(served: &Served, kubeconfig: &Path) {
     let path = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.to_owned());
+    let text = format!(
+        "\nThe cluster is ready at {}. To connect:\n\n    export KUBECONFIG={}\n    kubectl get nodes\n\nCtrl-C ends it.\n",
+        served.url(),
+        path.display()
+    );
+    // The cluster runs on if nobody wants to read this (`steersman up | head -1`).
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\nThe cluster is ready at {}. To connect:\n", served.url())?;
-    writeln!(out, "    export KUBECONFIG={}", path.display())?;
-    writeln!(out, "    kubectl get nodes\n\nCtrl-C ends it.")?;
-    out.flush()?;
-    Ok(())
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

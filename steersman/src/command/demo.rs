@@ -40,10 +40,10 @@ pub(crate) struct Demo {
 }
 
 /// Shows every stage; fails at the first that does not converge.
-pub(crate) async fn run(demo: &Demo) -> Result<()> {
+pub(crate) async fn run(demo: Demo) -> Result<()> {
     let manifest = read(&demo.manifest)?;
     let cluster = Cluster::builder().nodes(NODES).start().await?;
-    let mut show = Show::new(cluster.client_of(YOU), manifest)?;
+    let mut show = Show::start(cluster.client_of(YOU), manifest).await?;
     show.apply(&format!("You apply {}", demo.manifest.display())).await?;
     show.roll_out().await?;
     show.scale(5).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn run(demo: &Demo) -> Result<()> {
         let served = cluster.serve(([127, 0, 0, 1], 0)).await?;
         let kubeconfig = PathBuf::from("steersman.kubeconfig");
         served.write_kubeconfig(&kubeconfig)?;
-        super::print_connection(&served, &kubeconfig)?;
+        super::print_connection(&served, &kubeconfig);
         stop::requested().await?;
     }
     cluster.stop().await;
@@ -75,10 +75,10 @@ struct Show {
 }
 
 impl Show {
-    fn new(client: Client, manifest: Deployment) -> Result<Self> {
+    async fn start(client: Client, manifest: Deployment) -> Result<Self> {
         Ok(Self {
             name: manifest.metadata.name.clone().context("the Deployment in the manifest has no name")?,
-            narrator: Narrator::new(&client, Paint::for_stdout()),
+            narrator: Narrator::start(&client, Paint::for_stdout()).await?,
             deployments: Api::default_namespaced(client.clone()),
             sets: Api::default_namespaced(client),
             manifest,

@@ -52,7 +52,7 @@ pub(crate) async fn run(up: &Up) -> Result<()> {
         served => served?,
     };
     served.write_kubeconfig(&up.kubeconfig)?;
-    print_connection(&served, &up.kubeconfig)?;
+    print_connection(&served, &up.kubeconfig);
     let ended = tokio::select! {
         biased;
         stopped = stop::requested() => stopped,

@@ -62,5 +62,10 @@ async fn with_its_definition_the_instances_go() {
     kubectl.ok(&format!("apply -f {}", sample("crontab.yaml"))).await;
     kubectl.ok(&format!("delete -f {}", sample("crontab-crd.yaml"))).await;
     let gone = kubectl.err("get crontabs").await;
-    assert_eq!(gone, "error: the server doesn't have a resource type \"crontabs\"\n");
+    // kubectl remembers the resource for a while.
+    assert_eq!(
+        gone,
+        "Error from server (NotFound): Unable to list \"samples.steersman.dev/v1, Resource=crontabs\": the server could not \
+         find the requested resource (get crontabs.samples.steersman.dev)\n"
+    );
 }

@@ -48,7 +48,7 @@ async fn orphans_stay_and_lose_their_owner() {
 #[cfg_attr(not(kubectl), ignore = "needs kubectl in target/tools: cargo xtask tools")]
 async fn a_namespace_takes_everything_with_it() {
     let kubectl = Kubectl::start().await;
-    kubectl.ok("create namespace team").await;
+    kubectl.ok_with("create -f -", "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n").await;
     kubectl.ok(&format!("apply -n team -f {}", sample("nginx.yaml"))).await;
     kubectl.ok("rollout status -n team deployment/nginx --timeout=30s").await;
     assert_eq!(kubectl.ok("delete namespace team").await, "namespace \"team\" deleted\n");
@@ -62,7 +62,8 @@ async fn a_namespace_takes_everything_with_it() {
 async fn many_can_be_deleted_at_once() {
     let kubectl = Kubectl::start().await;
     for name in ["a", "b", "c"] {
-        kubectl.ok(&format!("create configmap {name} --from-literal=k=v")).await;
+        let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+        kubectl.ok_with("create -f -", &map).await;
     }
     kubectl.ok("label configmap a b with=label").await;
     kubectl.ok("delete configmaps -l with=label").await;

@@ -89,15 +89,18 @@ async fn an_unknown_kind_a_namespace_that_is_not_there_and_a_name_that_is_taken(
          \"Deploiment\" in version \"apps/v1\"\nensure CRDs are installed first\n",
     )
     .await;
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
     assert_eq!(
-        kubectl.err("create configmap c -n nowhere").await,
-        "error: failed to create configmap: namespaces \"nowhere\" not found\n"
+        kubectl.err_with("create -n nowhere -f -", map).await,
+        "Error from server (NotFound): error when creating \"STDIN\": namespaces \"nowhere\" not found\n"
     );
-    kubectl.ok("create configmap c").await;
-    assert_eq!(
-        kubectl.err("create configmap c").await,
-        "error: failed to create configmap: configmaps \"c\" already exists\n"
-    );
+    kubectl.ok_with("create -f -", map).await;
+    check(
+        &kubectl,
+        map,
+        "Error from server (AlreadyExists): error when creating \"STDIN\": configmaps \"c\" already exists\n",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,8 +85,10 @@ async fn the_converged_status_is_that_of_kubernetes() {
 #[cfg_attr(not(kubectl), ignore = "needs kubectl in target/tools: cargo xtask tools")]
 async fn selectors_namespaces_and_sorting_work() {
     let kubectl = with_nginx().await;
-    kubectl.ok("create configmap b --from-literal=k=v").await;
-    kubectl.ok("create configmap a --from-literal=k=v").await;
+    for name in ["b", "a"] {
+        let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+        kubectl.ok_with("create -f -", &map).await;
+    }
     kubectl.ok("label configmap a tier=one").await;
     assert_eq!(kubectl.ok("get configmaps -l tier=one -o name").await, "configmap/a\n");
     let sorted = kubectl.ok("get configmaps a b --sort-by=.metadata.name --no-headers").await;

@@ -76,14 +76,22 @@ async fn scale_checks_what_it_is_told_to_check() {
 #[cfg_attr(not(kubectl), ignore = "needs kubectl in target/tools: cargo xtask tools")]
 async fn objects_can_be_made_without_a_manifest() {
     let kubectl = Kubectl::start().await;
-    let made = kubectl.ok("create deployment web --image=web:1 --replicas=2 --port=80").await;
-    assert_eq!(made, "deployment.apps/web created\n");
-    assert_eq!(kubectl.ok("expose deployment web --port=80").await, "service/web exposed\n");
-    assert_ne!(kubectl.ok("get service web -o jsonpath={.spec.clusterIP}").await, "");
-    assert_eq!(kubectl.ok("create namespace team").await, "namespace/team created\n");
-    assert_eq!(kubectl.ok("create secret generic s --from-literal=key=value -n team").await, "secret/s created\n");
-    assert_eq!(kubectl.ok("get secret s -n team -o jsonpath={.data.key}").await, "dmFsdWU=");
-    assert_eq!(kubectl.ok("run one --image=one:1").await, "pod/one created\n");
+    assert_eq!(kubectl.ok("run one --image=one:1 --port=80").await, "pod/one created\n");
+    assert_eq!(kubectl.ok("expose pod one").await, "service/one exposed\n");
+    assert_ne!(kubectl.ok("get service one -o jsonpath={.spec.clusterIP}").await, "");
     kubectl.ok("wait --for=condition=Ready pod/one --timeout=30s").await;
-    kubectl.ok("rollout status deployment/web --timeout=30s").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(kubectl), ignore = "needs kubectl in target/tools: cargo xtask tools")]
+async fn a_node_can_be_cordoned_drained_and_tainted() {
+    let kubectl = Kubectl::start().await;
+    kubectl.ok("run one --image=one:1").await;
+    kubectl.ok("wait --for=condition=Ready pod/one --timeout=30s").await;
+    let node = kubectl.ok("get pod one -o jsonpath={.spec.nodeName}").await;
+    assert_eq!(kubectl.ok(&format!("cordon {node}")).await, format!("node/{node} cordoned\n"));
+    let drained = kubectl.ok(&format!("drain {node} --force")).await;
+    assert!(drained.ends_with(&format!("pod/one evicted\nnode/{node} drained\n")), "{drained}");
+    assert_eq!(kubectl.ok(&format!("uncordon {node}")).await, format!("node/{node} uncordoned\n"));
+    assert_eq!(kubectl.ok(&format!("taint node {node} a=b:NoSchedule")).await, format!("node/{node} tainted\n"));
 }

@@ -55,20 +55,19 @@ impl View {
 }
 
 impl Narrator {
-    /// Begins to watch the namespace `default`.
-    pub(crate) fn new(client: &Client, paint: Paint) -> Self {
+    /// Begins to watch the namespace `default`; returns when nothing can happen unseen any more.
+    pub(crate) async fn start(client: &Client, paint: Paint) -> Result<Self> {
         let watch = |(group, version, kind): &(&str, &str, &'static str)| -> Events {
             let kind = *kind;
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
             let api: Api<DynamicObject> = Api::default_namespaced_with(client.clone(), &resource);
             watcher(api, watcher::Config::default()).map_ok(move |event| (kind, event)).boxed()
         };
-        Self {
-            events: futures::stream::select_all(KINDS.iter().map(watch)),
-            seen: View::default(),
-            start: Instant::now(),
-            paint,
+        let mut events = futures::stream::select_all(KINDS.iter().map(watch));
+        for _ in KINDS {
+            while !matches!(next(&mut events).await?, (_, watcher::Event::InitDone)) {}
         }
+        Ok(Self { events, seen: View::default(), start: Instant::now(), paint })
     }
 
     /// Announces a stage.
@@ -81,16 +80,15 @@ impl Narrator {
     pub(crate) async fn until(&mut self, done: impl Fn(&View) -> bool, result: impl Fn(&View) -> String) -> Result<()> {
         let deadline = self.start + PATIENCE;
         while !done(&self.seen) {
-            let Ok(event) = tokio::time::timeout_at(deadline, self.events.try_next()).await else {
+            let Ok(event) = tokio::time::timeout_at(deadline, next(&mut self.events)).await else {
                 self.print(&self.paint.bad("✘ this did not converge"))?;
                 bail!("the stage did not converge in {PATIENCE:?}");
             };
-            let event = event.context("a watch failed")?.context("a watch ended")?;
-            self.take(event)?;
+            self.take(event?)?;
         }
         let took = self.start.elapsed();
-        while let Ok(event) = tokio::time::timeout(QUIET, self.events.try_next()).await {
-            self.take(event.context("a watch failed")?.context("a watch ended")?)?;
+        while let Ok(event) = tokio::time::timeout(QUIET, next(&mut self.events)).await {
+            self.take(event?)?;
         }
         let line = format!("✔ converged in {} ms: {}", took.as_millis(), result(&self.seen));
         self.print(&self.paint.good(&line))
@@ -121,4 +119,8 @@ impl Narrator {
     fn print(&self, line: &str) -> Result<()> {
         writeln!(std::io::stdout(), "{line}").context("nobody reads what is printed")
     }
+}
+
+async fn next(events: &mut SelectAll<Events>) -> Result<Event> {
+    events.try_next().await.context("a watch failed")?.context("all watches ended")
 }

@@ -201,7 +201,7 @@ fn writer(by: By, old: Option<&Value>, new: &Value) -> String {
         let is_status = text(entry, "/subresource") == "status";
         match &by {
             By::Status => is_status,
-            By::Field(field) => !is_status && entry["fieldsV1"].to_string().contains(&format!("\"f:{field}\"")),
+            By::Field(field) => entry["fieldsV1"].to_string().contains(&format!("\"f:{field}\"")),
             By::Creator => !is_status,
             By::Name(_) => false,
         }
