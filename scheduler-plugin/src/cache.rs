@@ -97,9 +97,9 @@ impl Cache {
         self.pods.get(uid)
     }
 
-    /// The uids of pods that the API has shown on a node.
-    pub fn confirmed(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.pods.keys().filter(|uid| !self.assumed.contains(*uid))
+    /// The uids of all pods on nodes, assumed ones included.
+    pub fn uids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.pods.keys()
     }
 
     /// Counts a pod on the node it names before the API shows it there.

@@ -1,6 +1,7 @@
 //! One decision: which node is best for a pod, or why there is none.
 //! Source: `pkg/scheduler/schedule_one.go`.
 
+mod explain;
 mod filter;
 mod pre_filter;
 mod score;
@@ -17,10 +18,11 @@ use crate::pod::Pod;
 use crate::profile::{Point, Profile};
 use crate::snapshot::{Row, Snapshot};
 use crate::status::{Code, Status};
+pub use explain::{Explanation, Verdict};
 use filter::Filtering;
 use pre_filter::pre_filter;
 use score::{score, select};
-pub use what_if::{WhatIf, filter_beside_nominated};
+pub use what_if::{WhatIf, filter_beside_nominated, filter_one};
 
 /// Below this many nodes all are looked at; and this many feasible ones are always looked for.
 const MIN_FEASIBLE_NODES_TO_FIND: usize = 100;

@@ -49,18 +49,23 @@ impl WhatIf<'_> {
     }
 
     fn filter(&self, row: Row) -> Status {
-        for entry in self.profile.at(Point::Filter) {
-            let Some(filter) = entry.plugin.as_filter() else { continue };
-            if self.state.skips_filter(entry.plugin.name()) {
-                continue;
-            }
-            let status = filter.filter(self.state, self.pod, self.snapshot.node(row));
-            if !status.is_success() {
-                return status.by(entry.plugin.name());
-            }
-        }
-        Status::success()
+        filter_one(self.pod, self.snapshot, self.profile, self.state, row)
     }
+}
+
+/// The answer of the first filter that refuses a node; Success if none does. `state` is that of the attempt.
+pub fn filter_one(pod: &Pod, snapshot: &Snapshot, profile: &Profile, state: &CycleState, row: Row) -> Status {
+    for entry in profile.at(Point::Filter) {
+        let Some(filter) = entry.plugin.as_filter() else { continue };
+        if state.skips_filter(entry.plugin.name()) {
+            continue;
+        }
+        let status = filter.filter(state, pod, snapshot.node(row));
+        if !status.is_success() {
+            return status.by(entry.plugin.name());
+        }
+    }
+    Status::success()
 }
 
 /// Whether the pod fits on the node together with the pods for which it is held and which are not less important; and

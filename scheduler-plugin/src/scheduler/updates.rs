@@ -69,7 +69,8 @@ impl Scheduler {
             Change::Deleted(pod) => self.remove_pod(&pod.metadata.uid),
             Change::Replaced(pods) => {
                 let uids: BTreeSet<&str> = pods.iter().map(|pod| pod.metadata.uid.as_str()).collect();
-                let known = self.cache.confirmed().chain(self.pending.keys());
+                // Assumed ones too: a pod that is not in the list is gone, whatever has become of its binding.
+                let known = self.cache.uids().chain(self.pending.keys());
                 let gone: Vec<_> = known.filter(|uid| !uids.contains(&***uid)).cloned().collect();
                 gone.iter().for_each(|uid| self.remove_pod(uid));
                 pods.iter().for_each(|pod| self.set_pod(pod));
@@ -92,10 +93,15 @@ impl Scheduler {
                 return;
             }
             // What the API says about the nominated node counts when it changes; between, what we have decided.
-            if old.is_none_or(|old| old.nominated_node_name != pod.nominated_node_name) {
+            let old = old.and_then(|old| old.nominated_node_name.clone());
+            let changed = old != pod.nominated_node_name;
+            if changed {
                 self.cache.snapshot_mut().nominate(&pod, pod.nominated_node_name.as_ref());
             }
             self.queue.set(pod, Instant::now());
+            if changed && old.is_some() {
+                self.happened(ClusterEvent::pod(ActionType::DELETE), EventObject::None);
+            }
         }
     }
 
