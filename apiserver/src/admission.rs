@@ -1,9 +1,12 @@
 //! Admission: what a write has to pass between defaulting and the store.
 //! Source: Kubernetes doc "Admission Control in Kubernetes".
 
+mod default_class;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
+mod pod_topology_labels;
 mod priority;
+mod runtime_class;
 mod service_account;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -85,6 +88,10 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(service_account::ServiceAccount),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+        Box::new(default_class::STORAGE),
+        Box::new(runtime_class::RuntimeClass),
+        Box::new(default_class::INGRESS),
+        Box::new(pod_topology_labels::PodTopologyLabels),
     ]
 }
 

@@ -35,8 +35,30 @@ impl Plugin for Priority {
                     Status::forbidden(&attributes.resource.group_resource(), attributes.name, why)
                 })?),
             };
-            apply(object, class.as_ref());
-            Ok(())
+            let resource = attributes.resource.group_resource();
+            apply(object, class.as_ref()).map_err(|why| Status::forbidden(&resource, attributes.name, why))
+        }
+        .boxed()
+    }
+
+    fn validate<'a>(
+        &'a self,
+        server: &'a Server,
+        attributes: &'a Attributes<'a>,
+        object: Option<&'a Value>,
+    ) -> Verdict<'a> {
+        async move {
+            let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
+            if !attributes.is("scheduling.k8s.io", "priorityclasses") || !object.is_some_and(is_default) {
+                return Ok(());
+            }
+            let classes = server.read_all(CLASSES).await?;
+            let mut others = classes.iter().filter(|class| is_default(class) && meta::name(class) != attributes.name);
+            others.next().map_or(Ok(()), |other| {
+                let other = meta::name(other);
+                let why = format!("PriorityClass {other} is already marked as default. Only one default can exist");
+                Err(Status::forbidden(&attributes.resource.group_resource(), attributes.name, why))
+            })
         }
         .boxed()
     }
@@ -58,15 +80,29 @@ fn keep(pod: &mut Value, old: &Value) {
     }
 }
 
-fn apply(pod: &mut Value, class: Option<&Value>) {
+/// Sets priority and preemption policy; a pod may not say anything else itself.
+fn apply(pod: &mut Value, class: Option<&Value>) -> Result<(), String> {
     let value = class.and_then(|class| class.get("value")).and_then(Value::as_i64).unwrap_or(0);
     let policy = class.map_or("", |class| meta::text(class, &["preemptionPolicy"]));
+    let policy = if policy.is_empty() { "PreemptLowerPriority" } else { policy };
+    let computed = "must not be provided in pod spec; priority admission controller computed";
+    let own = |field: &str| meta::at(pod, &["spec", field]);
+    if let Some(own) = own("priority").and_then(Value::as_i64).filter(|own| *own != value) {
+        return Err(format!(
+            "the integer value of priority ({own}) {computed} {value} from the given PriorityClass name"
+        ));
+    }
+    if let Some(own) = own("preemptionPolicy").and_then(Value::as_str).filter(|own| *own != policy) {
+        return Err(format!(
+            "the string value of PreemptionPolicy ({own}) {computed} {policy} from the given PriorityClass name"
+        ));
+    }
     if let Some(class) = class {
         meta::set(pod, &["spec", "priorityClassName"], meta::name(class));
     }
     meta::set(pod, &["spec", "priority"], value);
-    let policy = if policy.is_empty() { "PreemptLowerPriority" } else { policy };
-    meta::set_default(pod, &["spec", "preemptionPolicy"], policy);
+    meta::set(pod, &["spec", "preemptionPolicy"], policy);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -78,11 +114,11 @@ mod tests {
     #[test]
     fn the_class_sets_the_priority() {
         let mut pod = json!({"spec": {}});
-        apply(&mut pod, None);
+        apply(&mut pod, None).unwrap();
         assert_eq!(pod["spec"], json!({"priority": 0, "preemptionPolicy": "PreemptLowerPriority"}));
         let class = json!({"metadata": {"name": "high"}, "value": 7, "preemptionPolicy": "Never"});
         let mut pod = json!({"spec": {}});
-        apply(&mut pod, Some(&class));
+        apply(&mut pod, Some(&class)).unwrap();
         assert_eq!(pod["spec"], json!({"priority": 7, "preemptionPolicy": "Never", "priorityClassName": "high"}));
     }
 
@@ -92,5 +128,13 @@ mod tests {
         let mut pod = json!({"spec": {"preemptionPolicy": "PreemptLowerPriority"}});
         keep(&mut pod, &old);
         assert_eq!(pod["spec"], json!({"priority": 7, "preemptionPolicy": "PreemptLowerPriority"}));
+    }
+
+    #[test]
+    fn a_pod_does_not_choose_its_priority() {
+        let class = json!({"metadata": {"name": "high"}, "value": 7});
+        let refused = |spec: Value| apply(&mut json!({"spec": spec}), Some(&class)).unwrap_err();
+        assert!(refused(json!({"priority": 5})).starts_with("the integer value of priority (5) must not be provided"));
+        assert!(refused(json!({"preemptionPolicy": "Never"})).contains("computed PreemptLowerPriority from"));
     }
 }
