@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::pod::PodSpec;
+use crate::selector;
 use crate::snapshot::{Matcher, Row, Snapshot};
-use crate::wire::{NodeSelector, NodeSelectorTerm, Requirement};
+use crate::wire::{self, NodeSelector, NodeSelectorTerm, Requirement};
 
 /// A term: all of its requirements must hold. Valid until the snapshot changes.
 #[derive(Clone, Debug)]
@@ -105,4 +106,24 @@ pub fn named_nodes(selector: &NodeSelector) -> Option<BTreeSet<String>> {
         all.extend(names?);
     }
     (!selector.node_selector_terms.is_empty()).then_some(all)
+}
+
+/// Whether a pod may run on a node that is in no snapshot (yet, or any more).
+pub fn matches_node(pod: &PodSpec, node: &wire::Node) -> bool {
+    let labels = &node.metadata.labels;
+    let required = pod.affinity.node_affinity.as_ref().and_then(|affinity| affinity.required.as_ref());
+    pod.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, node)))
+}
+
+fn term_matches(term: &NodeSelectorTerm, node: &wire::Node) -> bool {
+    let label = |requirement: &Requirement| {
+        let value = node.metadata.labels.get(&requirement.key);
+        selector::satisfies(requirement, value.map(String::as_str))
+    };
+    let name =
+        |field: &Requirement| field.key == "metadata.name" && selector::satisfies(field, Some(&node.metadata.name));
+    !(term.match_expressions.is_empty() && term.match_fields.is_empty())
+        && term.match_expressions.iter().all(label)
+        && term.match_fields.iter().all(name)
 }

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::cluster_event::{ActionType, ClusterEvent};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::node_selector::{RequiredNodeAffinity, Term, Terms, named_nodes};
+use crate::node_selector::{RequiredNodeAffinity, Term, Terms, matches_node, named_nodes};
 use crate::plugin::{
     Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin, Scored,
 };
@@ -63,6 +63,17 @@ impl Plugin for NodeAffinity {
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {
         vec![ClusterEvent::node(ActionType::ADD.or(ActionType::UPDATE_NODE_LABEL))]
+    }
+
+    fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
+        let EventObject::Node { old, new } = &happening.object else { return QueueingHint::Queue };
+        let matched = old.as_ref().is_some_and(|old| matches_node(&pod.spec, old));
+        // Affinity that the profile adds is not looked at here: a needless attempt does no harm.
+        if matches_node(&pod.spec, new) && (!matched || self.added.required.is_some()) {
+            QueueingHint::Queue
+        } else {
+            QueueingHint::Skip
+        }
     }
 
     fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {

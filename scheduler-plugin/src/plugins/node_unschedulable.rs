@@ -1,6 +1,6 @@
 //! NodeUnschedulable: cordoned nodes get no new pods, except those that tolerate it.
 
-use crate::cluster_event::{ActionType, ClusterEvent};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{Candidates, FilterPlugin, Plugin};
 use crate::plugins::taint_toleration::tolerates;
@@ -34,6 +34,14 @@ impl Plugin for NodeUnschedulable {
             ClusterEvent::node(ActionType::ADD.or(ActionType::UPDATE_NODE_TAINT)),
             ClusterEvent::pod(ActionType::UPDATE_POD_TOLERATION),
         ]
+    }
+
+    fn queueing_hint(&self, _: &Pod, happening: &Happening) -> QueueingHint {
+        match &happening.object {
+            EventObject::Node { new, .. } if new.spec.unschedulable => QueueingHint::Skip,
+            EventObject::AssignedPod { .. } => QueueingHint::Skip,
+            _ => QueueingHint::Queue,
+        }
     }
 
     fn as_filter(&self) -> Option<&dyn FilterPlugin> {

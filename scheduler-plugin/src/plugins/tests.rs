@@ -329,3 +329,36 @@ fn soft_spreading_prefers_emptier_places() {
     cluster.cache.set_selecting(crate::snapshot::SelectingKind::Service, &service);
     assert_eq!(cluster.scores("PodTopologySpread", "app=web", &json!({})).len(), 3);
 }
+
+#[test]
+fn events_that_can_not_help_are_passed_over() {
+    use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
+    use std::sync::Arc;
+    let node = |change: Value| Arc::new(serde_json::from_value::<crate::wire::Node>(change).unwrap());
+    let mut cluster = Cluster::new(&[]);
+    let mut check = |plugin: &str, spec: &Value, old: Option<Value>, new: Value, expect: QueueingHint| {
+        let pod = cluster.pod("", spec);
+        let object = EventObject::Node { old: old.clone().map(node), new: node(new.clone()) };
+        let happening = Happening { event: ClusterEvent::node(ActionType::ADD), object };
+        let hint = cluster.profile.plugin(plugin).map(|plugin| plugin.queueing_hint(&pod, &happening));
+        assert_eq!(hint, Some(expect), "{plugin} {spec} {old:?} {new}");
+    };
+    let labeled = |zone: &str| json!({"metadata": {"name": "n", "labels": {"zone": zone}}});
+    let selecting = json!({"nodeSelector": {"zone": "a"}});
+    check("NodeAffinity", &selecting, None, labeled("a"), QueueingHint::Queue);
+    check("NodeAffinity", &selecting, None, labeled("b"), QueueingHint::Skip);
+    check("NodeAffinity", &selecting, Some(labeled("b")), labeled("a"), QueueingHint::Queue);
+    check("NodeAffinity", &selecting, Some(labeled("a")), labeled("a"), QueueingHint::Skip);
+    let in_b = affinity(json!([{"matchExpressions": [expression("zone", "In", &["b"])]}]));
+    check("NodeAffinity", &in_b, None, labeled("b"), QueueingHint::Queue);
+    check("NodeAffinity", &in_b, None, labeled("a"), QueueingHint::Skip);
+    let sized = |cpu: &str| json!({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": cpu, "pods": "9"}}});
+    let two = requests(&json!({"cpu": "2"}));
+    check("NodeResourcesFit", &two, None, sized("2"), QueueingHint::Queue);
+    check("NodeResourcesFit", &two, Some(sized("1")), sized("1500m"), QueueingHint::Skip);
+    check("TaintToleration", &json!({}), None, tainted("NoSchedule"), QueueingHint::Skip);
+    check("TaintToleration", &json!({}), Some(tainted("NoSchedule")), labeled("a"), QueueingHint::Queue);
+    check("TaintToleration", &json!({}), Some(labeled("b")), labeled("a"), QueueingHint::Skip);
+    check("NodeUnschedulable", &json!({}), None, json!({"spec": {"unschedulable": true}}), QueueingHint::Skip);
+    check("NodeUnschedulable", &json!({}), None, labeled("a"), QueueingHint::Queue);
+}
