@@ -11,7 +11,7 @@ mod node;
 mod order;
 mod selecting;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use images::Images;
@@ -51,6 +51,8 @@ pub struct Snapshot {
     taint_lists: Vec<Vec<Taint>>,
     unschedulable: Vec<bool>,
     specs: BTreeMap<SpecId, SpecPods>,
+    /// Those of them that want to be near or away from other pods.
+    with_affinity: BTreeSet<SpecId>,
     images: Images,
     namespaces: BTreeMap<String, Map>,
     selecting: Selecting,
@@ -108,6 +110,7 @@ impl Default for Snapshot {
             taint_lists: vec![Vec::new()],
             unschedulable: Vec::new(),
             specs: BTreeMap::new(),
+            with_affinity: BTreeSet::new(),
             images: Images::default(),
             namespaces: BTreeMap::new(),
             selecting: Selecting::default(),
@@ -195,6 +198,11 @@ impl Snapshot {
     /// Pods grouped by what they have in common.
     pub fn specs(&self) -> impl Iterator<Item = &SpecPods> {
         self.specs.values()
+    }
+
+    /// Those of them that want to be near or away from other pods.
+    pub fn specs_with_affinity(&self) -> impl Iterator<Item = &SpecPods> {
+        self.with_affinity.iter().filter_map(|id| self.specs.get(id))
     }
 
     /// Images and where they are.

@@ -11,7 +11,7 @@ use crate::cluster_event::{ActionType, ClusterEvent};
 use crate::cycle_state::CycleState;
 use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin};
 use crate::pod::{Pod, PodSpec};
-use crate::snapshot::{NodeRef, Row, Snapshot};
+use crate::snapshot::{NodeRef, Row, Snapshot, SpecPods};
 use crate::status::Status;
 use crate::wire::PodAffinityTerm;
 use terms::{matches_all, matches_term};
@@ -106,7 +106,13 @@ impl Counted {
     fn new(pod: &PodSpec, snapshot: &Snapshot) -> Self {
         let affinity = required(pod);
         let mut counted = Self { self_match: matches_all(affinity, (pod, pod), snapshot), ..Self::default() };
-        for group in snapshot.specs() {
+        // A pod without terms only meets those of others.
+        let groups: Vec<&SpecPods> = if affinity.is_empty() && required_anti(pod).is_empty() {
+            snapshot.specs_with_affinity().collect()
+        } else {
+            snapshot.specs().collect()
+        };
+        for group in groups {
             for (&row, &count) in &group.rows {
                 // Groups that concern nobody are recognized once, by their first node.
                 if !counted.count(pod, &group.spec, (snapshot, row), i64::from(count)) {

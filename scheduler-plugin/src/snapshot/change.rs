@@ -70,6 +70,9 @@ impl Snapshot {
         let spec_pods =
             self.specs.entry(pod.spec_id).or_insert_with(|| SpecPods { spec: pod.spec.clone(), rows: BTreeMap::new() });
         *spec_pods.rows.entry(row).or_default() += 1;
+        if pod.spec.has_pod_affinity() {
+            self.with_affinity.insert(pod.spec_id);
+        }
         let cell = &mut self.nodes[row as usize];
         cell.ports.extend(pod.spec.host_ports.iter().cloned());
         cell.pods.push(pod);
@@ -100,6 +103,7 @@ impl Snapshot {
             }
             if spec_pods.rows.is_empty() {
                 self.specs.remove(&pod.spec_id);
+                self.with_affinity.remove(&pod.spec_id);
             }
         }
         self.account(row, &pod.spec, -1);

@@ -6,7 +6,7 @@ use crate::pod::PodSpec;
 use crate::selector;
 use crate::wire::{self, LabelSelector};
 
-/// A kind of object that selects pods.
+/// A kind of object that selects pods. Services come first, so that they can be found together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SelectingKind {
     /// `v1.Service`.
@@ -74,9 +74,9 @@ impl Selecting {
     pub fn default_selector(&self, spec: &PodSpec) -> Option<LabelSelector> {
         let namespace = self.by_namespace.get(&*spec.namespace)?;
         let mut merged = LabelSelector::default();
-        for ((kind, _), found) in namespace {
-            let selects = !found.match_labels.is_empty() && selector::matches(found, &spec.labels);
-            if *kind == SelectingKind::Service && selects {
+        let before = (SelectingKind::ReplicationController, String::new());
+        for (_, found) in namespace.range(..before) {
+            if !found.match_labels.is_empty() && selector::matches(found, &spec.labels) {
                 merged.match_labels.extend(found.match_labels.clone());
             }
         }

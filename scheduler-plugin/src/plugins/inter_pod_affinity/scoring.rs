@@ -6,7 +6,7 @@ use crate::cycle_state::CycleState;
 use crate::plugin::{PreScorePlugin, ScorePlugin, Scored};
 use crate::pod::{Pod, PodSpec};
 use crate::resources::MAX_NODE_SCORE;
-use crate::snapshot::{NodeRef, Row, Snapshot};
+use crate::snapshot::{NodeRef, Row, Snapshot, SpecPods};
 use crate::status::Status;
 use crate::wire::{PodAffinityTerm, WeightedPodAffinityTerm};
 
@@ -43,7 +43,10 @@ impl PreScorePlugin for InterPodAffinity {
             return Status::skip();
         }
         let mut places = Places::default();
-        for group in snapshot.specs().filter(|group| prefers || group.spec.has_pod_affinity()) {
+        // A pod without preferences only meets those of others.
+        let groups: Vec<&SpecPods> =
+            if prefers { snapshot.specs().collect() } else { snapshot.specs_with_affinity().collect() };
+        for group in groups {
             for (term, weight) in self.sympathies(&pod.spec, &group.spec, snapshot) {
                 for (&row, &count) in &group.rows {
                     places.add(snapshot, (&term.topology_key, row), weight * i64::from(count));
