@@ -45,6 +45,10 @@ pub(super) async fn handle(call: &Call) -> Answer {
             None if catalog.all().iter().any(|it| it.group == *group) => Err(Status::no_such_resource()),
             list => document(call, list),
         },
+        ["openapi", "v2"] if accepts(call, &[openapi::v2::PROTOBUF]) => {
+            let body = Body::pieces([openapi::v2::outline().into()]);
+            Ok(respond::with_body(200, openapi::v2::PROTOBUF_SERVED, body))
+        }
         ["openapi", "v2"] if !accepts_json(call) => Ok(respond::with_body(406, "text/plain", Body::empty())),
         ["openapi", "v2"] => cacheable(call, &openapi::v2::document(catalog.all())),
         ["openapi", "v3"] => cacheable(call, &openapi::v3::index(catalog.all())),
@@ -54,7 +58,7 @@ pub(super) async fn handle(call: &Call) -> Answer {
     }
 }
 
-fn not_found() -> Answer {
+pub(super) fn not_found() -> Answer {
     Ok(respond::text(404, "404 page not found\n"))
 }
 
@@ -131,8 +135,11 @@ fn tagged(
 
 /// Whether JSON is among what the client takes; clients of OpenAPI also ask for a protobuf form that there is not.
 fn accepts_json(call: &Call) -> bool {
-    let clauses = negotiate::clauses(&call.headers);
-    clauses.is_empty() || clauses.iter().any(|it| matches!(it.media.as_str(), "application/json" | "application/*" | "*/*"))
+    negotiate::clauses(&call.headers).is_empty() || accepts(call, &["application/json", "application/*", "*/*"])
+}
+
+fn accepts(call: &Call, media: &[&str]) -> bool {
+    negotiate::clauses(&call.headers).iter().any(|clause| media.contains(&clause.media.as_str()))
 }
 
 /// The document of a group version. A client that names its hash may keep it for good; one that names an old hash is

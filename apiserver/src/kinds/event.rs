@@ -108,6 +108,12 @@ impl Strategy for CoreEvent {
         check::collect(object, |root| legacy(&root, "reportingComponent"))
     }
 
+    fn indexed_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let mut events = object.clone();
+        to_events(&mut events);
+        indexed(object, &events)
+    }
+
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let text = |path: &[&str]| meta::text(object, path).to_owned();
         let component = text(&["source", "component"]);
@@ -184,6 +190,10 @@ impl Strategy for Event {
         true
     }
 
+    fn indexed_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        indexed(&core_form(object), object)
+    }
+
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let text = |path: &[&str]| meta::text(object, path).to_owned();
         vec![
@@ -199,6 +209,14 @@ impl Strategy for Event {
             ("type", text(&["type"])),
         ]
     }
+}
+
+/// The fields of both versions: an event is found by either, whichever wrote it.
+fn indexed(core: &Value, events: &Value) -> Vec<(&'static str, String)> {
+    let mut fields = CoreEvent.selectable_fields(core);
+    let others = Event.selectable_fields(events).into_iter();
+    fields.extend(others.filter(|(name, _)| !matches!(*name, "reason" | "type")));
+    fields
 }
 
 fn core_form(object: &Value) -> Value {
@@ -305,6 +323,24 @@ mod tests {
         assert_eq!(object["source"], json!({}));
         to_events(&mut object);
         assert_eq!(object, before);
+    }
+
+    #[test]
+    fn an_event_is_found_by_the_fields_of_either_version() {
+        let object = event();
+        let by_events = Event.indexed_fields(&object);
+        assert_eq!(by_events, CoreEvent.indexed_fields(&core_form(&object)));
+        for (name, value) in [
+            ("involvedObject.name", "web"),
+            ("regarding.name", "web"),
+            ("reportingComponent", "example.com/operator"),
+            ("reportingController", "example.com/operator"),
+            ("reason", "ScaledUp"),
+        ] {
+            assert!(by_events.contains(&(name, value.to_owned())), "{name}");
+        }
+        let names: std::collections::BTreeSet<_> = by_events.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), by_events.len(), "no name stands there twice");
     }
 
     #[test]

@@ -141,6 +141,11 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// What is kept of an object for field selectors: the [`Strategy::selectable_fields`] of every version that serves it.
+    fn indexed_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
+        self.selectable_fields(object)
+    }
+
     /// Turns an object as it is stored into the form in which this version serves it: defaults that were added later,
     /// fields that other versions name otherwise. `apiVersion` and `kind` are already those of this version.
     fn to_served(&self, _object: &mut Value) {}

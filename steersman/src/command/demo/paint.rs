@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-/// Width of the column that says who did something: the longest name is `kube-controller-manager`.
+/// Width of the column that says who did something: the longest name is `garbage-collector-controller`.
 const WHO_WIDTH: usize = 23;
 
 /// Paints, or does not.
@@ -41,7 +41,7 @@ impl Paint {
     /// Somebody's name, in a column of its own and always in the same colour.
     pub(crate) fn who(self, name: &str) -> String {
         let colour = match name {
-            "kube-controller-manager" | "deployment-controller" => "34",
+            "steersman-controllers" | "deployment-controller" => "34",
             "replicaset-controller" => "36",
             "default-scheduler" | "kube-scheduler" => "35",
             "kubelet" => "33",
