@@ -3,8 +3,6 @@
 mod scoring;
 mod terms;
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use crate::cluster_event::{ActionType, ClusterEvent};
@@ -44,34 +42,51 @@ pub struct InterPodAffinity {
 
 /// A number for each place: by topology key, then by the value's number in the column of that label.
 #[derive(Clone, Debug, Default)]
-struct Places(BTreeMap<String, Vec<i64>>);
+struct Places(Vec<PlacesByKey>);
+
+/// The numbers of one topology key. There are few keys: they are found by looking through them.
+#[derive(Clone, Debug)]
+struct PlacesByKey {
+    key: String,
+    column: usize,
+    counts: Vec<i64>,
+}
+
+impl PlacesByKey {
+    fn value(&self, snapshot: &Snapshot, row: Row) -> usize {
+        snapshot.labels().numbered(self.column).value(row) as usize
+    }
+}
 
 impl Places {
     /// Adds to the place of a node, if it has the label.
     fn add(&mut self, snapshot: &Snapshot, (key, row): (&str, Row), amount: i64) {
-        let Some(column) = snapshot.labels().column(key) else { return };
-        let value = column.value(row) as usize;
+        let Some(column) = snapshot.labels().column_number(key) else { return };
+        let labels = snapshot.labels().numbered(column);
+        let value = labels.value(row) as usize;
         if value == 0 {
             return;
         }
-        if !self.0.contains_key(key) {
-            self.0.insert(key.to_owned(), vec![0; column.values()]);
-        }
-        if let Some(counts) = self.0.get_mut(key) {
-            counts[value] += amount;
-        }
+        let place = self.0.iter().position(|places| places.column == column).unwrap_or_else(|| {
+            self.0.push(PlacesByKey { key: key.to_owned(), column, counts: vec![0; labels.values()] });
+            self.0.len() - 1
+        });
+        self.0[place].counts[value] += amount;
     }
 
     /// Whether something was ever counted and is not taken back.
     fn any(&self) -> bool {
-        self.0.values().flatten().any(|count| *count != 0)
+        self.0.iter().flat_map(|places| &places.counts).any(|count| *count != 0)
     }
 
     /// The number at the place of a node; `None` if the node lacks the label.
     fn at(&self, snapshot: &Snapshot, key: &str, row: Row) -> Option<i64> {
-        let value = snapshot.labels().column(key)?.value(row) as usize;
-        let counted = self.0.get(key).and_then(|counts| counts.get(value));
-        (value > 0).then(|| counted.copied().unwrap_or(0))
+        if let Some(places) = self.0.iter().find(|places| places.key == key) {
+            let value = places.value(snapshot, row);
+            return (value > 0).then(|| places.counts[value]);
+        }
+        // Nothing was counted for this key.
+        (snapshot.labels().column(key)?.value(row) > 0).then_some(0)
     }
 }
 
@@ -165,8 +180,8 @@ impl Counted {
     }
 
     fn existing_hold(&self, snapshot: &Snapshot, row: Row) -> bool {
-        let mut keys = self.existing_anti.0.keys();
-        !keys.any(|key| self.existing_anti.at(snapshot, key, row).is_some_and(|count| count > 0))
+        // Nothing is ever counted for the number that stands for a missing label.
+        !self.existing_anti.0.iter().any(|places| places.counts[places.value(snapshot, row)] > 0)
     }
 }
 

@@ -100,41 +100,40 @@ impl PodTopologySpread {
         let of_kind = |constraint: &&TopologySpreadConstraint| constraint.when_unsatisfiable == kind;
         if !pod.topology_spread_constraints.is_empty() {
             let own = pod.topology_spread_constraints.iter().filter(of_kind);
-            return own.map(|constraint| Constraint::new(constraint, pod)).collect();
+            return own.map(|constraint| Constraint::new(constraint, pod, snapshot)).collect();
         }
         let mut defaults = self.defaults.iter().filter(of_kind).peekable();
         if defaults.peek().is_none() {
             return Vec::new();
         }
         let Some(selector) = snapshot.selecting().default_selector(pod) else { return Vec::new() };
-        defaults.map(|constraint| Constraint::with_selector(constraint, selector.clone())).collect()
+        defaults.map(|constraint| Constraint::with_selector(constraint, selector.clone(), snapshot)).collect()
     }
 }
 
 impl Domains {
     fn count(all: &[Constraint], constraint: Constraint, (pod, snapshot): (&PodSpec, &Snapshot)) -> Self {
         let required = RequiredNodeAffinity::new(pod, snapshot);
-        let column = snapshot.labels().column(&constraint.topology_key);
         let mut domains = Self {
-            counts: vec![None; column.map_or(0, |column| column.values())],
+            counts: vec![None; constraint.values(snapshot)],
             minimum: None,
             eligible: vec![false; snapshot.rows()],
             self_match: i64::from(constraint.matches_self(pod)),
             constraint,
         };
-        let Some(column) = column else { return domains };
         for &row in snapshot.order() {
             let counted =
                 has_all_keys(all, snapshot, row) && domains.constraint.includes((pod, &required), snapshot.node(row));
             if counted {
                 domains.eligible[row as usize] = true;
-                domains.counts[column.value(row) as usize].get_or_insert(0);
+                let value = domains.constraint.value(snapshot, row);
+                domains.counts[value].get_or_insert(0);
             }
         }
         for group in snapshot.specs().filter(|group| domains.constraint.counts(pod, &group.spec)) {
             for (&row, &count) in &group.rows {
                 if domains.eligible[row as usize]
-                    && let Some(sum) = &mut domains.counts[column.value(row) as usize]
+                    && let Some(sum) = &mut domains.counts[domains.constraint.value(snapshot, row)]
                 {
                     *sum += i64::from(count);
                 }
@@ -152,8 +151,7 @@ impl Domains {
 
     /// Whether one more pod in the domain of the node keeps the skew; `None` if the node has no domain.
     fn allow(&self, snapshot: &Snapshot, row: Row) -> Option<bool> {
-        let column = snapshot.labels().column(&self.constraint.topology_key)?;
-        let value = column.value(row) as usize;
+        let value = self.constraint.value(snapshot, row);
         if value == 0 {
             return None;
         }
@@ -168,8 +166,7 @@ impl Domains {
         if !self.eligible[row as usize] || !self.constraint.counts(pod, other) {
             return;
         }
-        let Some(column) = snapshot.labels().column(&self.constraint.topology_key) else { return };
-        if let Some(count) = &mut self.counts[column.value(row) as usize] {
+        if let Some(count) = &mut self.counts[self.constraint.value(snapshot, row)] {
             *count += amount;
         }
         self.find_minimum();

@@ -63,6 +63,16 @@ impl Labels {
         self.by_key.get(key).map(|&column| &self.columns[column])
     }
 
+    /// The number of a key's column, for looking at it often. Stays the same for ever.
+    pub fn column_number(&self, key: &str) -> Option<usize> {
+        self.by_key.get(key).copied()
+    }
+
+    /// A column by its number.
+    pub fn numbered(&self, number: usize) -> &LabelColumn {
+        &self.columns[number]
+    }
+
     /// The value of a node's label.
     pub fn get(&self, row: Row, key: &str) -> Option<&str> {
         self.column(key)?.text(row)

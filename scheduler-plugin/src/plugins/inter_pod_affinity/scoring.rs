@@ -1,7 +1,7 @@
 //! Which nodes are nearer to pods that are liked, on either side.
 
 use super::terms::matches_term;
-use super::{InterPodAffinity, Places};
+use super::{InterPodAffinity, Places, PlacesByKey};
 use crate::cycle_state::CycleState;
 use crate::plugin::{PreScorePlugin, ScorePlugin, Scored};
 use crate::pod::{Pod, PodSpec};
@@ -64,17 +64,16 @@ impl PreScorePlugin for InterPodAffinity {
 impl ScorePlugin for InterPodAffinity {
     fn score(&self, state: &CycleState, _: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
         let Some(places) = state.read::<Places>(PRE_SCORE) else { return Ok(0) };
-        let at = |key: &String| places.at(node.snapshot(), key, node.row());
-        Ok(places.0.keys().filter_map(at).sum())
+        let at = |places: &PlacesByKey| places.counts[places.value(node.snapshot(), node.row())];
+        Ok(places.0.iter().map(at).sum())
     }
 
     fn score_nodes(&self, state: &CycleState, _: &Pod, nodes: Scored<'_>, scores: &mut [i64]) -> Result<(), Status> {
         let Some(places) = state.read::<Places>(PRE_SCORE) else { return Ok(()) };
-        for (key, counts) in &places.0 {
-            let Some(column) = nodes.snapshot.labels().column(key) else { continue };
+        for places in &places.0 {
             for (score, &row) in scores.iter_mut().zip(nodes.rows) {
                 // Nothing is ever counted for the number that stands for a missing label.
-                *score += counts[column.value(row) as usize];
+                *score += places.counts[places.value(nodes.snapshot, row)];
             }
         }
         Ok(())

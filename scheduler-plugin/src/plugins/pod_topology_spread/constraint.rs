@@ -13,6 +13,8 @@ use crate::wire::{LabelSelector, TopologySpreadConstraint};
 pub(super) struct Constraint {
     pub(super) max_skew: i64,
     pub(super) topology_key: String,
+    /// The column of that label; `None` if no node has it.
+    column: Option<usize>,
     /// `None` matches no pod.
     selector: Option<LabelSelector>,
     pub(super) min_domains: i64,
@@ -21,10 +23,11 @@ pub(super) struct Constraint {
 }
 
 impl Constraint {
-    pub(super) fn new(constraint: &TopologySpreadConstraint, pod: &PodSpec) -> Self {
+    pub(super) fn new(constraint: &TopologySpreadConstraint, pod: &PodSpec, snapshot: &Snapshot) -> Self {
         let mut made = Self {
             max_skew: constraint.max_skew,
             topology_key: constraint.topology_key.clone(),
+            column: snapshot.labels().column_number(&constraint.topology_key),
             selector: constraint.label_selector.clone(),
             min_domains: constraint.min_domains.unwrap_or(1),
             honors_affinity: constraint.node_affinity_policy != "Ignore",
@@ -44,8 +47,22 @@ impl Constraint {
         made
     }
 
-    pub(super) fn with_selector(constraint: &TopologySpreadConstraint, selector: LabelSelector) -> Self {
-        Self { selector: Some(selector), ..Self::new(constraint, &PodSpec::default()) }
+    pub(super) fn with_selector(
+        constraint: &TopologySpreadConstraint,
+        selector: LabelSelector,
+        snapshot: &Snapshot,
+    ) -> Self {
+        Self { selector: Some(selector), ..Self::new(constraint, &PodSpec::default(), snapshot) }
+    }
+
+    /// The number of a node's value; 0 if it lacks the label.
+    pub(super) fn value(&self, snapshot: &Snapshot, row: Row) -> usize {
+        self.column.map_or(0, |column| snapshot.labels().numbered(column).value(row) as usize)
+    }
+
+    /// The length of a table by value.
+    pub(super) fn values(&self, snapshot: &Snapshot) -> usize {
+        self.column.map_or(1, |column| snapshot.labels().numbered(column).values())
     }
 
     /// Whether the pod is one of those that it is to be spread from.
@@ -68,11 +85,7 @@ impl Constraint {
 
 /// Whether a node has the labels of all constraints.
 pub(super) fn has_all_keys(constraints: &[Constraint], snapshot: &Snapshot, row: Row) -> bool {
-    let has = |constraint: &Constraint| {
-        let column = snapshot.labels().column(&constraint.topology_key);
-        column.is_some_and(|column| column.value(row) > 0)
-    };
-    constraints.iter().all(has)
+    constraints.iter().all(|constraint| constraint.value(snapshot, row) > 0)
 }
 
 /// Checks a constraint of the arguments.

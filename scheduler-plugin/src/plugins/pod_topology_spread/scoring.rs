@@ -46,9 +46,8 @@ impl Spread {
         let (constraints, require_all) = all;
         let takes_part = |row: Row| !require_all || has_all_keys(constraints, snapshot, row);
         let by_row = constraint.topology_key == HOSTNAME;
-        let column = snapshot.labels().column(&constraint.topology_key);
-        let value = |row: Row| column.map_or(0, |column| column.value(row)) as usize;
-        let mut counts = vec![0; if by_row { snapshot.rows() } else { column.map_or(1, |column| column.values()) }];
+        let value = |row: Row| constraint.value(snapshot, row);
+        let mut counts = vec![0; if by_row { snapshot.rows() } else { constraint.values(snapshot) }];
         let mut domain = vec![false; counts.len()];
         let filtered = nodes.iter().filter(|row| takes_part(**row));
         let size = if by_row {
@@ -78,9 +77,9 @@ impl Spread {
     /// The part of a node's score; `None` if it lacks the label.
     #[expect(clippy::cast_precision_loss, reason = "numbers of pods are small")]
     fn score(&self, snapshot: &Snapshot, row: Row) -> Option<f64> {
-        let value = snapshot.labels().column(&self.constraint.topology_key)?.value(row);
-        let place = if self.by_row { row } else { value };
-        let count = self.counts[place as usize] as f64;
+        let value = self.constraint.value(snapshot, row);
+        let place = if self.by_row { row as usize } else { value };
+        let count = self.counts[place] as f64;
         (value > 0).then(|| count * self.weight + (self.constraint.max_skew - 1) as f64)
     }
 }
