@@ -56,12 +56,10 @@ pub(crate) async fn dispatch(call: &mut Call) -> Answer {
     }
     let catalog = call.server.catalog();
     let info = &call.info;
-    if !catalog.has_group_version(&info.group, &info.version) {
-        let known = catalog.all().iter().any(|it| it.group == info.group);
-        return if known { Err(Status::no_such_resource()) } else { Ok(respond::text(404, "404 page not found\n")) };
-    }
     let Some(resource) = catalog.find(&info.group, &info.version, &info.resource).cloned() else {
-        return Err(Status::no_such_resource());
+        // Upstream's router knows the groups of built-in resources, and answers for them.
+        let known = catalog.all().iter().any(|it| it.group == info.group && !it.custom);
+        return if known { Err(Status::no_such_resource()) } else { nonresource::not_found() };
     };
     if info.verb == "proxy" {
         return Err(Status::no_such_resource());
@@ -83,6 +81,9 @@ fn check_name(name: &str) -> Result<(), Status> {
 }
 
 async fn on_object(call: &mut Call, resource: Arc<Resource>) -> Answer {
+    if resource.custom && !resource.namespaced && !call.info.namespace.is_empty() {
+        return nonresource::not_found();
+    }
     check_scope(call, &resource)?;
     // While a definition is being deleted, its instances can still be changed: they have finalizers to lose.
     let changes = resource.custom && matches!(call.info.verb.as_str(), "create" | "update" | "patch");
@@ -136,7 +137,8 @@ fn check_scope(call: &Call, resource: &Resource) -> Result<(), Status> {
 async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
     let name = call.info.subresource.clone();
     let Some(subresource) = resource.subresource(&name).filter(|_| call.info.rest.is_empty()) else {
-        return Err(Status::no_such_resource());
+        let missing = || Status::not_found(&resource.group_resource(), &call.info.name);
+        return Err(if resource.custom { missing() } else { Status::no_such_resource() });
     };
     if !subresource.verbs.contains(&call.info.verb) {
         return Err(Status::method_not_allowed());

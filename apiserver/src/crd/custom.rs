@@ -137,6 +137,19 @@ impl Strategy for CustomStrategy {
         structural::default(object, &self.schema);
     }
 
+    fn status_keeps(&self) -> &'static [&'static [&'static str]] {
+        &[
+            &["metadata", "annotations"],
+            &["metadata", "finalizers"],
+            &["metadata", "labels"],
+            &["metadata", "ownerReferences"],
+        ]
+    }
+
+    fn unknown_field(&self, field: &str) -> String {
+        format!("field label not supported: {field}")
+    }
+
     fn prepare_for_status_update(&self, object: &mut Value, old: &Value) {
         // Labels, annotations and the like are not part of a status either.
         let kept =

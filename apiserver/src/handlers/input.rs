@@ -1,7 +1,7 @@
 //! Request bodies into objects: JSON or YAML, of the right version and kind, with the right types, defaulted.
 
 use serde_json::Value;
-use steersman_machinery::decode::{self, Decoded, TypeError};
+use steersman_machinery::decode::{self, TypeError};
 use steersman_machinery::meta;
 use steersman_machinery::schema::TypeRef;
 use steersman_machinery::status::Status;
@@ -34,6 +34,14 @@ impl Problems {
         yaml_error(&self.yaml).into_iter().chain(self.fields).collect()
     }
 
+    /// Puts those of the fields in the order of the document, as far as a second look at it finds them.
+    fn put_in_order(&mut self, body: &[u8], ty: TypeRef<'_>) {
+        let ordered = if self.fields.is_empty() { Vec::new() } else { decode::strict_problems(body, ty) };
+        if !ordered.is_empty() {
+            self.fields = ordered;
+        }
+    }
+
     fn warnings(self) -> impl Iterator<Item = String> {
         self.yaml.into_iter().chain(self.fields)
     }
@@ -58,10 +66,63 @@ pub(super) struct Expected<'a> {
 /// Reads the body as an object of the resource and fills in its defaults.
 pub(super) fn object(call: &mut Call, resource: &Resource, validation: FieldValidation) -> Result<Value, Status> {
     let api_version = resource.api_version();
+    let expected = expected(resource, &api_version);
+    let document = document(call, &resource.kind)?;
+    let value = check_type(document.value, expected, &call.body)?;
+    complete(call, resource, value, validation, document.problems)
+}
+
+fn expected<'a>(resource: &'a Resource, api_version: &'a str) -> Expected<'a> {
     let ty = (!resource.custom).then(|| resource.object_type.root());
-    let mut object = typed(call, Expected { api_version: &api_version, kind: &resource.kind, ty }, validation)?;
-    finish(call, resource, &mut object, validation)?;
+    Expected { api_version, kind: &resource.kind, ty }
+}
+
+/// Brings an object into the form of its kind, reports what is wrong with its fields, and fills in its defaults.
+/// `problems` are those that were found while it was parsed.
+pub(super) fn complete(
+    call: &mut Call,
+    resource: &Resource,
+    value: Value,
+    validation: FieldValidation,
+    mut problems: Problems,
+) -> Result<Value, Status> {
+    let api_version = resource.api_version();
+    let expected = expected(resource, &api_version);
+    let (mut object, unknown) = shape(resource, value).map_err(|error| cannot_be_handled(expected, &error))?;
+    problems.fields.extend(unknown.iter().map(|path| format!("unknown field \"{path}\"")));
+    if let Some(ty) = expected.ty {
+        problems.put_in_order(&call.body, ty);
+    }
+    report(call, expected, validation, problems)?;
+    resource.strategy.default(&mut object);
     Ok(object)
+}
+
+/// Brings an object into the form of its kind: of built-in ones the whole, of custom ones the metadata and what their own
+/// schema knows. Also returns the paths of the fields that were dropped.
+pub(super) fn shape(resource: &Resource, mut object: Value) -> Result<(Value, Vec<String>), TypeError> {
+    const MANAGED_FIELDS: [&str; 2] = ["metadata", "managedFields"];
+    // An empty list asks for the managed fields to be forgotten; the form of the type would leave it out.
+    let forget = meta::at(&object, &MANAGED_FIELDS).and_then(Value::as_array).is_some_and(Vec::is_empty);
+    let mut unknown = Vec::new();
+    let root = resource.object_type.root();
+    if !resource.custom {
+        let decoded = decode::convert(object, root, &resource.kind)?;
+        (object, unknown) = (decoded.object, decoded.unknown);
+        object::set_type(&mut object, &resource.api_version(), &resource.kind);
+    } else {
+        if let (Some(ty), Some(metadata)) = (root.member("metadata"), meta::remove(&mut object, &["metadata"])) {
+            let decoded = decode::convert(metadata, ty, "ObjectMeta")?;
+            unknown.extend(decoded.unknown.iter().map(|path| format!("metadata.{path}")));
+            meta::set(&mut object, &["metadata"], decoded.object);
+        }
+        unknown.extend(resource.strategy.prune(&mut object));
+        unknown.sort();
+    }
+    if forget {
+        meta::set(&mut object, &MANAGED_FIELDS, serde_json::json!([]));
+    }
+    Ok((object, unknown))
 }
 
 /// Reads the body as an object of a given type, without defaults.
@@ -83,44 +144,13 @@ pub(super) fn convert(
         report(call, expected, validation, problems)?;
         return Ok(value);
     };
-    let decoded = decode_typed(value, ty, expected.kind).map_err(|error| cannot_be_handled(expected, &error))?;
+    let decoded = decode::convert(value, ty, expected.kind).map_err(|error| cannot_be_handled(expected, &error))?;
     problems.fields.extend(decoded.unknown.iter().map(|path| format!("unknown field \"{path}\"")));
-    if !problems.fields.is_empty() {
-        // A second look at the body gives them in the order of the document.
-        let ordered = decode::strict_problems(&call.body, ty);
-        problems.fields = if ordered.is_empty() { problems.fields } else { ordered };
-    }
+    problems.put_in_order(&call.body, ty);
     report(call, expected, validation, problems)?;
     let mut object = decoded.object;
     object::set_type(&mut object, expected.api_version, expected.kind);
     Ok(object)
-}
-
-/// [`decode::convert`] that keeps an empty list of managed fields: it asks for those of the object to be forgotten.
-pub(super) fn decode_typed(value: Value, ty: TypeRef<'_>, kind: &str) -> Result<Decoded, TypeError> {
-    const PATH: [&str; 2] = ["metadata", "managedFields"];
-    let forget = meta::at(&value, &PATH).and_then(Value::as_array).is_some_and(Vec::is_empty);
-    let mut decoded = decode::convert(value, ty, kind)?;
-    if forget {
-        meta::set(&mut decoded.object, &PATH, serde_json::json!([]));
-    }
-    Ok(decoded)
-}
-
-/// Defaults an object and reports the fields that its own schema does not know.
-pub(super) fn finish(
-    call: &mut Call,
-    resource: &Resource,
-    object: &mut Value,
-    validation: FieldValidation,
-) -> Result<(), Status> {
-    let unknown = resource.strategy.prune(object);
-    let api_version = resource.api_version();
-    let expected = Expected { api_version: &api_version, kind: &resource.kind, ty: None };
-    let fields = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
-    report(call, expected, validation, Problems { fields, ..Problems::default() })?;
-    resource.strategy.default(object);
-    Ok(())
 }
 
 fn report(
@@ -238,7 +268,8 @@ fn check_type(value: Value, expected: Expected<'_>, body: &[u8]) -> Result<Value
             expected.api_version
         )));
     }
-    if !kind.is_empty() && kind != expected.kind {
+    // That of a custom object is validated with the rest of it.
+    if !custom && !kind.is_empty() && kind != expected.kind {
         let version = expected.api_version.rsplit('/').next().unwrap_or_default();
         return Err(Status::bad_request(format!(
             "{kind} in version \"{version}\" cannot be handled as a {}: no conversion from {kind} exists",

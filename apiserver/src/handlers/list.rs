@@ -180,8 +180,17 @@ fn select(snapshot: &Snapshot, selection: &Selection, after: Option<(String, Str
 }
 
 impl Page {
+    /// The metadata of a list of whole objects: those of custom objects always say whether they go on.
+    fn plain_metadata(&self, resource: &Resource) -> Value {
+        let mut metadata = self.metadata();
+        if resource.custom {
+            metadata["continue"] = json!(self.continue_token);
+        }
+        metadata
+    }
+
     /// The metadata of the list.
-    pub(super) fn metadata(&self) -> Value {
+    fn metadata(&self) -> Value {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
         if !self.continue_token.is_empty() {
             metadata["continue"] = json!(self.continue_token);
@@ -207,15 +216,20 @@ pub(super) fn render(call: &Call, resource: &Resource, page: &Page, output: Outp
         Form::MetadataList { beta } | Form::Metadata { beta } => {
             let version = negotiate::version(beta);
             let items = objects.iter().map(|object| printers::partial(object, version)).collect();
-            list_of("PartialObjectMetadataList", &format!("meta.k8s.io/{version}"), page, items)
+            list_of("PartialObjectMetadataList", &format!("meta.k8s.io/{version}"), page.metadata(), items)
         }
-        Form::Plain => list_of(&resource.list_kind, &resource.api_version(), page, items(resource, objects)),
+        Form::Plain => list_of(
+            &resource.list_kind,
+            &resource.api_version(),
+            page.plain_metadata(resource),
+            items(resource, objects),
+        ),
     };
     Ok(respond::object(200, &list, output))
 }
 
-fn list_of(kind: &str, api_version: &str, page: &Page, items: Vec<Value>) -> Value {
-    json!({"kind": kind, "apiVersion": api_version, "metadata": page.metadata(), "items": items})
+fn list_of(kind: &str, api_version: &str, metadata: Value, items: Vec<Value>) -> Value {
+    json!({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items})
 }
 
 /// Items of built-in kinds don't repeat the type that the list has.
@@ -234,7 +248,7 @@ fn splice(resource: &Resource, page: &Page) -> Body {
     let head = format!(
         "{{\"kind\":{kind},\"apiVersion\":{},\"metadata\":{},\"items\":[",
         json!(resource.api_version()),
-        page.metadata()
+        page.plain_metadata(resource)
     );
     let prefix = if resource.custom { object::type_prefix(resource) } else { Bytes::from_static(b"{") };
     let comma = Bytes::from([b",", &prefix[..]].concat());

@@ -16,6 +16,9 @@ use crate::{discovery, health, openapi, version};
 /// The checks of the health endpoints. The server answers only once it is complete, so that they hold whenever it does.
 const CHECKS: [&str; 4] = ["ping", "log", "etcd", "poststarthook/start-system-namespaces-controller"];
 
+/// What the paths begin with at which there is something to read.
+const ROOTS: [&str; 9] = ["api", "apis", "healthz", "index.html", "livez", "metrics", "openapi", "readyz", "version"];
+
 /// Answers a request for a path that is no resource.
 pub(super) async fn handle(call: &Call) -> Answer {
     let path = call.info.path.clone();
@@ -24,7 +27,8 @@ pub(super) async fn handle(call: &Call) -> Answer {
         return not_found();
     }
     if !matches!(call.method, Method::GET | Method::HEAD) {
-        return Err(Status::method_not_allowed());
+        let known = segments.first().is_none_or(|first| ROOTS.contains(first));
+        return if known { Err(Status::method_not_allowed()) } else { not_found() };
     }
     let catalog = call.server.catalog();
     match segments.as_slice() {
@@ -112,12 +116,7 @@ fn cacheable(call: &Call, value: &Value) -> Answer {
 }
 
 /// The body with its ETag, or 304 if the client has it.
-fn tagged(
-    call: &Call,
-    tag: &str,
-    content_type: &'static str,
-    body: impl FnOnce() -> Vec<u8>,
-) -> http::Response<Body> {
+fn tagged(call: &Call, tag: &str, content_type: &'static str, body: impl FnOnce() -> Vec<u8>) -> http::Response<Body> {
     let tag = format!("\"{tag}\"");
     let known = call.headers.get_all(IF_NONE_MATCH).iter().any(|have| have.as_bytes() == tag.as_bytes());
     let mut response = match known {

@@ -12,7 +12,6 @@ use steersman_machinery::status::Status;
 use super::write::{self, Change};
 use super::{Answer, input, output, yaml};
 use crate::http::negotiate;
-use crate::object;
 use crate::options::{FieldValidation, WriteKind, WriteOptions};
 use crate::registry::resource::Resource;
 use crate::service::Call;
@@ -127,20 +126,13 @@ fn decode(
         let error = FieldError::invalid_shown(&Path::new("patch"), patch.shown(&patched), why);
         Status::invalid(&GroupKind::default(), "", &[error])
     };
-    let mut object = patched.clone();
-    if !resource.custom {
-        let kind = meta::text(&object, &["kind"]);
-        if kind != resource.kind && !matches!(patch, Patch::Strategic(_)) {
-            return Err(invalid(format!("no conversion from {kind} to {} exists", resource.kind)));
-        }
-        let decoded = input::decode_typed(object, resource.object_type.root(), &resource.kind);
-        let decoded = decoded.map_err(|error| invalid(error.to_string()))?;
-        problems.extend(decoded.unknown.iter().map(|path| format!("unknown field \"{path}\"")));
-        object = decoded.object;
-        object::set_type(&mut object, &resource.api_version(), &resource.kind);
-    } else {
-        problems.extend(resource.strategy.prune(&mut object).iter().map(|path| format!("unknown field \"{path}\"")));
+    let kind = meta::text(&patched, &["kind"]);
+    if !resource.custom && kind != resource.kind && !matches!(patch, Patch::Strategic(_)) {
+        return Err(invalid(format!("no conversion from {kind} to {} exists", resource.kind)));
     }
+    let shaped = input::shape(resource, patched.clone());
+    let (mut object, unknown) = shaped.map_err(|error| invalid(error.to_string()))?;
+    problems.extend(unknown.iter().map(|path| format!("unknown field \"{path}\"")));
     match validation {
         FieldValidation::Strict if !problems.is_empty() => {
             return Err(invalid(format!("strict decoding error: {}", problems.join(", "))));
@@ -221,12 +213,7 @@ fn read_config(call: &mut Call, resource: &Resource, validation: FieldValidation
 }
 
 fn normalize(call: &mut Call, resource: &Resource, merged: Value) -> Result<Value, Status> {
-    let api_version = resource.api_version();
-    let ty = (!resource.custom).then(|| resource.object_type.root());
-    let expected = input::Expected { api_version: &api_version, kind: &resource.kind, ty };
-    let mut object = input::convert(call, merged, expected, FieldValidation::Ignore, input::Problems::default())?;
-    input::finish(call, resource, &mut object, FieldValidation::Ignore)?;
-    Ok(object)
+    input::complete(call, resource, merged, FieldValidation::Ignore, input::Problems::default())
 }
 
 #[cfg(test)]

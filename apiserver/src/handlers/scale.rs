@@ -144,8 +144,8 @@ fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Status> {
     let number = |path: &[&str]| meta::at(object, path).and_then(Value::as_i64);
     let spec = match number(&paths.spec_steps()) {
         None if resource.custom => {
-            let path = &paths.spec;
-            return Err(Status::untyped(format!("the spec replicas field {path:?} does not exist")));
+            let path = format!(".{}", paths.spec);
+            return Err(Status::internal(format!("the spec replicas field {path:?} does not exist")));
         }
         replicas => replicas.unwrap_or(0),
     };
@@ -176,7 +176,8 @@ fn selector(paths: &ScalePaths, object: &Value) -> String {
 /// The object with the replicas, and as preconditions the uid and resource version, of a scale.
 fn scaled(resource: &Resource, live: &Value, scale: &Value) -> Result<Value, Status> {
     let replicas = meta::at(scale, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
-    if replicas < 0 {
+    // Those of custom objects are validated as the objects are.
+    if replicas < 0 && !resource.custom {
         let error =
             FieldError::invalid(&Path::from("spec.replicas"), &json!(replicas), "must be greater than or equal to 0");
         return Err(Status::invalid(&GroupKind::new("autoscaling", "Scale"), meta::name(live), &[error]));

@@ -634,6 +634,11 @@ fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) ->
 fn refuse_invalid(resource: &Resource, object: &Value, errors: &[FieldError]) -> Result<(), Status> {
     match errors {
         [] => Ok(()),
+        // A custom object is called what it calls itself, even if that is what is wrong.
+        errors if resource.custom => {
+            let found = meta::gvk(object);
+            Err(Status::invalid(&GroupKind::new(found.group, found.kind), meta::name(object), errors))
+        }
         errors => Err(Status::invalid(&resource.group_kind(), meta::name(object), errors)),
     }
 }

@@ -199,3 +199,44 @@ async fn the_old_watch_path_of_an_object_shows_nothing_else() {
     assert_eq!((code, text.lines().count()), (200, 1), "{text}");
     assert!(text.contains(r#""name":"b""#), "{text}");
 }
+
+fn notes() -> Value {
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"text": {"type": "string"}}}}});
+    json!({
+        "metadata": {"name": "notes.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "notes", "kind": "Note"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "deprecated": true,
+                "schema": {"openAPIV3Schema": schema}, "subresources": {"status": {}}}],
+        },
+    })
+}
+
+#[tokio::test]
+async fn the_metadata_of_custom_objects_has_its_type() {
+    let client = Client::new().await;
+    client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", notes()).await;
+    let path = "/apis/example.com/v1/namespaces/default/notes";
+    let note = |metadata: Value| json!({"apiVersion": "example.com/v1", "kind": "Note", "metadata": metadata, "spec": {"x": 1}});
+    let refused = client.post(path, note(json!({"name": "a", "labels": {"n": 1}}))).await;
+    let expect = "Note in version \"v1\" cannot be handled as a Note: json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string";
+    assert_eq!((refused.code, message(&refused)), (400, expect));
+    let strict = client.post(&format!("{path}?fieldValidation=Strict"), note(json!({"name": "a", "lable": {}}))).await;
+    assert!(message(&strict).ends_with("unknown field \"metadata.lable\", unknown field \"spec.x\""), "{strict:?}");
+    let made = client.post(path, note(json!({"name": "a", "finalizers": []}))).await;
+    assert_eq!((made.code, made.body["metadata"].get("finalizers")), (201, None), "{made:?}");
+    assert!(made.warnings.iter().any(|it| it.contains("example.com/v1 Note is deprecated")), "{made:?}");
+    let labels = client.patch("merge", &format!("{path}/a"), json!({"metadata": {"labels": "x"}})).await;
+    assert_eq!(labels.code, 422, "{labels:?}");
+    let mut other = note(json!({"name": "b"}));
+    other["kind"] = json!("Memo");
+    let refused = client.post(path, other).await;
+    assert_eq!(message(&refused), "Memo.example.com \"b\" is invalid: kind: Invalid value: \"Memo\": must be Note");
+    let status = json!({"metadata": {"labels": {"a": "b"}}, "status": {"x": 1}});
+    let fields =
+        client.patch("merge", &format!("{path}/a/status"), status).await.body["metadata"]["managedFields"].to_string();
+    assert!(!fields.contains("f:labels"), "{fields}");
+    assert_eq!(client.get(path).await.body["metadata"]["continue"], "");
+    assert_eq!(message(&client.get(&format!("{path}/a/scale")).await), "notes.example.com \"a\" not found");
+    assert_eq!(client.get("/apis/example.com/v2/namespaces/default/notes").await.body, "404 page not found\n");
+}
