@@ -4,6 +4,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use steersman::Cluster;
@@ -153,4 +154,25 @@ async fn gated_pods_wait_until_the_gate_is_gone() {
     let open = Patch::Merge(json!({ "spec": { "schedulingGates": [] } }));
     scheduling.pods.patch("a", &PatchParams::default(), &open).await.unwrap();
     assert_eq!(scheduling.node_of("a").await, "node-0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_of_high_priority_takes_the_place_of_a_lower_one() {
+    let scheduling = Scheduling::start(1).await;
+    let classes: Api<PriorityClass> = Api::all(scheduling.cluster.client());
+    let class = json!({ "metadata": { "name": "high" }, "value": 1000 });
+    classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
+    let mut spec = json!({ "containers": [{
+        "name": "app", "image": "nginx:1", "ports": [{ "containerPort": 80, "hostPort": 80 }] }] });
+    scheduling.create("low", spec.clone()).await;
+    scheduling.node_of("low").await;
+    spec["priorityClassName"] = json!("high");
+    scheduling.create("high", spec).await;
+    assert_eq!(scheduling.node_of("high").await, "node-0");
+    assert!(scheduling.pods.get_opt("low").await.unwrap().is_none());
+    let events = scheduling.events("low").await;
+    assert!(
+        events.iter().any(|event| event.starts_with("Normal Preempted Preempting Preempted by pod ")),
+        "{events:?}"
+    );
 }

@@ -24,11 +24,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shell = workspace::shell()?;
     match arguments.what {
         What::Start => {
-            cmd!(
-                shell,
-                "cargo build --release --package steersman --bin steersman --example bench_start"
-            )
-            .run()?;
+            cmd!(shell, "cargo build --release --package steersman --bin steersman --example bench_start").run()?;
             cmd!(shell, "target/release/examples/bench_start target/release/steersman").run()?;
         }
     }

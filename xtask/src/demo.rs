@@ -18,9 +18,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shell = workspace::shell()?;
     let keep = arguments.keep.then_some("--keep");
-    cmd!(shell, "cargo build --quiet --package steersman --bin steersman")
-        .quiet()
-        .run()?;
+    cmd!(shell, "cargo build --quiet --package steersman --bin steersman").quiet().run()?;
     cmd!(
         shell,
         "cargo run --quiet --package steersman --bin steersman -- demo --manifest samples/nginx.yaml {keep...}"

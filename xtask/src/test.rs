@@ -37,10 +37,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn has_nextest(shell: &Shell) -> bool {
-    cmd!(shell, "cargo nextest --version")
-        .quiet()
-        .ignore_stdout()
-        .ignore_stderr()
-        .run()
-        .is_ok()
+    cmd!(shell, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok()
 }

