@@ -98,8 +98,10 @@ impl Scheduler {
             if changed {
                 self.cache.snapshot_mut().nominate(&pod, pod.nominated_node_name.as_ref());
             }
+            let given_up = pod.nominated_node_name.is_none();
             self.queue.set(pod, Instant::now());
-            if changed && old.is_some() {
+            // Its room on that node is free for others, and it has to look for another itself.
+            if old.is_some() && given_up {
                 self.happened(ClusterEvent::pod(ActionType::DELETE), EventObject::None);
             }
         }
