@@ -186,7 +186,7 @@ fn route_deleted_pod(
     let set = owner_of(&pod.metadata, sets)?;
     let deployment = owner_of(&set.metadata, deployments)?;
     let owned = sets.indexed(&owned_by(&deployment.metadata.uid));
-    let left = owned.iter().any(|set| !pods.indexed(&owned_by(&set.metadata.uid)).is_empty());
+    let left = owned.iter().any(|set| pods.count_indexed(&owned_by(&set.metadata.uid)) > 0);
     (deployment.spec.strategy.kind == "Recreate" && !left).then(|| deployment.metadata.key())
 }
 

@@ -33,6 +33,11 @@ pub mod ranking;
 /// The name under which its events are recorded.
 const COMPONENT: &str = "replicaset-controller";
 
+/// What looking at one pod may cost a sync; several times what it does cost, so that other work gets its turn.
+const BATCH_PER_POD: Duration = Duration::from_micros(20);
+/// Changes are not gathered for less than this: a set of fewer than 50 pods is synced at once.
+const BATCH_LEAST: Duration = Duration::from_millis(1);
+
 /// The running controller.
 pub(crate) struct ReplicaSetController {
     api: Api,
@@ -76,8 +81,16 @@ impl ReplicaSetController {
                 queue.add_with(set.metadata.key(), priority);
             }
         });
-        let (queue, sets) = (self.queue.clone(), self.sets.clone());
-        self.pods.on_change(move |delta| route_pod(delta, &sets, &queue));
+        let (queue, sets, pods) = (self.queue.clone(), self.sets.clone(), self.pods.downgrade());
+        self.pods.on_change(move |delta| {
+            let pods = pods.upgrade();
+            for (set, available_after) in route_pod(delta, &sets) {
+                let count = pods.as_ref().map_or(0, |pods| pods.count_indexed(&owned_by(&set.metadata.uid)));
+                let key = set.metadata.key();
+                available_after.into_iter().for_each(|delay| queue.add_after(key.clone(), delay));
+                queue.add_after(key, batch_period(count));
+            }
+        });
     }
 
     /// Works until shutdown.
@@ -229,12 +242,21 @@ fn owner_of(pod: &Pod, sets: &Informer<ReplicaSet>) -> Option<Arc<ReplicaSet>> {
 }
 
 /// Queues the sets that a change of a pod concerns.
-fn route_pod(delta: &Delta<Pod>, sets: &Informer<ReplicaSet>, queue: &WorkQueue<ObjectKey>) {
+/// How long changes of a set's pods are gathered before it is synced. A sync looks at every pod of the set, so without
+/// this a rollout would cost the square of its pods; with it the cost stays proportional to them.
+fn batch_period(pods: usize) -> Duration {
+    let period = BATCH_PER_POD.saturating_mul(u32::try_from(pods).unwrap_or(u32::MAX));
+    if period < BATCH_LEAST { Duration::ZERO } else { period }
+}
+
+/// The sets that a change of a pod concerns, and after which time the pod will be available to each.
+fn route_pod(delta: &Delta<Pod>, sets: &Informer<ReplicaSet>) -> Vec<(Arc<ReplicaSet>, Option<Duration>)> {
     let (old, new) = (delta.old.as_deref(), delta.new.as_deref());
-    let mut owners: BTreeMap<ObjectKey, Option<Duration>> = BTreeMap::new();
+    let mut owners: BTreeMap<ObjectKey, (Arc<ReplicaSet>, Option<Duration>)> = BTreeMap::new();
     for pod in [old, new].into_iter().flatten() {
         if let Some(set) = owner_of(pod, sets) {
-            owners.insert(set.metadata.key(), availability_delay(&set, old, new));
+            let delay = availability_delay(&set, old, new);
+            owners.insert(set.metadata.key(), (set, delay));
         }
     }
     let changed = |new: &Pod| {
@@ -249,14 +271,9 @@ fn route_pod(delta: &Delta<Pod>, sets: &Informer<ReplicaSet>, queue: &WorkQueue<
             .in_namespace(&orphan.metadata.namespace)
             .into_iter()
             .filter(|set| !set.spec.selector.is_empty() && set.spec.selector.matches(&orphan.metadata.labels));
-        owners.extend(matching.map(|set| (set.metadata.key(), None)));
+        owners.extend(matching.map(|set| (set.metadata.key(), (set, None))));
     }
-    for (key, delay) in owners {
-        if let Some(delay) = delay {
-            queue.add_after(key.clone(), delay);
-        }
-        queue.add(key);
-    }
+    owners.into_values().collect()
 }
 
 /// When a pod that has just become ready will be available.

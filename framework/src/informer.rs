@@ -141,6 +141,11 @@ impl<T: Cached> Informer<T> {
         self.0.cache.read().indexed(key)
     }
 
+    /// How many objects are under an index key.
+    pub fn count_indexed(&self, key: &str) -> usize {
+        self.0.cache.read().count_indexed(key)
+    }
+
     /// All objects in order of namespace and name.
     pub fn all(&self) -> Vec<Arc<T>> {
         self.0.cache.read().all()

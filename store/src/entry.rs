@@ -23,7 +23,7 @@ pub struct Attributes {
     /// The labels, sorted by key.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// The values of the kind's own field selectors, in the order that the kind lists them.
-    pub fields: Box<[(Box<str>, Box<str>)]>,
+    pub fields: Box<[(&'static str, Box<str>)]>,
 }
 
 /// An encoded object whose resource version is still to be filled in.

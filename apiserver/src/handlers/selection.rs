@@ -87,7 +87,7 @@ fn value<'a>(entry: &'a Entry, field: &str) -> Option<&'a str> {
     match field {
         "metadata.name" => Some(&entry.key.name),
         "metadata.namespace" => Some(&entry.key.namespace),
-        field => entry.attributes.fields.iter().find(|(have, _)| &**have == field).map(|(_, value)| &**value),
+        field => entry.attributes.fields.iter().find(|(have, _)| *have == field).map(|(_, value)| &**value),
     }
 }
 

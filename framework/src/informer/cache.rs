@@ -39,6 +39,10 @@ impl<T: Cached> Cache<T> {
         members.cloned().collect()
     }
 
+    pub(super) fn count_indexed(&self, key: &str) -> usize {
+        self.index.get(key).map_or(0, BTreeMap::len)
+    }
+
     /// Notes that `resource_version` was reached; versions that are not numbers don't count.
     pub(super) fn reached(&mut self, resource_version: &str) {
         let version = resource_version.parse().unwrap_or_default();
