@@ -53,7 +53,7 @@ pub(super) async fn handle(call: &Call) -> Answer {
             let body = Body::pieces([openapi::v2::outline().into()]);
             Ok(respond::with_body(200, openapi::v2::PROTOBUF_SERVED, body))
         }
-        ["openapi", "v2"] if !accepts_json(call) => Ok(respond::with_body(406, "text/plain", Body::empty())),
+        ["openapi", "v2"] if !accepts_json(call) => bare(406),
         ["openapi", "v2"] => cacheable(call, &openapi::v2::document(catalog.all())),
         ["openapi", "v3"] => cacheable(call, &openapi::v3::index(catalog.all())),
         ["openapi", "v3", "api", version] => openapi_v3(call, &GroupVersion::new("", *version)),
@@ -64,6 +64,13 @@ pub(super) async fn handle(call: &Call) -> Answer {
 
 pub(super) fn not_found() -> Answer {
     Ok(respond::text(404, "404 page not found\n"))
+}
+
+/// An answer without a body.
+fn bare(code: u16) -> Answer {
+    let mut response = respond::with_body(code, "text/plain", Body::empty());
+    response.headers_mut().remove(CONTENT_TYPE);
+    Ok(response)
 }
 
 fn document(call: &Call, value: Option<Value>) -> Answer {
@@ -147,7 +154,7 @@ fn openapi_v3(call: &Call, group_version: &GroupVersion) -> Answer {
     let catalog = call.server.catalog();
     let GroupVersion { group, version } = group_version;
     if !catalog.has_group_version(group, version) {
-        return not_found();
+        return bare(404);
     }
     let hash = openapi::v3::hash(catalog.all(), group, version);
     let named = call.query.first("hash");

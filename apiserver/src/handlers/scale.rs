@@ -109,7 +109,7 @@ where
     let updated = write::update(call, resource, &how, |_, live| {
         let steps = paths(resource)?.spec_steps();
         let owners = meta::at(live, &["metadata", "managedFields"]);
-        let mut present = scale_of(resource, live)?;
+        let mut present = present(resource, live)?;
         meta::set(&mut present, &["metadata", "managedFields"], managed_fields::scale::from_object(owners, &steps));
         let writer = managed_fields::Writer {
             manager: &options.field_manager,
@@ -138,17 +138,21 @@ fn paths(resource: &Resource) -> Result<&ScalePaths, Status> {
     resource.scale.as_ref().ok_or_else(Status::no_such_resource)
 }
 
-/// The scale of an object.
+/// The scale of an object. Custom objects that do not say how many they want have none.
 fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Status> {
     let paths = paths(resource)?;
+    if resource.custom && meta::at(object, &paths.spec_steps()).is_none() {
+        let path = format!(".{}", paths.spec);
+        return Err(Status::internal(format!("the spec replicas field {path:?} does not exist")));
+    }
+    present(resource, object)
+}
+
+/// The scale from which a write starts.
+fn present(resource: &Resource, object: &Value) -> Result<Value, Status> {
+    let paths = paths(resource)?;
     let number = |path: &[&str]| meta::at(object, path).and_then(Value::as_i64);
-    let spec = match number(&paths.spec_steps()) {
-        None if resource.custom => {
-            let path = format!(".{}", paths.spec);
-            return Err(Status::internal(format!("the spec replicas field {path:?} does not exist")));
-        }
-        replicas => replicas.unwrap_or(0),
-    };
+    let spec = number(&paths.spec_steps()).unwrap_or(0);
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = meta::at(object, &["metadata", field]) {

@@ -2,16 +2,23 @@
 //! validation, and the store.
 //! Source: `k8s.io/apiserver/pkg/registry/generic/registry.Store` and `rest.BeforeCreate`, `rest.BeforeUpdate`.
 
+mod identity;
+mod ownership;
+
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use steersman_machinery::clock::format_time;
-use steersman_machinery::field::{ErrorList, FieldError, Path, go_quote};
+use steersman_machinery::field::{ErrorList, FieldError};
 use steersman_machinery::group::GroupKind;
 use steersman_machinery::managed_fields;
 use steersman_machinery::status::Status;
 use steersman_machinery::{meta, names, object_meta};
 use steersman_store::{Entry, Expect, StoreError, Write};
+
+pub(super) use identity::check_place;
+use identity::{check_identity, check_namespace, sent_version, unique_owners, wipe};
+pub(super) use ownership::writer;
 
 use crate::admission::{Attributes, Operation};
 use crate::kinds;
@@ -371,49 +378,6 @@ fn overtaken(resource: &Resource, entry: &Entry) -> Status {
     Status::stale(&resource.group_resource(), &entry.key.name)
 }
 
-/// What a client may not set on a new object.
-fn wipe(object: &mut Value) {
-    if let Some(metadata) = meta::at_mut(object, &["metadata"]).and_then(Value::as_object_mut) {
-        for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
-            metadata.remove(field);
-        }
-    }
-}
-
-fn check_namespace(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Status> {
-    if !resource.namespaced {
-        meta::remove(object, &["metadata", "namespace"]);
-        return Ok(());
-    }
-    match meta::namespace(object) {
-        "" => meta::set(object, &["metadata", "namespace"], call.info.namespace.as_str()),
-        namespace if namespace == call.info.namespace => {}
-        _ => {
-            let why = "the namespace of the provided object does not match the namespace sent on the request";
-            return Err(Status::bad_request(why));
-        }
-    }
-    Ok(())
-}
-
-fn unique_owners(call: &mut Call, object: &mut Value) {
-    let Some(owners) = meta::at_mut(object, &["metadata", "ownerReferences"]).and_then(Value::as_array_mut) else {
-        return;
-    };
-    let mut unique: Vec<Value> = Vec::with_capacity(owners.len());
-    for owner in owners.drain(..) {
-        if unique.contains(&owner) {
-            let uid = meta::text(&owner, &["uid"]);
-            call.warnings.add(format!(
-                ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uid}"
-            ));
-        } else {
-            unique.push(owner);
-        }
-    }
-    *owners = unique;
-}
-
 fn attributes<'a>(
     (resource, subresource): (&'a Resource, &'a str),
     operation: Operation,
@@ -442,122 +406,6 @@ async fn allocate<'a>(
     let allocated = kinds::service::allocate(object, old, &used, &server.random);
     allocated.map_err(|errors: ErrorList| Status::invalid(&resource.group_kind(), meta::name(object), &errors))?;
     Ok(Some(guard))
-}
-
-/// Records who owns which fields.
-pub(super) struct Recorder {
-    manager: String,
-    subresource: String,
-    now: jiff::Timestamp,
-}
-
-/// A recorder for the manager of a request.
-pub(super) fn writer(call: &Call, _resource: &Resource, subresource: &str, options: &WriteOptions) -> Recorder {
-    let now = call.server.clock.now();
-    Recorder { manager: options.field_manager.clone(), subresource: subresource.to_owned(), now }
-}
-
-impl Recorder {
-    fn with<T>(&self, resource: &Resource, run: impl FnOnce(&managed_fields::Writer<'_>) -> T) -> T {
-        let api_version = resource.api_version();
-        let reset = reset_fields(resource, &self.subresource);
-        run(&managed_fields::Writer {
-            manager: &self.manager,
-            subresource: &self.subresource,
-            api_version: &api_version,
-            now: self.now,
-            ty: resource.object_type.root(),
-            reset_fields: &reset,
-        })
-    }
-
-    /// Records a create, update or patch.
-    pub(super) fn record(&self, resource: &Resource, live: Option<&Value>, new: Value) -> Value {
-        self.with(resource, |writer| writer.update(live, new))
-    }
-
-    /// Merges an applied configuration into the object.
-    pub(super) fn apply(
-        &self,
-        resource: &Resource,
-        live: Option<&Value>,
-        config: Value,
-        force: bool,
-    ) -> Result<Value, Status> {
-        self.with(resource, |writer| writer.apply(live, config, force)).map_err(Status::from)
-    }
-}
-
-/// The fields that a write by this way does not touch, and therefore does not own.
-fn reset_fields(resource: &Resource, subresource: &str) -> Vec<&'static [&'static str]> {
-    match subresource {
-        "" if resource.strategy.rules().has_status => vec![&["status"]],
-        "status" => [&["spec"][..]].into_iter().chain(resource.strategy.status_keeps().iter().copied()).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Whether an object is the one that the URL names. What it does not say of its namespace is filled in.
-pub(super) fn check_place(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Status> {
-    let url = &call.info.name;
-    let message = match meta::name(object) {
-        "" => format!("the name of the object ({url} based on URL) was undeterminable: name must be provided"),
-        name if name != url => format!("the name of the object ({name}) does not match the name on the URL ({url})"),
-        _ => return check_namespace(call, resource, object),
-    };
-    Err(Status::bad_request(message))
-}
-
-fn check_identity(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) -> Result<(), Status> {
-    let (want, have) = (meta::uid(new), meta::uid(live));
-    if how.uid != Uid::Field && !want.is_empty() && want != have {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: {}, AdditionalErrorMsg: Precondition \
-             failed: UID in precondition: {want}, UID in object meta: {have}",
-            registry_key(resource, live),
-            if how.uid == Uid::Replaces { "0" } else { meta::resource_version(live) },
-        );
-        return Err(Status::conflict(&resource.group_resource(), meta::name(live), why));
-    }
-    let version = sent_version(new)?;
-    if version == 0 && !how.strategy.rules().unconditional_update {
-        let path = Path::from("metadata.resourceVersion");
-        let error = FieldError::invalid(&path, &json!(0), "must be specified for an update");
-        // Upstream names the resource where a kind belongs.
-        let kind = GroupKind::new(resource.group.clone(), resource.name.clone());
-        return Err(Status::invalid(&kind, meta::name(live), &[error]));
-    }
-    if version != 0 && version.to_string() != meta::resource_version(live) {
-        return Err(Status::stale(&resource.group_resource(), meta::name(live)));
-    }
-    Ok(())
-}
-
-/// The resource version of an object from a client; 0 if it has none.
-fn sent_version(object: &Value) -> Result<u64, Status> {
-    match meta::resource_version(object) {
-        "" => Ok(0),
-        text => {
-            let invalid = |_| Status::untyped(format!("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text)));
-            text.parse().map_err(invalid)
-        }
-    }
-}
-
-/// The key under which upstream stores an object in etcd; it shows in the texts of failed preconditions.
-pub(super) fn registry_key(resource: &Resource, object: &Value) -> String {
-    let group = if resource.custom { format!("{}/", resource.group) } else { String::new() };
-    let directory = match (resource.group.as_str(), resource.name.as_str()) {
-        ("", "replicationcontrollers") => "controllers",
-        ("", "nodes") => "minions",
-        ("", "endpoints") => "services/endpoints",
-        ("", "services") => "services/specs",
-        ("networking.k8s.io", "ingresses") => "ingress",
-        (_, name) => name,
-    };
-    let parts = [meta::namespace(object), meta::name(object)];
-    let place: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    format!("/registry/{group}{directory}/{}", place.join("/"))
 }
 
 /// Holds back what a write by this way may not touch.
