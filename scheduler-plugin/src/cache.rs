@@ -119,3 +119,84 @@ impl Cache {
         self.assumed.contains(uid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, requests};
+    use serde_json::json;
+
+    /// Requested cpu and number of pods of each node.
+    fn used(cluster: &Cluster) -> Vec<(i64, i64)> {
+        let of = |node: crate::snapshot::NodeRef<'_>| (node.requested("cpu"), node.requested("pods"));
+        cluster.cache.snapshot().nodes().map(of).collect()
+    }
+
+    fn on(cluster: &mut Cluster, node: &str, cpu: &str) -> Arc<Pod> {
+        let mut spec = requests(&json!({"cpu": cpu}));
+        spec["nodeName"] = json!(node);
+        cluster.pod("", &spec)
+    }
+
+    #[test]
+    fn an_assumption_counts_until_it_is_confirmed_or_taken_back() {
+        let mut cluster = Cluster::new(&["n1", "n2"]);
+        let (first, second) = (on(&mut cluster, "n1", "1"), on(&mut cluster, "n1", "2"));
+        cluster.cache.assume(first.clone());
+        cluster.cache.assume(second.clone());
+        assert_eq!(used(&cluster), [(3000, 2), (0, 0)]);
+        assert!(cluster.cache.forget(&second.uid).is_some());
+        assert_eq!(used(&cluster), [(1000, 1), (0, 0)]);
+        assert_eq!(cluster.cache.set_pod(first.clone()), None, "confirmed, so for others it is new");
+        assert_eq!(cluster.cache.forget(&first.uid), None);
+        assert_eq!(used(&cluster), [(1000, 1), (0, 0)]);
+    }
+
+    #[test]
+    fn the_api_is_right_about_the_node() {
+        let mut cluster = Cluster::new(&["n1", "n2"]);
+        let pod = on(&mut cluster, "n1", "1");
+        cluster.cache.assume(pod.clone());
+        cluster.cache.set_pod(Arc::new(Pod { node_name: Some("n2".into()), ..(*pod).clone() }));
+        assert_eq!(used(&cluster), [(0, 0), (1000, 1)]);
+    }
+
+    #[test]
+    fn pods_are_counted_on_a_node_that_comes_after_them() {
+        let mut cluster = Cluster::new(&["n1"]);
+        cluster.run("n2", "app=web", &requests(&json!({"cpu": "1"})));
+        assert_eq!(used(&cluster), [(0, 0)]);
+        cluster.node("n2", &json!({}));
+        assert_eq!(used(&cluster), [(0, 0), (1000, 1)]);
+        cluster.cache.remove_node("n2");
+        assert_eq!(used(&cluster), [(0, 0)]);
+        cluster.node("n2", &json!({}));
+        assert_eq!(used(&cluster), [(0, 0), (1000, 1)]);
+    }
+
+    #[test]
+    fn a_row_without_node_and_pods_is_used_again_and_is_clean() {
+        let mut cluster = Cluster::new(&["n1 zone=a"]);
+        cluster.run("n1", "", &requests(&json!({"cpu": "1", "example.com/gpu": "1"})));
+        cluster.cache.remove_node("n1");
+        cluster.cache.remove_pod("p1");
+        cluster.node("n2", &json!({}));
+        let node =
+            cluster.cache.snapshot().node_by_name("n2").map(|node| {
+                (node.row(), node.requested("example.com/gpu"), node.label("zone"), node.allocatable("cpu"))
+            });
+        assert_eq!(node, Some((0, 0, None, 4000)));
+        assert!(cluster.cache.snapshot().node_by_name("n1").is_none());
+    }
+
+    #[test]
+    fn a_pod_that_shrinks_gives_room_back() {
+        let mut cluster = Cluster::new(&["n1"]);
+        let big = on(&mut cluster, "n1", "3");
+        let small = on(&mut cluster, "n1", "1");
+        cluster.cache.set_pod(big.clone());
+        let shrunk = Pod { uid: big.uid.clone(), ..(*small).clone() };
+        assert_eq!(cluster.cache.set_pod(Arc::new(shrunk)), Some(big));
+        assert_eq!(used(&cluster), [(1000, 1)]);
+    }
+}

@@ -189,3 +189,62 @@ pub fn post_filter(
     diagnosis.post_filter_message = messages.join(", ");
     nomination
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, profile};
+    use serde_json::json;
+
+    #[test]
+    fn the_more_nodes_there_are_the_smaller_a_share_is_looked_at() {
+        let mut profile = profile(&[]);
+        let mut check = |percentage: u32, nodes: usize, expect: usize| {
+            profile.percentage_of_nodes_to_score = percentage;
+            assert_eq!(nodes_to_find(nodes, &profile), expect, "{percentage} % of {nodes}");
+        };
+        for (nodes, expect) in [(3, 3), (99, 99), (100, 100), (500, 230), (1000, 420), (2000, 680), (5000, 500)] {
+            check(0, nodes, expect);
+        }
+        check(0, 15_000, 750);
+        check(30, 1000, 300);
+        check(1, 1000, 100);
+        check(100, 5000, 5000);
+    }
+
+    #[test]
+    fn searches_take_turns_through_the_nodes() {
+        let names: Vec<String> = (0..300).map(|number| format!("n{number}")).collect();
+        let mut cluster = Cluster::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let pod = cluster.pod("", &json!({}));
+        let mut search = Search::new(Random::seeded(1));
+        let mut starts = Vec::new();
+        for _ in 0..3 {
+            let decision = schedule_one(&pod, cluster.cache.snapshot_mut(), &cluster.profile, &mut search);
+            assert_eq!(decision.evaluated_nodes, 144);
+            starts.push(decision.feasible[0]);
+        }
+        assert_eq!(starts, [0, 144, 288]);
+        assert_eq!(search.next_start_node_index, (3 * 144) % 300);
+    }
+
+    #[test]
+    fn ties_are_broken_by_the_seed_and_by_nothing_else() {
+        let chosen = |seed| {
+            let mut cluster = Cluster::new(&["n1", "n2", "n3", "n4"]);
+            let pod = cluster.pod("", &json!({}));
+            let mut search = Search::new(Random::seeded(seed));
+            let one = |_| match schedule_one(&pod, cluster.cache.snapshot_mut(), &cluster.profile, &mut search).outcome
+            {
+                Outcome::Node(node) => node.to_string(),
+                other => panic!("{other:?}"),
+            };
+            (0..20).map(one).collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(1), chosen(1));
+        let mut all = chosen(1);
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 4, "every node gets a chance");
+    }
+}

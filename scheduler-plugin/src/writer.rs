@@ -217,3 +217,67 @@ pub(crate) fn no_nomination(pod: &Pod) -> Option<Write> {
 fn path(pod: &Pod) -> String {
     format!("/api/v1/namespaces/{}/pods/{}", pod.spec.namespace, pod.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::PendingPod;
+    use crate::testing::Cluster;
+    use crate::wire::PodCondition;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn pod(condition: Option<PodCondition>) -> Pod {
+        let pod = Cluster::new(&[]).pod("", &json!({}));
+        let pending = PendingPod { resource_version: "7".to_owned(), generation: 1, condition };
+        Pod { pending: Some(Box::new(pending)), ..(*pod).clone() }
+    }
+
+    fn body(write: &Write) -> Value {
+        serde_json::from_slice(write.body()).unwrap()
+    }
+
+    #[test]
+    fn a_condition_is_written_only_if_it_says_something_new() {
+        let said = PodCondition {
+            condition_type: "PodScheduled".to_owned(),
+            status: "False".to_owned(),
+            reason: "Unschedulable".to_owned(),
+            message: "m".to_owned(),
+            last_transition_time: Some(at(5)),
+            observed_generation: 1,
+        };
+        let pod = pod(Some(said));
+        assert!(condition(&pod, ("Unschedulable", "m"), None, at(9)).is_none());
+        assert!(condition(&pod, ("Unschedulable", "m"), Some(&None), at(9)).is_none(), "nothing was held before");
+        let write = condition(&pod, ("Unschedulable", "n"), Some(&Some("n1".to_owned())), at(9)).unwrap();
+        let status = body(&write)["status"].clone();
+        assert_eq!(status["nominatedNodeName"], "n1");
+        assert_eq!(status["conditions"][0]["message"], "n");
+        assert_eq!(status["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:05Z", "the status is as before");
+    }
+
+    #[test]
+    fn an_event_that_repeats_becomes_a_series_that_is_opened_once() {
+        let mut writer = EventWriter::default();
+        let (mut pod, text) = (pod(None), EventText::failed("no".to_owned()));
+        let first = writer.event("s", &pod, &text, at(1)).unwrap();
+        assert_eq!(body(&first)["note"], "no");
+        assert_eq!(body(&first)["regarding"]["resourceVersion"], "7");
+        let second = writer.event("s", &pod, &text, at(2)).unwrap();
+        assert_eq!((second.method().as_str(), &body(&second)["series"]["count"]), ("PATCH", &json!(2)));
+        assert!(writer.event("s", &pod, &text, at(3)).is_none());
+        assert_eq!(writer.event("s", &pod, &text, at(400)).unwrap().method(), "POST", "after a pause it is a new one");
+        pod.pending.as_mut().unwrap().resource_version = "8".to_owned();
+        assert_eq!(writer.event("s", &pod, &text, at(401)).unwrap().method(), "POST", "about another state of the pod");
+    }
+
+    #[test]
+    fn long_notes_are_cut_between_characters() {
+        let note = truncate("ä".repeat(600));
+        assert!(note.len() <= MAX_NOTE && note.ends_with("ä ..."), "{}", note.len());
+        assert_eq!(truncate("short".to_owned()), "short");
+    }
+}
