@@ -42,6 +42,10 @@ pub(crate) const DEFAULT: &[(&str, i64)] = &[
     ("DefaultBinder", 0),
 ];
 
+/// Upstream's other default plugins: configuration may switch them off and give them arguments.
+pub(crate) const NOT_IMPLEMENTED: [&str; 5] =
+    ["VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "NodeDeclaredFeatures"];
+
 /// Registers a plugin that is made from arguments of a type.
 fn with_args<A, P>(registry: &mut Registry, name: &str, make: fn(A) -> Result<P, String>)
 where

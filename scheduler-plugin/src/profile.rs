@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::cluster_event::ClusterEvent;
 use crate::configuration::{PluginReference, PluginSet, ProfileConfiguration};
 use crate::plugin::{BindPlugin, Plugin, QueueSortPlugin};
+use crate::plugins::NOT_IMPLEMENTED;
 use crate::registry::{Args, Handle, Registry};
 use crate::resources::MAX_NODE_SCORE;
 
@@ -119,7 +120,7 @@ impl Profile {
         let mut plugins = BTreeMap::new();
         for name in names {
             let Some(factory) = registry.get(name) else {
-                return Err(failed(format!("plugin {name:?} does not exist")));
+                return Err(failed(unknown(name)));
             };
             let args = Args::new(configuration.plugin_config.get(name).cloned());
             let plugin = factory(&args, handle).map_err(|error| {
@@ -127,6 +128,12 @@ impl Profile {
                 failed(message)
             })?;
             plugins.insert(name.to_owned(), plugin);
+        }
+        for name in configuration.plugin_config.keys().filter(|name| registry.get(name).is_none()) {
+            if !NOT_IMPLEMENTED.contains(&name.as_str()) {
+                return Err(failed(unknown(name)));
+            }
+            tracing::warn!(plugin = name, "arguments of a plugin that is not implemented have no effect");
         }
         let mut points = BTreeMap::new();
         for point in Point::ALL {
@@ -191,6 +198,14 @@ impl Profile {
     pub fn binders(&self) -> impl Iterator<Item = (&'static str, &dyn BindPlugin)> {
         let entries = self.at(Point::Bind).iter();
         entries.filter_map(|entry| Some((entry.plugin.name(), entry.plugin.as_bind()?)))
+    }
+}
+
+fn unknown(name: &str) -> String {
+    if NOT_IMPLEMENTED.contains(&name) {
+        format!("plugin {name:?} is not implemented")
+    } else {
+        format!("plugin {name:?} does not exist")
     }
 }
 
