@@ -1,11 +1,12 @@
 //! InterPodAffinity: near these pods, away from those; what the pod itself wants and what pods that run want of it.
 
+mod hints;
 mod scoring;
 mod terms;
 
 use serde::Deserialize;
 
-use crate::cluster_event::{ActionType, ClusterEvent};
+use crate::cluster_event::{ActionType, ClusterEvent, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin};
 use crate::pod::{Pod, PodSpec};
@@ -201,6 +202,10 @@ impl Plugin for InterPodAffinity {
     fn events_to_register(&self) -> Vec<ClusterEvent> {
         let pod = ActionType::ADD.or(ActionType::UPDATE_POD_LABEL).or(ActionType::DELETE);
         vec![ClusterEvent::pod(pod), ClusterEvent::node(ActionType::ADD.or(ActionType::UPDATE_NODE_LABEL))]
+    }
+
+    fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
+        hints::hint(pod, happening)
     }
 
     fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {

@@ -4,13 +4,16 @@
 mod constraint;
 mod scoring;
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use crate::cluster_event::{ActionType, ClusterEvent};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::node_selector::RequiredNodeAffinity;
 use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin};
 use crate::pod::{Pod, PodSpec};
+use crate::selector::given_and_matches;
 use crate::snapshot::{NodeRef, Row, Snapshot};
 use crate::status::Status;
 use crate::wire::TopologySpreadConstraint;
@@ -185,6 +188,30 @@ impl Plugin for PodTopologySpread {
             ClusterEvent::pod(pod.or(ActionType::UPDATE_POD_TOLERATION)),
             ClusterEvent::node(node.or(ActionType::UPDATE_NODE_TAINT)),
         ]
+    }
+
+    fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
+        let hard = |constraint: &&TopologySpreadConstraint| constraint.when_unsatisfiable == HARD;
+        let own: Vec<_> = pod.spec.topology_spread_constraints.iter().filter(hard).collect();
+        if own.is_empty() {
+            // The profile's constraints, whose selectors depend on services and owners.
+            return QueueingHint::Queue;
+        }
+        let counted = |other: &Arc<Pod>| {
+            let selected = |constraint: &&TopologySpreadConstraint| {
+                given_and_matches(constraint.label_selector.as_ref(), &other.spec.labels)
+            };
+            other.spec.namespace == pod.spec.namespace && own.iter().any(selected)
+        };
+        let spans = |node: &Arc<crate::wire::Node>| {
+            own.iter().all(|constraint| node.metadata.labels.contains_key(&constraint.topology_key))
+        };
+        let helps = match &happening.object {
+            EventObject::AssignedPod { old, new } => [old, new].into_iter().flatten().any(counted),
+            EventObject::Node { old, new } => old.as_ref().is_some_and(spans) || spans(new),
+            _ => true,
+        };
+        if helps { QueueingHint::Queue } else { QueueingHint::Skip }
     }
 
     fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {

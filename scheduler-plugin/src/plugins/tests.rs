@@ -362,3 +362,34 @@ fn events_that_can_not_help_are_passed_over() {
     check("NodeUnschedulable", &json!({}), None, json!({"spec": {"unschedulable": true}}), QueueingHint::Skip);
     check("NodeUnschedulable", &json!({}), None, labeled("a"), QueueingHint::Queue);
 }
+
+#[test]
+fn only_pods_that_matter_wake_a_pod() {
+    use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
+    let mut cluster = Cluster::new(&[]);
+    let mut check = |plugin: &str, spec: &Value, (old, new): (Option<&str>, Option<&str>), expect: QueueingHint| {
+        let pod = cluster.pod("app=me", spec);
+        let mut other = |labels: Option<&str>| labels.map(|labels| cluster.pod(labels, &json!({"nodeName": "n"})));
+        let object = EventObject::AssignedPod { old: other(old), new: other(new) };
+        let happening = Happening { event: ClusterEvent::pod(ActionType::ADD), object };
+        let hint = cluster.profile.plugin(plugin).map(|plugin| plugin.queueing_hint(&pod, &happening));
+        assert_eq!(hint, Some(expect), "{plugin} {spec} {old:?} {new:?}");
+    };
+    let wants_db = near("podAffinity", &[pod_term("zone", "db")]);
+    let shuns_db = near("podAntiAffinity", &[pod_term("zone", "db")]);
+    let (db, web) = (Some("app=db"), Some("app=web"));
+    check("InterPodAffinity", &wants_db, (None, db), QueueingHint::Queue);
+    check("InterPodAffinity", &wants_db, (None, web), QueueingHint::Skip);
+    check("InterPodAffinity", &wants_db, (web, db), QueueingHint::Queue);
+    check("InterPodAffinity", &wants_db, (db, db), QueueingHint::Skip);
+    check("InterPodAffinity", &shuns_db, (None, db), QueueingHint::Skip);
+    check("InterPodAffinity", &shuns_db, (db, None), QueueingHint::Queue);
+    check("InterPodAffinity", &shuns_db, (web, None), QueueingHint::Skip);
+    check("InterPodAffinity", &shuns_db, (db, web), QueueingHint::Queue);
+    let hard = spread("zone", 1, "DoNotSchedule");
+    check("PodTopologySpread", &hard, (None, web), QueueingHint::Queue);
+    check("PodTopologySpread", &hard, (web, None), QueueingHint::Queue);
+    check("PodTopologySpread", &hard, (None, db), QueueingHint::Skip);
+    check("NodeResourcesFit", &json!({}), (db, None), QueueingHint::Queue);
+    check("TaintToleration", &json!({}), (db, None), QueueingHint::Skip);
+}
