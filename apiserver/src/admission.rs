@@ -64,7 +64,12 @@ pub trait Plugin: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// May change the object of a create or update, or refuse it.
-    fn admit<'a>(&'a self, _server: &'a Server, _attributes: &'a Attributes<'a>, _object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        _server: &'a Server,
+        _attributes: &'a Attributes<'a>,
+        _object: &'a mut Value,
+    ) -> Verdict<'a> {
         futures::future::ready(Ok(())).boxed()
     }
 
@@ -110,12 +115,7 @@ impl Chain {
     }
 
     /// Lets every plugin change the object.
-    pub async fn admit(
-        &self,
-        server: &Server,
-        attributes: &Attributes<'_>,
-        object: &mut Value,
-    ) -> Result<(), Status> {
+    pub async fn admit(&self, server: &Server, attributes: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
         for plugin in &self.0 {
             plugin.admit(server, attributes, object).await?;
         }

@@ -68,7 +68,10 @@ impl Tokens {
             let number = index + 1;
             let fields = split_csv(line).ok_or_else(|| format!("line {number}: a quote is not closed"))?;
             let [token, name, uid, rest @ ..] = fields.as_slice() else {
-                return Err(format!("line {number}: expected at least 3 columns (token,user,uid), found {}", fields.len()));
+                return Err(format!(
+                    "line {number}: expected at least 3 columns (token,user,uid), found {}",
+                    fields.len()
+                ));
             };
             if token.is_empty() || name.is_empty() {
                 return Err(format!("line {number}: the token and the user must not be empty"));
@@ -118,7 +121,11 @@ pub fn authenticate(headers: &HeaderMap, certificate: Option<&UserInfo>, tokens:
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(UserInfo::anonymous());
     };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let user = token.and_then(|(_, token)| tokens.find(token.trim()));
     user.cloned().ok_or_else(Status::unauthorized)
 }

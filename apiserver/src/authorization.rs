@@ -31,7 +31,8 @@ pub(crate) fn authorize(user: &UserInfo, info: &RequestInfo) -> Result<(), Statu
         "" => "at the cluster scope".to_owned(),
         namespace => format!("in the namespace \"{namespace}\""),
     };
-    let why = format!("User \"{name}\" cannot {} resource \"{full}\" in API group \"{}\" {place}", info.verb, info.group);
+    let why =
+        format!("User \"{name}\" cannot {} resource \"{full}\" in API group \"{}\" {place}", info.verb, info.group);
     Err(Status::forbidden(&resource, &info.name, escape(&why)))
 }
 

@@ -114,7 +114,8 @@ fn resource(definition: &Value, version: &Value) -> Resource {
 fn deprecation(version: &Value, kind: &GroupVersionKind) -> Option<String> {
     let deprecated = version.get("deprecated").and_then(Value::as_bool) == Some(true);
     let own = meta::text(version, &["deprecationWarning"]);
-    let text = if own.is_empty() { format!("{} {} is deprecated", kind.api_version(), kind.kind) } else { own.to_owned() };
+    let text =
+        if own.is_empty() { format!("{} {} is deprecated", kind.api_version(), kind.kind) } else { own.to_owned() };
     deprecated.then_some(text)
 }
 

@@ -101,12 +101,7 @@ async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn connection(
-    api_server: ApiServer,
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-    graceful: Arc<GracefulShutdown>,
-) {
+async fn connection(api_server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream, graceful: Arc<GracefulShutdown>) {
     // Small writes (watch events) must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {

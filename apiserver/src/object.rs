@@ -12,11 +12,7 @@ use crate::registry::resource::Resource;
 
 /// The key of an object of a resource.
 pub fn key(resource: &Resource, namespace: &str, name: &str) -> Key {
-    Key::new(
-        &storage_name(resource),
-        if resource.namespaced { namespace } else { "" },
-        name,
-    )
+    Key::new(&storage_name(resource), if resource.namespaced { namespace } else { "" }, name)
 }
 
 /// The name under which the store keeps a resource: `pods`, `deployments.apps`.
@@ -30,9 +26,7 @@ pub fn encode(object: &Value) -> Draft {
     let fields = object.as_object().unwrap_or(&empty);
     let mut out = Writer::default();
     out.open();
-    for (name, value) in fields
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
+    for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
     {
         if name.as_str() > "metadata" && out.revision_at == 0 {
             out.metadata(fields);
@@ -89,11 +83,7 @@ impl Writer {
         self.name("metadata");
         self.open();
         let metadata = fields.get("metadata").and_then(Value::as_object);
-        for (name, value) in metadata
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| *name != "resourceVersion")
-        {
+        for (name, value) in metadata.into_iter().flatten().filter(|(name, _)| *name != "resourceVersion") {
             if name.as_str() > "resourceVersion" && self.revision_at == 0 {
                 self.revision();
             }
@@ -108,14 +98,9 @@ impl Writer {
 
 /// What selectors look at.
 pub fn attributes(object: &Value, resource: &Resource) -> Arc<Attributes> {
-    let labels = meta::labels(object)
-        .map(|(key, value)| (key.into(), value.into()))
-        .collect();
+    let labels = meta::labels(object).map(|(key, value)| (key.into(), value.into())).collect();
     let fields = resource.strategy.indexed_fields(object);
-    let fields = fields
-        .into_iter()
-        .map(|(field, value)| (field.into(), value.into()))
-        .collect();
+    let fields = fields.into_iter().map(|(field, value)| (field.into(), value.into())).collect();
     Arc::new(Attributes { labels, fields })
 }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 use steersman_machinery::clock::SharedClock;
 use steersman_machinery::random::Random;
 use steersman_machinery::status::Status;
-use tokio::sync::watch;
 use steersman_store::{At, Key, Snapshot, Store, StoreError};
+use tokio::sync::watch;
 
 use crate::admission;
 use crate::authentication::Tokens;

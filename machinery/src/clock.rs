@@ -52,10 +52,7 @@ mod tests {
         let time: Timestamp = "2026-05-01T10:00:00.7654321Z".parse().unwrap();
         assert_eq!(format_time(time), "2026-05-01T10:00:00Z");
         assert_eq!(format_micro_time(time), "2026-05-01T10:00:00.765432Z");
-        assert_eq!(
-            parse_time("2026-05-01T12:00:00+02:00"),
-            parse_time("2026-05-01T10:00:00Z")
-        );
+        assert_eq!(parse_time("2026-05-01T12:00:00+02:00"), parse_time("2026-05-01T10:00:00Z"));
         assert_eq!(parse_time("yesterday"), None);
     }
 }

@@ -17,11 +17,7 @@ impl Path {
 
     /// The field `name` below this one.
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() {
-            Self::new(name)
-        } else {
-            Self(format!("{}.{name}", self.0))
-        }
+        if self.0.is_empty() { Self::new(name) } else { Self(format!("{}.{name}", self.0)) }
     }
 
     /// The list item at `index`.
@@ -132,12 +128,7 @@ pub struct FieldError {
 
 impl FieldError {
     fn make(error_type: ErrorType, field: &Path, value: String, detail: impl Into<String>) -> Self {
-        Self {
-            error_type,
-            field: field.clone(),
-            value,
-            detail: detail.into(),
-        }
+        Self { error_type, field: field.clone(), value, detail: detail.into() }
     }
 
     /// `Required value`; the detail may be empty.
@@ -168,12 +159,7 @@ impl FieldError {
     /// `Unsupported value: <value>: supported values: "a", "b"`. The values are listed in the order given.
     pub fn not_supported(field: &Path, value: &str, supported: &[&str]) -> Self {
         let list: Vec<String> = supported.iter().map(|value| go_quote(value)).collect();
-        Self::make(
-            ErrorType::NotSupported,
-            field,
-            go_quote(value),
-            format!("supported values: {}", list.join(", ")),
-        )
+        Self::make(ErrorType::NotSupported, field, go_quote(value), format!("supported values: {}", list.join(", ")))
     }
 
     /// `Forbidden: <detail>`.
@@ -294,26 +280,14 @@ mod tests {
                 FieldError::invalid(&replicas, &json!(-1), "must be greater than or equal to 0"),
                 "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
             ),
-            (
-                FieldError::required(&image, ""),
-                "spec.containers[0].image: Required value",
-            ),
+            (FieldError::required(&image, ""), "spec.containers[0].image: Required value"),
             (
                 FieldError::not_supported(&Path::new("type"), "x", &["a", "b"]),
                 r#"type: Unsupported value: "x": supported values: "a", "b""#,
             ),
-            (
-                FieldError::duplicate(&Path::new("a").key("b"), &json!("c")),
-                r#"a[b]: Duplicate value: "c""#,
-            ),
-            (
-                FieldError::too_long(&Path::new("a"), 5),
-                "a: Too long: may not be more than 5 bytes",
-            ),
-            (
-                FieldError::too_many(&Path::new("a"), 4, 3),
-                "a: Too many: 4: must have at most 3 items",
-            ),
+            (FieldError::duplicate(&Path::new("a").key("b"), &json!("c")), r#"a[b]: Duplicate value: "c""#),
+            (FieldError::too_long(&Path::new("a"), 5), "a: Too long: may not be more than 5 bytes"),
+            (FieldError::too_many(&Path::new("a"), 4, 3), "a: Too many: 4: must have at most 3 items"),
             (FieldError::forbidden(&Path::new("spec"), "no"), "spec: Forbidden: no"),
         ];
         for (error, expect) in cases {

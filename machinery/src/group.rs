@@ -45,10 +45,7 @@ pub struct GroupResource {
 impl GroupVersion {
     /// From its two parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>) -> Self {
-        Self {
-            group: group.into(),
-            version: version.into(),
-        }
+        Self { group: group.into(), version: version.into() }
     }
 
     /// Reads the form of an `apiVersion` field: `v1` or `apps/v1`.
@@ -68,11 +65,7 @@ impl GroupVersion {
 impl GroupVersionKind {
     /// From its three parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self {
-            group: group.into(),
-            version: version.into(),
-            kind: kind.into(),
-        }
+        Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
 
     /// Without the kind.
@@ -82,10 +75,7 @@ impl GroupVersionKind {
 
     /// Without the version.
     pub fn group_kind(&self) -> GroupKind {
-        GroupKind {
-            group: self.group.clone(),
-            kind: self.kind.clone(),
-        }
+        GroupKind { group: self.group.clone(), kind: self.kind.clone() }
     }
 
     /// The `apiVersion` of objects of this kind.
@@ -97,38 +87,24 @@ impl GroupVersionKind {
 impl GroupKind {
     /// From its two parts.
     pub fn new(group: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self {
-            group: group.into(),
-            kind: kind.into(),
-        }
+        Self { group: group.into(), kind: kind.into() }
     }
 }
 
 impl GroupResource {
     /// From its two parts.
     pub fn new(group: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self {
-            group: group.into(),
-            resource: resource.into(),
-        }
+        Self { group: group.into(), resource: resource.into() }
     }
 }
 
 fn write_qualified(f: &mut fmt::Formatter<'_>, name: &str, group: &str) -> fmt::Result {
-    if group.is_empty() {
-        f.write_str(name)
-    } else {
-        write!(f, "{name}.{group}")
-    }
+    if group.is_empty() { f.write_str(name) } else { write!(f, "{name}.{group}") }
 }
 
 impl fmt::Display for GroupVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() {
-            f.write_str(&self.version)
-        } else {
-            write!(f, "{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { f.write_str(&self.version) } else { write!(f, "{}/{}", self.group, self.version) }
     }
 }
 
@@ -159,14 +135,8 @@ mod tests {
     fn names_are_written_as_upstream_writes_them() {
         assert_eq!(GroupVersion::parse("v1").to_string(), "v1");
         assert_eq!(GroupVersion::parse("apps/v1"), GroupVersion::new("apps", "v1"));
-        assert_eq!(
-            GroupVersionKind::new("apps", "v1", "Deployment").to_string(),
-            "apps/v1, Kind=Deployment"
-        );
-        assert_eq!(
-            GroupResource::new("apps", "deployments").to_string(),
-            "deployments.apps"
-        );
+        assert_eq!(GroupVersionKind::new("apps", "v1", "Deployment").to_string(), "apps/v1, Kind=Deployment");
+        assert_eq!(GroupResource::new("apps", "deployments").to_string(), "deployments.apps");
         assert_eq!(GroupResource::new("", "pods").to_string(), "pods");
         assert_eq!(GroupKind::new("apps", "Deployment").to_string(), "Deployment.apps");
     }

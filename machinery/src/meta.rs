@@ -89,9 +89,7 @@ pub fn resource_version(object: &Value) -> &str {
 
 /// `metadata.generation`; 0 if absent.
 pub fn generation(object: &Value) -> i64 {
-    at(object, &["metadata", "generation"])
-        .and_then(Value::as_i64)
-        .unwrap_or_default()
+    at(object, &["metadata", "generation"]).and_then(Value::as_i64).unwrap_or_default()
 }
 
 /// The pairs of `metadata.labels`, in order of their keys.
@@ -125,9 +123,7 @@ pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 
 /// The texts of `metadata.finalizers`.
 pub fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
-    items(object, &["metadata", "finalizers"])
-        .iter()
-        .filter_map(Value::as_str)
+    items(object, &["metadata", "finalizers"]).iter().filter_map(Value::as_str)
 }
 
 /// `metadata.deletionTimestamp`; set while an object waits for its finalizers or its grace period.

@@ -29,11 +29,7 @@ impl Random {
 
     /// A number below `bound`; 0 if `bound` is 0.
     pub fn below(&self, bound: u64) -> u64 {
-        if bound == 0 {
-            0
-        } else {
-            self.with(|rng| rng.u64(..bound))
-        }
+        if bound == 0 { 0 } else { self.with(|rng| rng.u64(..bound)) }
     }
 
     /// A number in `[0, 1)`.
@@ -43,11 +39,7 @@ impl Random {
 
     /// `length` characters for the end of a generated name.
     pub fn name_suffix(&self, length: usize) -> String {
-        self.with(|rng| {
-            (0..length)
-                .map(|_| char::from(ALPHABET[rng.usize(..ALPHABET.len())]))
-                .collect()
-        })
+        self.with(|rng| (0..length).map(|_| char::from(ALPHABET[rng.usize(..ALPHABET.len())])).collect())
     }
 
     /// A version 4 UUID, in lower case with hyphens.
@@ -55,14 +47,7 @@ impl Random {
         let bits = self.with(|rng| rng.u128(..));
         let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
         let hex = format!("{bits:032x}");
-        format!(
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        )
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
     fn with<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {

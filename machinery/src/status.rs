@@ -123,11 +123,7 @@ impl Status {
 
     /// The confirmation of a delete, a binding or an eviction.
     pub fn success(details: Option<StatusDetails>) -> Self {
-        Self {
-            status: Outcome::Success,
-            details: details.map(Box::new),
-            ..Self::failure(0, "", "")
-        }
+        Self { status: Outcome::Success, details: details.map(Box::new), ..Self::failure(0, "", "") }
     }
 
     fn about(mut self, resource: &GroupResource, name: &str) -> Self {
@@ -262,11 +258,7 @@ impl Status {
 
     /// 413: the body or the patch is larger than the server takes.
     pub fn too_large(detail: impl fmt::Display) -> Self {
-        Self::failure(
-            413,
-            "RequestEntityTooLarge",
-            format!("Request entity too large: {detail}"),
-        )
+        Self::failure(413, "RequestEntityTooLarge", format!("Request entity too large: {detail}"))
     }
 
     /// 504: the client asks for a resource version that has not been reached.
@@ -281,11 +273,7 @@ impl Status {
 
     /// 504: the request took longer than it may.
     pub fn timeout() -> Self {
-        Self::failure(
-            504,
-            "Timeout",
-            "Timeout: request did not complete within the allotted timeout",
-        )
+        Self::failure(504, "Timeout", "Timeout: request did not complete within the allotted timeout")
     }
 
     /// 429: try again later.
@@ -357,9 +345,6 @@ mod tests {
     #[test]
     fn a_success_has_no_code() {
         let status = serde_json::to_value(Status::success(None)).unwrap();
-        assert_eq!(
-            status,
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
-        );
+        assert_eq!(status, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}));
     }
 }

@@ -35,9 +35,11 @@ fn add_defaults(pod: &mut Value) {
         return;
     }
     let mut all = tolerations.to_vec();
-    all.extend(missing.into_iter().map(
-        |key| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}),
-    ));
+    all.extend(
+        missing
+            .into_iter()
+            .map(|key| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS})),
+    );
     meta::set(pod, &["spec", "tolerations"], all);
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use steersman_machinery::clock::format_time;
-use steersman_machinery::meta;
 use steersman_machinery::field::{FieldError, Path};
 use steersman_machinery::group::{GroupResource, GroupVersionKind};
+use steersman_machinery::meta;
 use steersman_machinery::schema::builtin;
 use steersman_machinery::status::Status;
 

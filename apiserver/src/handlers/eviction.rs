@@ -81,7 +81,8 @@ async fn ask_budget(call: &mut Call, pod: &Value, options: &WriteOptions) -> Res
             [] => return Ok(()),
             [entry] => *entry,
             _ => {
-                let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                let why =
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
                 return Err(Status::untyped(why));
             }
         };
@@ -121,7 +122,10 @@ fn take(budget: &mut Value, pod: &Value, now: &str) -> Result<bool, Status> {
     }
     let allowed = number(&["status", "disruptionsAllowed"]);
     if allowed <= 0 {
-        return refuse(format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"), 0);
+        return refuse(
+            format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"),
+            0,
+        );
     }
     meta::set(budget, &["status", "disruptionsAllowed"], allowed - 1);
     meta::set(budget, &["status", "disruptedPods", meta::name(pod)], now);

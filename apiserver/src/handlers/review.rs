@@ -62,7 +62,9 @@ fn subject_groups(review: &Value) -> Result<Vec<String>, Status> {
     let mut groups: Vec<String> = spec("groups").map(str::to_owned).collect();
     let user = meta::text(review, &["spec", "user"]);
     if user.is_empty() && groups.is_empty() {
-        return Err(Status::bad_request("spec.user: Invalid value: \"\": at least one of user or group must be specified"));
+        return Err(Status::bad_request(
+            "spec.user: Invalid value: \"\": at least one of user or group must be specified",
+        ));
     }
     if !user.is_empty() && user != "system:anonymous" {
         groups.push(AUTHENTICATED.to_owned());

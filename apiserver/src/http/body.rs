@@ -55,9 +55,9 @@ impl http_body::Body for Body {
                 *left -= piece.len() as u64;
                 Ok(Frame::data(piece))
             })),
-            Inner::Stream(stream) => stream
-                .poll_next_unpin(context)
-                .map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Stream(stream) => {
+                stream.poll_next_unpin(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 

@@ -39,16 +39,8 @@ impl RequestInfo {
     /// Classifies a request.
     pub fn new(method: &Method, path: &str, query: &Query) -> Self {
         let verb = method.as_str().to_ascii_lowercase();
-        let other = Self {
-            path: path.to_owned(),
-            verb,
-            ..Self::default()
-        };
-        let segments: Vec<String> = path
-            .split('/')
-            .filter(|segment| !segment.is_empty())
-            .map(decode)
-            .collect();
+        let other = Self { path: path.to_owned(), verb, ..Self::default() };
+        let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
         if segments.len() < 3 {
             return other;
         }
@@ -66,10 +58,7 @@ impl RequestInfo {
             ..other
         };
         let mut rest = &rest[1..];
-        if let Some(special) = rest
-            .first()
-            .filter(|segment| matches!(segment.as_str(), "watch" | "proxy"))
-        {
+        if let Some(special) = rest.first().filter(|segment| matches!(segment.as_str(), "watch" | "proxy")) {
             info.verb = special.clone();
             rest = &rest[1..];
         }
@@ -122,9 +111,7 @@ fn verb_of(method: &Method) -> &'static str {
 }
 
 fn decode(segment: &str) -> String {
-    percent_encoding::percent_decode_str(segment)
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
 /// The name in `metadata.name=<name>`, if the selector pins one that may stand in a path.
@@ -146,16 +133,8 @@ mod tests {
         let info = RequestInfo::new(&method.parse().unwrap(), path, &Query::parse(query));
         let got = match info.is_resource {
             false => format!("{} {}", info.verb, info.path),
-            true => [
-                info.verb,
-                info.group,
-                info.version,
-                info.namespace,
-                info.resource,
-                info.name,
-                info.subresource,
-            ]
-            .join(" "),
+            true => [info.verb, info.group, info.version, info.namespace, info.resource, info.name, info.subresource]
+                .join(" "),
         };
         assert_eq!(got, expect, "{method} {uri}");
     }
@@ -169,31 +148,15 @@ mod tests {
         check("GET", "/api/v1/nodes", "list  v1  nodes  ");
         check("GET", "/api/v1/nodes?watch", "watch  v1  nodes  ");
         check("GET", "/api/v1/nodes?watch=0", "list  v1  nodes  ");
-        check(
-            "GET",
-            "/apis/apps/v1/namespaces/a/deployments/b/scale",
-            "get apps v1 a deployments b scale",
-        );
+        check("GET", "/apis/apps/v1/namespaces/a/deployments/b/scale", "get apps v1 a deployments b scale");
         check("DELETE", "/api/v1/namespaces/a/pods", "deletecollection  v1 a pods  ");
         check("PATCH", "/api/v1/namespaces/a/pods/b", "patch  v1 a pods b ");
         check("GET", "/api/v1/namespaces/a", "get  v1 a namespaces a ");
-        check(
-            "PUT",
-            "/api/v1/namespaces/a/finalize",
-            "update  v1 a namespaces a finalize",
-        );
+        check("PUT", "/api/v1/namespaces/a/finalize", "update  v1 a namespaces a finalize");
         check("PUT", "/api/v1/namespaces/a/status", "update  v1 a namespaces a status");
         check("GET", "/api/v1/watch/namespaces/a/pods", "watch  v1 a pods  ");
-        check(
-            "GET",
-            "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3Dx",
-            "list  v1 a pods x ",
-        );
-        check(
-            "GET",
-            "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3D..",
-            "list  v1 a pods  ",
-        );
+        check("GET", "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3Dx", "list  v1 a pods x ");
+        check("GET", "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3D..", "list  v1 a pods  ");
         check("HEAD", "/api/v1/namespaces/a/pods/b", "get  v1 a pods b ");
     }
 }

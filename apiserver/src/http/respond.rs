@@ -14,18 +14,14 @@ use super::negotiate::{Media, Output};
 pub fn with_body(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
 /// A plain text.
 pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     let mut response = with_body(code, "text/plain; charset=utf-8", Body::from(text.into()));
-    response
-        .headers_mut()
-        .insert("X-Content-Type-Options", HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert("X-Content-Type-Options", HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -53,11 +49,7 @@ fn serialized(code: u16, value: &impl Serialize, output: Output) -> Response<Bod
 
 /// JSON with a line end, indented by two spaces if `pretty`.
 pub fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
-    let bytes = if pretty {
-        serde_json::to_vec_pretty(value)
-    } else {
-        serde_json::to_vec(value)
-    };
+    let bytes = if pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
     let mut bytes = bytes.expect("a JSON value with text keys can always be written");
     bytes.push(b'\n');
     bytes
@@ -66,7 +58,5 @@ pub fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
 fn yaml(value: &impl Serialize) -> Vec<u8> {
     // Through a Value, so that keys are sorted as upstream's YAML sorts them.
     let value = serde_json::to_value(value).expect("what was made from JSON can be written as JSON");
-    serde_saphyr::to_string(&value)
-        .expect("a JSON value can always be written as YAML")
-        .into_bytes()
+    serde_saphyr::to_string(&value).expect("a JSON value can always be written as YAML").into_bytes()
 }

@@ -32,11 +32,7 @@ impl Warnings {
         let total: usize = self.0.iter().map(|text| text.chars().count()).sum();
         let mut left = BUDGET;
         for text in &self.0 {
-            let text: String = if total > BUDGET {
-                text.chars().take(CUT).collect()
-            } else {
-                text.clone()
-            };
+            let text: String = if total > BUDGET { text.chars().take(CUT).collect() } else { text.clone() };
             let length = text.chars().count();
             if length > left {
                 return;
@@ -57,11 +53,7 @@ mod tests {
     #[test]
     fn each_text_is_written_once_and_escaped() {
         let mut warnings = Warnings::default();
-        warnings.extend([
-            "unknown field \"a\"".to_owned(),
-            "unknown field \"a\"".to_owned(),
-            "line\nbreak".to_owned(),
-        ]);
+        warnings.extend(["unknown field \"a\"".to_owned(), "unknown field \"a\"".to_owned(), "line\nbreak".to_owned()]);
         let mut headers = HeaderMap::new();
         warnings.write(&mut headers);
         let got: Vec<_> = headers.get_all(WARNING).iter().collect();

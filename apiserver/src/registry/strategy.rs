@@ -161,7 +161,9 @@ pub trait Strategy: Send + Sync {
     /// The text of the error about a field that cannot be selected by.
     fn unknown_field(&self, field: &str) -> String {
         match self.selectable_fields(&Value::Null).is_empty() {
-            true => format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
+            true => {
+                format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+            }
             false => format!("field label not supported: {field}"),
         }
     }
