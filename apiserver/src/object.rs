@@ -100,7 +100,7 @@ impl Writer {
 pub fn attributes(object: &Value, resource: &Resource) -> Arc<Attributes> {
     let labels = meta::labels(object).map(|(key, value)| (key.into(), value.into())).collect();
     let fields = resource.strategy.indexed_fields(object);
-    let fields = fields.into_iter().map(|(field, value)| (field.into(), value.into())).collect();
+    let fields = fields.into_iter().map(|(field, value)| (field, value.into())).collect();
     Arc::new(Attributes { labels, fields })
 }
 
