@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use xshell::{Shell, cmd};
 
-use crate::{ignored, tools, workspace};
+use crate::{codegen, ignored, tools, workspace};
 
 /// What to run.
 #[derive(Args, Default)]
@@ -21,6 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Err(error) = tools::kubectl() {
         println!("note: the tests that drive kubectl are ignored: {error:#}");
     }
+    check_table()?;
     for reason in ignored::reasons(&shell)? {
         println!("note: ignored: {reason}");
     }
@@ -34,6 +35,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         cmd!(shell, "cargo test --workspace --lib --bins --tests {rest...}").run()?;
     }
     Ok(())
+}
+
+/// Compares the table of built-in types with its source, if the source can be had.
+fn check_table() -> Result<()> {
+    let checked = codegen::run(true);
+    let has_source = workspace::root().join(codegen::INSTALL_DIR).is_dir();
+    match checked {
+        Err(error) if !has_source => {
+            println!("note: the table of built-in types is not compared with its source: {error:#}");
+            Ok(())
+        }
+        checked => checked,
+    }
 }
 
 fn has_nextest(shell: &Shell) -> bool {
