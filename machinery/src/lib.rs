@@ -17,6 +17,7 @@ pub mod meta;
 pub mod names;
 pub mod object_meta;
 pub mod patch;
+pub mod protobuf;
 pub mod quantity;
 pub mod random;
 pub mod schema;

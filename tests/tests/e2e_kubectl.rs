@@ -4,6 +4,8 @@
 
 #[path = "e2e_kubectl/apply.rs"]
 mod apply;
+#[path = "e2e_kubectl/create.rs"]
+mod create;
 #[path = "e2e_kubectl/custom.rs"]
 mod custom;
 #[path = "e2e_kubectl/delete.rs"]

@@ -3,6 +3,7 @@
 
 mod convert;
 mod facts;
+mod protobuf;
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +37,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     } else {
         fs::write(&path, &table).with_context(|| format!("writing {TABLE}"))?;
     }
-    Ok(())
+    protobuf::run(check)
 }
 
 /// The text of the table.

@@ -1,13 +1,14 @@
-//! Request bodies into objects: JSON or YAML, of the right version and kind, with the right types, defaulted.
+//! Request bodies into objects: JSON, YAML or protobuf, of the right version and kind, with the right types, defaulted.
 
 use serde_json::Value;
 use steersman_machinery::decode::{self, TypeError};
 use steersman_machinery::meta;
-use steersman_machinery::schema::TypeRef;
+use steersman_machinery::protobuf;
+use steersman_machinery::schema::{Type, TypeRef, builtin};
 use steersman_machinery::status::Status;
 
 use super::yaml;
-use crate::http::negotiate::{self, Media};
+use crate::http::negotiate::{self, BodyForm};
 use crate::object;
 use crate::options::FieldValidation;
 use crate::registry::resource::Resource;
@@ -67,7 +68,7 @@ pub(super) struct Expected<'a> {
 pub(super) fn object(call: &mut Call, resource: &Resource, validation: FieldValidation) -> Result<Value, Status> {
     let api_version = resource.api_version();
     let expected = expected(resource, &api_version);
-    let document = document(call, &resource.kind)?;
+    let document = document(call, expected)?;
     let value = check_type(document.value, expected, &call.body)?;
     complete(call, resource, value, validation, document.problems)
 }
@@ -127,7 +128,7 @@ pub(super) fn shape(resource: &Resource, mut object: Value) -> Result<(Value, Ve
 
 /// Reads the body as an object of a given type, without defaults.
 pub(super) fn typed(call: &mut Call, expected: Expected<'_>, validation: FieldValidation) -> Result<Value, Status> {
-    let document = document(call, expected.kind)?;
+    let document = document(call, expected)?;
     let value = check_type(document.value, expected, &call.body)?;
     convert(call, value, expected, validation, document.problems)
 }
@@ -178,33 +179,55 @@ fn cannot_be_handled(expected: Expected<'_>, why: impl std::fmt::Display) -> Sta
     Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"))
 }
 
-/// Parses the body; `kind` is for the error.
-pub(super) fn document(call: &Call, kind: &str) -> Result<Document, Status> {
-    let unrecognized = |why: String| unrecognized(kind, &why, &call.body);
-    match negotiate::body_media(&call.headers)? {
-        Media::Json => {
+/// Parses the body.
+fn document(call: &Call, expected: Expected<'_>) -> Result<Document, Status> {
+    let unrecognized = |why: String| unrecognized(expected.kind, &why, &call.body);
+    let plain = |value| Document { value, problems: Problems::default() };
+    match negotiate::body_form(&call.headers, expected.ty.is_some())? {
+        BodyForm::Json => {
             let parsed = decode::parse_json(&call.body)
                 .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
             let fields = parsed.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
             Ok(Document { value: parsed.value, problems: Problems { fields, ..Problems::default() } })
         }
-        Media::Yaml => {
+        BodyForm::Yaml => {
             let parsed = yaml::parse(&call.body).map_err(|why| unrecognized(format!("yaml: {why}")))?;
             let problems = Problems { yaml: parsed.duplicates, ..Problems::default() };
             Ok(Document { value: parsed.value, problems })
         }
+        BodyForm::Protobuf if call.body.is_empty() => Err(unrecognized("empty data".to_owned())),
+        BodyForm::Protobuf => {
+            message(&call.body, expected.ty).map(plain).map_err(|error| unrecognized(error.to_string()))
+        }
     }
+}
+
+/// A protobuf body in its JSON form.
+fn message(body: &[u8], ty: Option<TypeRef<'_>>) -> Result<Value, protobuf::Error> {
+    let envelope = protobuf::open(body)?;
+    let mut value = match ty.map(TypeRef::ty) {
+        Some(Type::Struct(id)) => protobuf::decode(envelope.raw, *id)?,
+        _ => Value::Object(steersman_machinery::Object::new()),
+    };
+    object::set_type(&mut value, &envelope.api_version, &envelope.kind);
+    Ok(value)
 }
 
 /// Reads a body that holds the options of a request.
 pub(super) fn options(call: &Call, kind: &str) -> Result<Value, Status> {
     let invalid = |why: String| Status::bad_request(why);
-    let value = match negotiate::body_media(&call.headers)? {
-        Media::Json => {
+    let value = match negotiate::body_form(&call.headers, true)? {
+        BodyForm::Json => {
             let parsed = decode::parse_json(&call.body);
             parsed.map_err(|error| invalid(format!("couldn't get version/kind; json parse error: {error}")))?.value
         }
-        Media::Yaml => yaml::parse(&call.body).map_err(|why| invalid(format!("yaml: {why}")))?.value,
+        BodyForm::Yaml => yaml::parse(&call.body).map_err(|why| invalid(format!("yaml: {why}")))?.value,
+        BodyForm::Protobuf => {
+            let name = format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}");
+            let ty = builtin::definition(&name).map(Type::Struct);
+            let ty = ty.as_ref().map(|ty| builtin::schema().type_ref(ty));
+            message(&call.body, ty).map_err(|error| invalid(error.to_string()))?
+        }
     };
     match meta::text(&value, &["kind"]) {
         "" => Ok(value),

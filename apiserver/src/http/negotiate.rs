@@ -7,8 +7,11 @@ use steersman_machinery::status::Status;
 
 use super::query::Query;
 
-/// The media types that resource endpoints read and write.
+/// The media types that resource endpoints write, and that endpoints of custom resources read.
 pub const ACCEPTED: [&str; 2] = ["application/json", "application/yaml"];
+/// The media types that endpoints of built-in resources read.
+pub const READABLE: [&str; 3] = [ACCEPTED[0], ACCEPTED[1], PROTOBUF];
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// A media type of answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,11 +190,25 @@ pub fn content_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The media type of a body that holds an object; JSON if the client does not say.
-pub fn body_media(headers: &HeaderMap) -> Result<Media, Status> {
+/// The form of a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyForm {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Kubernetes' protobuf envelope.
+    Protobuf,
+}
+
+/// The form of a body that holds an object; JSON if the client does not say. Only built-in types can be read from
+/// protobuf.
+pub fn body_form(headers: &HeaderMap, built_in: bool) -> Result<BodyForm, Status> {
     match content_type(headers).as_str() {
-        "" | "application/json" => Ok(Media::Json),
-        "application/yaml" => Ok(Media::Yaml),
+        "" | "application/json" => Ok(BodyForm::Json),
+        "application/yaml" => Ok(BodyForm::Yaml),
+        PROTOBUF if built_in => Ok(BodyForm::Protobuf),
+        _ if built_in => Err(Status::unsupported_media_type(&READABLE)),
         _ => Err(Status::unsupported_media_type(&ACCEPTED)),
     }
 }
