@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::future::{self, Future};
-use std::time::Duration;
 
 use steersman_controllers::ControllerSelection;
 use steersman_framework::runtime::Context;
@@ -54,8 +53,6 @@ impl Components {
         if choice.controllers != ControllerSelection::none() {
             let options = steersman_controllers::Options {
                 controllers: choice.controllers,
-                // The delay is for API servers that lag behind each other; here there is one.
-                namespace_deletion_delay: Duration::ZERO,
                 ..steersman_controllers::Options::default()
             };
             let context = context("kube-controller-manager");
