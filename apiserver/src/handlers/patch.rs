@@ -148,7 +148,7 @@ async fn apply(call: &mut Call, resource: &Resource, subresource: &str) -> Answe
     let options = WriteOptions::read(&call.query, WriteKind::Apply, call.user_agent())?;
     let output = output::negotiate(call, resource)?;
     let config = read_config(call, resource, options.field_validation)?;
-    let recorder = write::writer(call, resource, subresource, &options);
+    let recorder = write::writer(call, subresource, &options);
     let force = options.force.unwrap_or(false);
     let how = Change::apply(resource, subresource, &options);
     loop {

@@ -127,7 +127,7 @@ pub(super) async fn create(
     check_namespace(call, resource, &mut object)?;
     unique_owners(call, &mut object);
     if !applied {
-        object = writer(call, resource, "", options).record(resource, None, object);
+        object = writer(call, "", options).record(resource, None, object);
     }
     let name = meta::name(&object).to_owned();
     let user = call.user.clone();
@@ -276,7 +276,7 @@ async fn attempt_update(
         how.strategy.prepare_for_update(&mut new, live);
     }
     if !how.applied {
-        new = writer(call, resource, how.subresource, how.options).record(resource, Some(live), new);
+        new = writer(call, how.subresource, how.options).record(resource, Some(live), new);
     }
     unique_owners(call, &mut new);
     isolate(resource, how.part, live, &mut new);

@@ -16,12 +16,7 @@ pub(in crate::handlers) struct Recorder {
 }
 
 /// A recorder for the manager of a request.
-pub(in crate::handlers) fn writer(
-    call: &Call,
-    _resource: &Resource,
-    subresource: &str,
-    options: &WriteOptions,
-) -> Recorder {
+pub(in crate::handlers) fn writer(call: &Call, subresource: &str, options: &WriteOptions) -> Recorder {
     let now = call.server.clock.now();
     Recorder { manager: options.field_manager.clone(), subresource: subresource.to_owned(), now }
 }
