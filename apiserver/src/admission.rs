@@ -9,13 +9,15 @@ mod priority;
 mod runtime_class;
 mod service_account;
 
+use std::sync::Arc;
+
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 use steersman_machinery::status::Status;
 
-use crate::authentication::UserInfo;
 use crate::registry::resource::Resource;
 use crate::server::Server;
+use crate::service::Origin;
 
 /// What is done to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +44,8 @@ pub struct Attributes<'a> {
     pub name: &'a str,
     /// The object as it was.
     pub old: Option<&'a Value>,
-    /// Who does it.
-    pub user: &'a UserInfo,
+    /// Who does it, and where what is noticed goes.
+    pub origin: &'a Origin,
     /// Whether nothing is stored.
     pub dry_run: bool,
 }
@@ -66,7 +68,7 @@ pub trait Plugin: Send + Sync {
     /// May change the object of a create or update, or refuse it.
     fn admit<'a>(
         &'a self,
-        _server: &'a Server,
+        _server: &'a Arc<Server>,
         _attributes: &'a Attributes<'a>,
         _object: &'a mut Value,
     ) -> Verdict<'a> {
@@ -76,7 +78,7 @@ pub trait Plugin: Send + Sync {
     /// May refuse a write whose object is final. There is no object for a delete.
     fn validate<'a>(
         &'a self,
-        _server: &'a Server,
+        _server: &'a Arc<Server>,
         _attributes: &'a Attributes<'a>,
         _object: Option<&'a Value>,
     ) -> Verdict<'a> {
@@ -84,7 +86,8 @@ pub trait Plugin: Send + Sync {
     }
 }
 
-/// The plugins that are switched on, in upstream's order.
+/// The plugins that are switched on, in upstream's order: all of them may change the object first, then all may refuse it.
+/// Source: `kubernetes/pkg/kubeapiserver/options.AllOrderedPlugins`.
 pub struct Chain(Vec<Box<dyn Plugin>>);
 
 fn all() -> Vec<Box<dyn Plugin>> {
@@ -115,7 +118,12 @@ impl Chain {
     }
 
     /// Lets every plugin change the object.
-    pub async fn admit(&self, server: &Server, attributes: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
+    pub async fn admit(
+        &self,
+        server: &Arc<Server>,
+        attributes: &Attributes<'_>,
+        object: &mut Value,
+    ) -> Result<(), Status> {
         for plugin in &self.0 {
             plugin.admit(server, attributes, object).await?;
         }
@@ -125,7 +133,7 @@ impl Chain {
     /// Lets every plugin refuse the write.
     pub async fn validate(
         &self,
-        server: &Server,
+        server: &Arc<Server>,
         attributes: &Attributes<'_>,
         object: Option<&Value>,
     ) -> Result<(), Status> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use serde_json::{Value, json};
 use steersman_machinery::status::Status;
 
 /// The group whose members may do everything.
@@ -21,13 +22,15 @@ pub struct UserInfo {
     pub uid: String,
     /// The groups.
     pub groups: Vec<String>,
+    /// What else the authenticator said, by lower-case key.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl UserInfo {
     /// A user who is known, member of these groups and of `system:authenticated`.
     pub fn known(name: &str, groups: &[&str]) -> Self {
         let groups = groups.iter().chain([&AUTHENTICATED]).map(|group| (*group).to_owned()).collect();
-        Self { name: name.to_owned(), uid: String::new(), groups }
+        Self { name: name.to_owned(), groups, ..Self::default() }
     }
 
     /// The administrator as whom in-process clients act.
@@ -39,9 +42,21 @@ impl UserInfo {
     pub fn anonymous() -> Self {
         Self {
             name: "system:anonymous".to_owned(),
-            uid: String::new(),
             groups: vec!["system:unauthenticated".to_owned()],
+            ..Self::default()
         }
+    }
+
+    /// The form of `authentication.k8s.io/v1` `UserInfo`, as in reviews and admission requests.
+    pub fn to_json(&self) -> Value {
+        let mut json = json!({"username": self.name, "groups": self.groups});
+        if !self.uid.is_empty() {
+            json["uid"] = json!(self.uid);
+        }
+        if !self.extra.is_empty() {
+            json["extra"] = json!(self.extra);
+        }
+        json
     }
 
     /// Whether nobody is known to have sent the request.

@@ -29,6 +29,7 @@ use serde_json::Value;
 use steersman_machinery::names;
 use steersman_machinery::status::Status;
 
+use crate::audit::Annotations;
 use crate::authentication::UserInfo;
 use crate::events;
 use crate::http::body::Body;
@@ -165,7 +166,7 @@ pub(crate) async fn perform(
     let query = Query::parse("fieldManager=kube-apiserver");
     let info = RequestInfo::new(&method, path, &query);
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-    let (headers, warnings) = (HeaderMap::new(), Warnings::default());
-    let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings };
+    let (headers, warnings, annotations) = (HeaderMap::new(), Warnings::default(), Annotations::default());
+    let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings, annotations };
     dispatch(&mut call).await.map(drop)
 }

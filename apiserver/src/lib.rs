@@ -6,6 +6,7 @@
 //! rules), [`printers`] (its columns) and [`crd`] (custom resources).
 
 pub mod admission;
+pub mod audit;
 pub mod authentication;
 mod authorization;
 mod bootstrap;

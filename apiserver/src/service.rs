@@ -14,6 +14,7 @@ use steersman_machinery::status::Status;
 use tower::Service;
 use tracing::Instrument;
 
+use crate::audit::Annotations;
 use crate::authentication::{self, UserInfo};
 use crate::authorization;
 use crate::handlers;
@@ -79,13 +80,31 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
-    /// Who sent it.
+    /// Who sent it, or as whom they act.
     pub user: UserInfo,
     /// What is told the client besides the answer.
     pub warnings: Warnings,
+    /// What is noted for the audit log.
+    pub annotations: Annotations,
+}
+
+/// Who is behind a write, and where what is noticed about it goes. Clones share the notes.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Who writes.
+    pub user: UserInfo,
+    /// What is told the client besides the answer.
+    pub warnings: Warnings,
+    /// What is noted for the audit log.
+    pub annotations: Annotations,
 }
 
 impl Call {
+    /// Who is behind the request, for admission.
+    pub fn origin(&self) -> Origin {
+        Origin { user: self.user.clone(), warnings: self.warnings.clone(), annotations: self.annotations.clone() }
+    }
+
     /// The `User-Agent` header; empty if it is absent.
     pub fn user_agent(&self) -> &str {
         self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -105,22 +124,13 @@ where
     let output = negotiate::output(&parts.headers, &query).unwrap_or_default();
     let output = Output { form: negotiate::Form::Plain, ..output };
     let audit_id = audit_id(&parts.headers, &server);
-    let mut told = Warnings::default();
-    let call = async {
-        if !matches!(info.verb.as_str(), "watch" | "proxy") {
-            timeout::check(&query)?;
-        }
-        let user = authentication::authenticate(&parts.headers, identity.as_ref(), &server.tokens)?;
-        authorization::authorize(&user, &info)?;
-        let body = read_body(body).await?;
-        let (method, headers) = (parts.method, parts.headers);
-        let warnings = Warnings::default();
-        let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings };
-        let answer = handlers::dispatch(&mut call).await;
-        told = call.warnings;
-        answer
-    };
-    let mut response = call.instrument(span).await.unwrap_or_else(|status: Status| respond::status(&status, output));
+    let (user, warnings, annotations) = (UserInfo::default(), Warnings::default(), Annotations::default());
+    let (method, headers) = (parts.method, parts.headers);
+    let call =
+        Call { server: server.clone(), info, method, query, headers, body: Bytes::new(), user, warnings, annotations };
+    let told = call.warnings.clone();
+    let answer = pass(call, identity.as_ref(), body).instrument(span).await;
+    let mut response = answer.unwrap_or_else(|status: Status| respond::status(&status, output));
     let headers = response.headers_mut();
     // What failed may have been warned about, too.
     told.write(headers);
@@ -128,6 +138,22 @@ where
     headers.insert("Audit-Id", audit_id);
     server.metrics.requests.get_or_create(&RequestLabels { code: response.status().as_u16(), ..labels }).inc();
     response
+}
+
+/// The stages that a request passes, in upstream's order.
+/// Source: `k8s.io/apiserver/pkg/server.DefaultBuildHandlerChain`.
+async fn pass<B>(mut call: Call, identity: Option<&UserInfo>, body: B) -> handlers::Answer
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if !matches!(call.info.verb.as_str(), "watch" | "proxy") {
+        timeout::check(&call.query)?;
+    }
+    call.user = authentication::authenticate(&call.headers, identity, &call.server.tokens)?;
+    authorization::authorize(&call.user, &call.info)?;
+    call.body = read_body(body).await?;
+    handlers::dispatch(&mut call).await
 }
 
 fn audit_id(headers: &HeaderMap, server: &Server) -> HeaderValue {

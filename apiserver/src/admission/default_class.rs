@@ -1,6 +1,8 @@
 //! `DefaultStorageClass` and `DefaultIngressClass`: what does not say its class gets the one that is marked as default.
 //! Source: Kubernetes docs "Dynamic Volume Provisioning", "Ingress" (default IngressClass).
 
+use std::sync::Arc;
+
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
@@ -48,7 +50,12 @@ impl Plugin for DefaultClass {
         self.name
     }
 
-    fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: &'a mut Value,
+    ) -> Verdict<'a> {
         async move {
             let (group, resource) = self.object;
             let says = meta::at(object, &self.field).is_some_and(|class| !class.is_null())

@@ -1,5 +1,7 @@
 //! `DefaultTolerationSeconds`: pods stay five minutes on a node that is not ready or cannot be reached.
 
+use std::sync::Arc;
+
 use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::meta;
@@ -19,7 +21,12 @@ impl Plugin for DefaultTolerationSeconds {
         "DefaultTolerationSeconds"
     }
 
-    fn admit<'a>(&'a self, _server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        _server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: &'a mut Value,
+    ) -> Verdict<'a> {
         if attributes.is("", "pods") && attributes.operation != Operation::Delete {
             add_defaults(object);
         }

@@ -1,6 +1,8 @@
 //! `NamespaceLifecycle`: nothing is created in a namespace that is missing or terminating; the system's own namespaces
 //! are not deleted.
 
+use std::sync::Arc;
+
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::group::GroupResource;
@@ -20,7 +22,12 @@ impl Plugin for NamespaceLifecycle {
         "NamespaceLifecycle"
     }
 
-    fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, _object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        _object: &'a mut Value,
+    ) -> Verdict<'a> {
         async move {
             if attributes.operation != Operation::Create || !attributes.resource.namespaced {
                 return Ok(());
@@ -39,7 +46,7 @@ impl Plugin for NamespaceLifecycle {
 
     fn validate<'a>(
         &'a self,
-        _server: &'a Server,
+        _server: &'a Arc<Server>,
         attributes: &'a Attributes<'a>,
         _object: Option<&'a Value>,
     ) -> Verdict<'a> {

@@ -1,6 +1,8 @@
 //! `PodTopologyLabels`: a pod that has a node carries the labels that tell where the node is.
 //! Source: KEP-4742.
 
+use std::sync::Arc;
+
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
@@ -17,7 +19,12 @@ impl Plugin for PodTopologyLabels {
         "PodTopologyLabels"
     }
 
-    fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: &'a mut Value,
+    ) -> Verdict<'a> {
         async move {
             let created = attributes.operation == Operation::Create && attributes.is("", "pods");
             let bound = attributes.subresource == "binding";

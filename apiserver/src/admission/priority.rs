@@ -1,6 +1,8 @@
 //! `Priority`: the priority class of a pod becomes its priority and preemption policy.
 //! Source: Kubernetes doc "Pod Priority and Preemption".
 
+use std::sync::Arc;
+
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
@@ -18,7 +20,12 @@ impl Plugin for Priority {
         "Priority"
     }
 
-    fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: &'a mut Value,
+    ) -> Verdict<'a> {
         async move {
             if !attributes.is("", "pods") {
                 return Ok(());
@@ -43,7 +50,7 @@ impl Plugin for Priority {
 
     fn validate<'a>(
         &'a self,
-        server: &'a Server,
+        server: &'a Arc<Server>,
         attributes: &'a Attributes<'a>,
         object: Option<&'a Value>,
     ) -> Verdict<'a> {

@@ -1,6 +1,8 @@
 //! `RuntimeClass`: a pod gets the overhead of its runtime and goes only where that runtime is.
 //! Source: Kubernetes docs "Runtime Class", "Pod Overhead".
 
+use std::sync::Arc;
+
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
@@ -18,7 +20,12 @@ impl Plugin for RuntimeClass {
         "RuntimeClass"
     }
 
-    fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: &'a mut Value,
+    ) -> Verdict<'a> {
         async move {
             if attributes.operation != Operation::Create || !attributes.is("", "pods") {
                 return Ok(());

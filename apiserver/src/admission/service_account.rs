@@ -1,6 +1,8 @@
 //! `ServiceAccount`: every pod has a service account, and its token mounted unless it does not want that.
 //! Source: Kubernetes doc "Managing Service Accounts", section "ServiceAccount admission controller".
 
+use std::sync::Arc;
+
 use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::meta;
@@ -23,7 +25,12 @@ impl Plugin for ServiceAccount {
         "ServiceAccount"
     }
 
-    fn admit<'a>(&'a self, server: &'a Server, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+    fn admit<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: &'a mut Value,
+    ) -> Verdict<'a> {
         async move {
             let concerned = attributes.operation == Operation::Create && attributes.is("", "pods");
             if !concerned || meta::annotation(object, MIRROR_POD).is_some() {

@@ -97,6 +97,7 @@ pub(super) async fn delete_at(
 }
 
 async fn admit(call: &Call, resource: &Resource, live: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    let origin = call.origin();
     let attributes = Attributes {
         operation: Operation::Delete,
         resource,
@@ -104,7 +105,7 @@ async fn admit(call: &Call, resource: &Resource, live: &Value, options: &DeleteO
         namespace: meta::namespace(live),
         name: meta::name(live),
         old: Some(live),
-        user: &call.user,
+        origin: &origin,
         dry_run: options.dry_run,
     };
     call.server.admission.validate(&call.server, &attributes, None).await

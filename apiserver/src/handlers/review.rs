@@ -7,7 +7,7 @@ use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
 use super::{Answer, binding, input, output};
-use crate::authentication::{AUTHENTICATED, UserInfo};
+use crate::authentication::AUTHENTICATED;
 use crate::options::{WriteKind, WriteOptions};
 use crate::registry::resource::Resource;
 use crate::service::Call;
@@ -26,7 +26,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
         "selfsubjectreviews" => {
             let now = format_time(call.server.clock.now());
             meta::set(&mut review, &["metadata", "creationTimestamp"], now);
-            json!({"userInfo": user_json(&call.user)})
+            json!({"userInfo": call.user.to_json()})
         }
         "tokenreviews" => token_status(call, &review)?,
         "selfsubjectrulesreviews" => everything(),
@@ -37,21 +37,13 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     output::object(call, resource, (201, &review), output)
 }
 
-fn user_json(user: &UserInfo) -> Value {
-    let mut json = json!({"username": user.name, "groups": user.groups});
-    if !user.uid.is_empty() {
-        json["uid"] = json!(user.uid);
-    }
-    json
-}
-
 fn token_status(call: &Call, review: &Value) -> Result<Value, Status> {
     let token = meta::text(review, &["spec", "token"]);
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
     Ok(match call.server.tokens.find(token) {
-        Some(user) => json!({"authenticated": true, "user": user_json(user)}),
+        Some(user) => json!({"authenticated": true, "user": user.to_json()}),
         None => json!({"user": {}, "error": "invalid bearer token"}),
     })
 }

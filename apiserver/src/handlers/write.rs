@@ -27,7 +27,7 @@ use crate::options::WriteOptions;
 use crate::registry::resource::Resource;
 use crate::registry::strategy::Strategy;
 use crate::server::{Server, unavailable};
-use crate::service::Call;
+use crate::service::{Call, Origin};
 
 /// How often a generated name is drawn anew when it is taken.
 const NAME_ATTEMPTS: usize = 8;
@@ -130,9 +130,9 @@ pub(super) async fn create(
         object = writer(call, "", options).record(resource, None, object);
     }
     let name = meta::name(&object).to_owned();
-    let user = call.user.clone();
+    let origin = call.origin();
     let namespace = call.info.namespace.clone();
-    let attributes = attributes((resource, ""), Operation::Create, (&namespace, &name), &user, options);
+    let attributes = attributes((resource, ""), Operation::Create, (&namespace, &name), &origin, options);
     server.admission.admit(&server, &attributes, &mut object).await?;
     resource.strategy.default(&mut object);
     let now = server.clock.now();
@@ -280,11 +280,11 @@ async fn attempt_update(
     }
     unique_owners(call, &mut new);
     isolate(resource, how.part, live, &mut new);
-    let user = call.user.clone();
+    let origin = call.origin();
     let place = (meta::namespace(live), meta::name(live));
     let attributes = Attributes {
         old: Some(live),
-        ..attributes((resource, how.subresource), Operation::Update, place, &user, how.options)
+        ..attributes((resource, how.subresource), Operation::Update, place, &origin, how.options)
     };
     server.admission.admit(&server, &attributes, &mut new).await?;
     prepare(how, live, &mut new);
@@ -382,11 +382,11 @@ fn attributes<'a>(
     (resource, subresource): (&'a Resource, &'a str),
     operation: Operation,
     (namespace, name): (&'a str, &'a str),
-    user: &'a crate::authentication::UserInfo,
+    origin: &'a Origin,
     options: &WriteOptions,
 ) -> Attributes<'a> {
     let old = None;
-    Attributes { operation, resource, subresource, namespace, name, old, user, dry_run: options.dry_run }
+    Attributes { operation, resource, subresource, namespace, name, old, origin, dry_run: options.dry_run }
 }
 
 /// Chooses addresses and ports for services. They are taken as long as the returned guard lives or the service is stored.
