@@ -3,6 +3,7 @@
 
 mod default_class;
 mod default_toleration_seconds;
+pub mod matching;
 mod namespace_lifecycle;
 mod pod_topology_labels;
 mod priority;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
+use steersman_machinery::group::GroupVersionKind;
 use steersman_machinery::status::Status;
 
 use crate::registry::resource::Resource;
@@ -28,6 +30,20 @@ pub enum Operation {
     Update,
     /// It is deleted.
     Delete,
+    /// Somebody connects to what it stands for: the subresources exec, attach, portforward and proxy.
+    Connect,
+}
+
+impl Operation {
+    /// Upstream's word for it, as in rules and reviews.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
 }
 
 /// What admission knows of a write besides the object.
@@ -54,6 +70,11 @@ impl Attributes<'_> {
     /// Whether the write is about this resource itself, not a subresource.
     pub fn is(&self, group: &str, resource: &str) -> bool {
         self.subresource.is_empty() && self.resource.group == group && self.resource.name == resource
+    }
+
+    /// The kind of the object that is admitted: that of the resource or, for some subresources, another one.
+    pub fn kind(&self) -> GroupVersionKind {
+        matching::kind(self.resource, self.subresource)
     }
 }
 
