@@ -1,10 +1,17 @@
-//! What is remembered of requests.
+//! What is remembered of requests: who did what, and what the server thought of it.
 //! Source: Kubernetes doc "Auditing".
+
+mod history;
+mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+
+pub use history::{HISTORY_MAX, History, Record};
+pub(crate) use trail::About;
+pub use trail::Trail;
 
 /// What takes part in answering a request notes about it for the audit log. Clones are the same notes.
 #[derive(Clone, Debug, Default)]
@@ -19,5 +26,18 @@ impl Annotations {
     /// What was noted so far.
     pub fn get(&self) -> BTreeMap<String, String> {
         self.0.lock().clone()
+    }
+}
+
+/// Where requests are remembered. By default nowhere, at no cost.
+#[derive(Debug, Default)]
+pub struct Audit {
+    pub(crate) history: Option<History>,
+}
+
+impl Audit {
+    /// Whether anybody wants to know of requests.
+    pub(crate) fn is_on(&self) -> bool {
+        self.history.is_some()
     }
 }

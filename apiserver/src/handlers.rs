@@ -14,6 +14,7 @@ mod patch;
 mod review;
 mod scale;
 mod selection;
+mod token_review;
 mod update;
 mod watch;
 mod write;
@@ -29,7 +30,7 @@ use serde_json::Value;
 use steersman_machinery::names;
 use steersman_machinery::status::Status;
 
-use crate::audit::Annotations;
+use crate::audit::{Annotations, Trail};
 use crate::authentication::UserInfo;
 use crate::events;
 use crate::http::body::Body;
@@ -167,6 +168,7 @@ pub(crate) async fn perform(
     let info = RequestInfo::new(&method, path, &query);
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     let (headers, warnings, annotations) = (HeaderMap::new(), Warnings::default(), Annotations::default());
-    let mut call = Call { server: server.clone(), info, method, query, headers, body, user, warnings, annotations };
+    let (server, trail) = (server.clone(), Trail::default());
+    let mut call = Call { server, info, method, query, headers, body, user, warnings, annotations, trail };
     dispatch(&mut call).await.map(drop)
 }

@@ -37,6 +37,7 @@ use steersman_machinery::random::Random;
 use steersman_machinery::status::Status;
 use steersman_store::{MemoryStore, Store};
 
+use crate::audit::{Audit, History};
 use crate::authentication::{Tokens, UserInfo};
 use crate::server::{Parts, Server};
 use crate::service::ApiService;
@@ -54,6 +55,7 @@ pub struct Builder {
     store: Option<Arc<dyn Store>>,
     tokens: Tokens,
     disabled_admission: Vec<String>,
+    audit: Audit,
 }
 
 /// Why an [`ApiServer`] could not be made.
@@ -71,7 +73,14 @@ impl ApiServer {
     /// Begins an API server with that clock and that source of uids and names. Without further settings its store is in
     /// memory, no bearer token is known and all admission plugins are on.
     pub fn builder(clock: SharedClock, random: Random) -> Builder {
-        Builder { clock, random, store: None, tokens: Tokens::default(), disabled_admission: Vec::new() }
+        Builder {
+            clock,
+            random,
+            store: None,
+            tokens: Tokens::default(),
+            disabled_admission: Vec::new(),
+            audit: Audit::default(),
+        }
     }
 
     /// A service whose requests come from `user`, who needs no credentials.
@@ -87,6 +96,11 @@ impl ApiServer {
     /// A service whose requests must carry credentials.
     pub fn public_service(&self) -> ApiService {
         ApiService::new(self.server.clone(), None)
+    }
+
+    /// The requests so far; `None` unless [`Builder::record_requests`] was called.
+    pub fn history(&self) -> Option<&History> {
+        self.server.audit.history.as_ref()
     }
 
     /// The state that requests share.
@@ -117,11 +131,19 @@ impl Builder {
         self
     }
 
+    /// Remembers every request, up to a bound, for [`ApiServer::history`].
+    #[must_use]
+    pub fn record_requests(mut self) -> Self {
+        self.audit.history = Some(History::default());
+        self
+    }
+
     /// Makes the server and writes the objects that must always be there.
     pub async fn build(self) -> Result<ApiServer, Error> {
         let admission = admission::Chain::without(&self.disabled_admission).map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
-        let parts = Parts { store, clock: self.clock, random: self.random, admission, tokens: self.tokens };
+        let Self { clock, random, tokens, audit, .. } = self;
+        let parts = Parts { store, clock, random, admission, tokens, audit };
         let server = Arc::new(Server::new(parts));
         bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
         Ok(ApiServer { server })

@@ -13,6 +13,7 @@ use steersman_store::{At, Key, Snapshot, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::admission;
+use crate::audit::Audit;
 use crate::authentication::Tokens;
 use crate::metrics::Metrics;
 use crate::registry::catalog::Catalog;
@@ -29,6 +30,8 @@ pub struct Server {
     pub admission: admission::Chain,
     /// The bearer tokens that are known.
     pub tokens: Tokens,
+    /// Where requests are remembered.
+    pub audit: Arc<Audit>,
     /// What is counted.
     pub metrics: Metrics,
     /// Held while addresses and ports are chosen and until the service that has them is stored.
@@ -53,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) random: Random,
     pub(crate) admission: admission::Chain,
     pub(crate) tokens: Tokens,
+    pub(crate) audit: Audit,
 }
 
 impl Server {
@@ -63,6 +67,7 @@ impl Server {
             random: parts.random,
             admission: parts.admission,
             tokens: parts.tokens,
+            audit: Arc::new(parts.audit),
             metrics: Metrics::default(),
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),

@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use steersman_machinery::status::Status;
 use tower::Service;
 use tracing::Instrument;
 
-use crate::audit::Annotations;
+use crate::audit::{About, Annotations, Trail};
 use crate::authentication::{self, UserInfo};
 use crate::authorization;
 use crate::handlers;
@@ -86,6 +86,8 @@ pub struct Call {
     pub warnings: Warnings,
     /// What is noted for the audit log.
     pub annotations: Annotations,
+    /// The request in the audit log.
+    pub trail: Trail,
 }
 
 /// Who is behind a write, and where what is noticed about it goes. Clones share the notes.
@@ -107,8 +109,12 @@ impl Call {
 
     /// The `User-Agent` header; empty if it is absent.
     pub fn user_agent(&self) -> &str {
-        self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        text(&self.headers, USER_AGENT)
     }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 async fn answer<B>(server: Arc<Server>, identity: Option<UserInfo>, request: Request<B>) -> Response<Body>
@@ -126,9 +132,27 @@ where
     let audit_id = audit_id(&parts.headers, &server);
     let (user, warnings, annotations) = (UserInfo::default(), Warnings::default(), Annotations::default());
     let (method, headers) = (parts.method, parts.headers);
-    let call =
-        Call { server: server.clone(), info, method, query, headers, body: Bytes::new(), user, warnings, annotations };
-    let told = call.warnings.clone();
+    let trail = Trail::begin(&server.audit, || About {
+        audit_id: String::from_utf8_lossy(audit_id.as_bytes()).into_owned(),
+        received: server.clock.now(),
+        info: info.clone(),
+        user_agent: text(&headers, USER_AGENT).to_owned(),
+        annotations: annotations.clone(),
+    });
+    let body_to_come = Bytes::new();
+    let call = Call {
+        server: server.clone(),
+        info,
+        method,
+        query,
+        headers,
+        body: body_to_come,
+        user,
+        warnings,
+        annotations,
+        trail,
+    };
+    let (told, trail) = (call.warnings.clone(), call.trail.clone());
     let answer = pass(call, identity.as_ref(), body).instrument(span).await;
     let mut response = answer.unwrap_or_else(|status: Status| respond::status(&status, output));
     let headers = response.headers_mut();
@@ -136,6 +160,7 @@ where
     told.write(headers);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert("Audit-Id", audit_id);
+    trail.answered(response.status().as_u16());
     server.metrics.requests.get_or_create(&RequestLabels { code: response.status().as_u16(), ..labels }).inc();
     response
 }
@@ -151,6 +176,7 @@ where
         timeout::check(&call.query)?;
     }
     call.user = authentication::authenticate(&call.headers, identity, &call.server.tokens)?;
+    call.trail.authenticated(&call.user);
     authorization::authorize(&call.user, &call.info)?;
     call.body = read_body(body).await?;
     handlers::dispatch(&mut call).await

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use kube::Client;
 use steersman_apiserver::ApiServer;
+use steersman_apiserver::audit::History;
 use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
 use steersman_machinery::clock::SharedClock;
 
@@ -68,6 +69,13 @@ impl Cluster {
     /// answered. Empty unless [`ClusterBuilder::record_writes`] was called.
     pub fn writes(&self) -> Vec<Write> {
         self.trace.as_ref().map(WriteTrace::writes).unwrap_or_default()
+    }
+
+    /// Who asked the API for what, in person or as somebody else, and with what success: every request so far, of
+    /// components and of clients in this process and elsewhere, in the order in which they were answered. Empty unless
+    /// [`ClusterBuilder::record_requests`] was called.
+    pub fn audit(&self) -> History {
+        self.api_server.history().cloned().unwrap_or_default()
     }
 
     /// Waits until a component stops although nobody told it to, and returns why. Most users need not care: a component

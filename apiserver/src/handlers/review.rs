@@ -6,7 +6,7 @@ use steersman_machinery::clock::format_time;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
-use super::{Answer, binding, input, output};
+use super::{Answer, binding, input, output, token_review};
 use crate::authentication::AUTHENTICATED;
 use crate::options::{WriteKind, WriteOptions};
 use crate::registry::resource::Resource;
@@ -28,24 +28,13 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
             meta::set(&mut review, &["metadata", "creationTimestamp"], now);
             json!({"userInfo": call.user.to_json()})
         }
-        "tokenreviews" => token_status(call, &review)?,
+        "tokenreviews" => token_review::status(call, &review)?,
         "selfsubjectrulesreviews" => everything(),
         "selfsubjectaccessreviews" => verdict(&call.user.groups),
         _ => verdict(&subject_groups(&review)?),
     };
     meta::set(&mut review, &["status"], status);
     output::object(call, resource, (201, &review), output)
-}
-
-fn token_status(call: &Call, review: &Value) -> Result<Value, Status> {
-    let token = meta::text(review, &["spec", "token"]);
-    if token.is_empty() {
-        return Err(Status::bad_request("token is required for TokenReview in authentication"));
-    }
-    Ok(match call.server.tokens.find(token) {
-        Some(user) => json!({"authenticated": true, "user": user.to_json()}),
-        None => json!({"user": {}, "error": "invalid bearer token"}),
-    })
 }
 
 /// The groups of the subject of a review; somebody with a name is taken as known.

@@ -31,6 +31,7 @@ pub struct ClusterBuilder {
     tokens: Tokens,
     disabled_admission: Vec<String>,
     record_writes: bool,
+    record_requests: bool,
 }
 
 /// What the cluster goes by.
@@ -50,6 +51,7 @@ impl Default for ClusterBuilder {
             tokens: Tokens::default(),
             disabled_admission: Vec::new(),
             record_writes: false,
+            record_requests: false,
         }
     }
 }
@@ -137,6 +139,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Remembers who asked for what, for [`Cluster::audit`]: up to [`steersman_apiserver::audit::HISTORY_MAX`] requests.
+    pub fn record_requests(mut self) -> Self {
+        self.record_requests = true;
+        self
+    }
+
     /// Starts the cluster in the current tokio runtime, and waits until its definitions are established and its nodes are
     /// ready.
     ///
@@ -149,11 +157,13 @@ impl ClusterBuilder {
             Time::Given(clock) => clock,
         };
         let random = Random::seeded(self.seed);
-        let api_server = ApiServer::builder(clock.clone(), random.fork())
+        let mut api_server = ApiServer::builder(clock.clone(), random.fork())
             .tokens(self.tokens)
-            .disable_admission(self.disabled_admission)
-            .build()
-            .await?;
+            .disable_admission(self.disabled_admission);
+        if self.record_requests {
+            api_server = api_server.record_requests();
+        }
+        let api_server = api_server.build().await?;
         let trace = self.record_writes.then(WriteTrace::default);
         let (trigger, shutdown) = Shutdown::new();
         let wanted = prepare::Wanted {

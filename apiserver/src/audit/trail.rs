@@ -1,0 +1,90 @@
+//! One request on its way through the server, as far as the audit log cares.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::{Annotations, Audit, Record};
+use crate::authentication::UserInfo;
+use crate::http::request_info::RequestInfo;
+
+/// What is known of a request before anybody looked at it.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) audit_id: String,
+    pub(crate) received: Timestamp,
+    pub(crate) info: RequestInfo,
+    pub(crate) user_agent: String,
+    pub(crate) annotations: Annotations,
+}
+
+/// The trail that a request leaves. Clones are the same one; it is nothing if nobody wants to know.
+#[derive(Clone, Debug, Default)]
+pub struct Trail(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    audit: Arc<Audit>,
+    about: About,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    user: Option<UserInfo>,
+    impersonated: Option<UserInfo>,
+}
+
+impl Trail {
+    /// Begins one if somebody wants to know; `about` is not called otherwise.
+    pub(crate) fn begin(audit: &Arc<Audit>, about: impl FnOnce() -> About) -> Self {
+        let begin = || Arc::new(Inner { audit: audit.clone(), about: about(), notes: Mutex::default() });
+        Self(audit.is_on().then(begin))
+    }
+
+    /// The sender is known.
+    pub(crate) fn authenticated(&self, user: &UserInfo) {
+        self.note(|notes| notes.user = Some(user.clone()));
+    }
+
+    /// From here on the request is done as `user`.
+    pub fn impersonated(&self, user: &UserInfo) {
+        self.note(|notes| notes.impersonated = Some(user.clone()));
+    }
+
+    /// The answer is there.
+    pub(crate) fn answered(&self, code: u16) {
+        let Some(inner) = &self.0 else { return };
+        if let Some(history) = &inner.audit.history {
+            history.push(inner.record(code));
+        }
+    }
+
+    fn note(&self, take: impl FnOnce(&mut Notes)) {
+        if let Some(inner) = &self.0 {
+            take(&mut inner.notes.lock());
+        }
+    }
+}
+
+impl Inner {
+    fn record(&self, code: u16) -> Record {
+        let notes = self.notes.lock();
+        let sender = notes.user.clone().unwrap_or_else(UserInfo::anonymous);
+        let (user, impersonator) = match notes.impersonated.clone() {
+            Some(impersonated) => (impersonated, Some(sender)),
+            None => (sender, None),
+        };
+        Record {
+            audit_id: self.about.audit_id.clone(),
+            received: self.about.received,
+            user,
+            impersonator,
+            info: self.about.info.clone(),
+            user_agent: self.about.user_agent.clone(),
+            code,
+            annotations: self.about.annotations.get(),
+        }
+    }
+}
