@@ -3,19 +3,24 @@
 
 mod default_class;
 mod default_toleration_seconds;
+mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;
 mod pod_topology_labels;
 mod priority;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 use steersman_machinery::group::GroupVersionKind;
+use steersman_machinery::meta;
 use steersman_machinery::status::Status;
+use steersman_store::Write;
 
 use crate::registry::resource::Resource;
 use crate::server::Server;
@@ -72,6 +77,15 @@ impl Attributes<'_> {
         self.subresource.is_empty() && self.resource.group == group && self.resource.name == resource
     }
 
+    /// The refusal of a write, in upstream's form. A name that is still to be generated is told by its beginning.
+    pub fn forbidden(&self, object: &Value, why: impl fmt::Display) -> Status {
+        let name = match self.name {
+            "" => meta::text(object, &["metadata", "generateName"]),
+            name => name,
+        };
+        Status::forbidden(&self.resource.group_resource(), name, why)
+    }
+
     /// The kind of the object that is admitted: that of the resource or, for some subresources, another one.
     pub fn kind(&self) -> GroupVersionKind {
         matching::kind(self.resource, self.subresource)
@@ -80,6 +94,9 @@ impl Attributes<'_> {
 
 /// The answer of a plugin, later.
 pub type Verdict<'a> = BoxFuture<'a, Result<(), Status>>;
+
+/// What has to be written together with an object, later; or why the object may not be written.
+pub type Charges<'a> = BoxFuture<'a, Result<Vec<Write>, Status>>;
 
 /// One admission plugin.
 pub trait Plugin: Send + Sync {
@@ -105,6 +122,17 @@ pub trait Plugin: Send + Sync {
     ) -> Verdict<'a> {
         futures::future::ready(Ok(())).boxed()
     }
+
+    /// May refuse a write that passed everything else, or have other objects written together with it: the store does all
+    /// of that or nothing. Called again if one of those objects has changed meanwhile.
+    fn charge<'a>(
+        &'a self,
+        _server: &'a Arc<Server>,
+        _attributes: &'a Attributes<'a>,
+        _object: &'a Value,
+    ) -> Charges<'a> {
+        futures::future::ready(Ok(Vec::new())).boxed()
+    }
 }
 
 /// The plugins that are switched on, in upstream's order: all of them may change the object first, then all may refuse it.
@@ -114,6 +142,7 @@ pub struct Chain(Vec<Box<dyn Plugin>>);
 fn all() -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(limit_ranger::LimitRanger),
         Box::new(service_account::ServiceAccount),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
@@ -121,6 +150,7 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(runtime_class::RuntimeClass),
         Box::new(default_class::INGRESS),
         Box::new(pod_topology_labels::PodTopologyLabels),
+        Box::new(resource_quota::ResourceQuota),
     ]
 }
 
@@ -162,5 +192,19 @@ impl Chain {
             plugin.validate(server, attributes, object).await?;
         }
         Ok(())
+    }
+
+    /// What the plugins have written together with the object.
+    pub async fn charge(
+        &self,
+        server: &Arc<Server>,
+        attributes: &Attributes<'_>,
+        object: &Value,
+    ) -> Result<Vec<Write>, Status> {
+        let mut charges = Vec::new();
+        for plugin in &self.0 {
+            charges.extend(plugin.charge(server, attributes, object).await?);
+        }
+        Ok(charges)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use steersman_machinery::{Object, meta};
-use steersman_store::{Attributes, Draft, Entry, Key};
+use steersman_store::{Attributes, Draft, Entry, Expect, Key, Write as StoreWrite};
 
 use crate::registry::resource::Resource;
 
@@ -18,6 +18,21 @@ pub fn key(resource: &Resource, namespace: &str, name: &str) -> Key {
 /// The name under which the store keeps a resource: `pods`, `deployments.apps`.
 pub fn storage_name(resource: &Resource) -> String {
     resource.storage.to_string()
+}
+
+/// The write that stores an object.
+pub fn put(resource: &Resource, object: &Value, expect: Expect) -> StoreWrite {
+    let key = key(resource, meta::namespace(object), meta::name(object));
+    let attributes = attributes(object, resource);
+    let draft = match resource.strategy.converts() {
+        false => encode(object),
+        true => {
+            let mut stored = object.clone();
+            resource.strategy.to_stored(&mut stored);
+            encode(&stored)
+        }
+    };
+    StoreWrite::Put { key, draft, attributes, expect }
 }
 
 /// The stored form of an object. The resource version that it carries is ignored: the store assigns one.

@@ -122,6 +122,12 @@ impl Server {
         Ok(snapshot.range(None, None).map(|entry| parse(entry.bytes())).collect())
     }
 
+    /// The stored forms of the objects of a resource in one namespace.
+    pub async fn read_namespace(&self, resource: &str, namespace: &str) -> Result<Vec<Value>, Status> {
+        let snapshot = self.snapshot(resource).await?;
+        Ok(snapshot.range(Some(namespace), None).map(|entry| parse(entry.bytes())).collect())
+    }
+
     /// All objects of a resource as of now.
     pub async fn snapshot(&self, resource: &str) -> Result<Snapshot, Status> {
         self.store.snapshot(resource, At::Latest).await.map_err(|error| unavailable(&error))

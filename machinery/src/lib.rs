@@ -17,9 +17,12 @@ pub mod meta;
 pub mod names;
 pub mod object_meta;
 pub mod patch;
+pub mod pod;
 pub mod protobuf;
 pub mod quantity;
+pub mod quota;
 pub mod random;
+pub mod resource_list;
 pub mod schema;
 pub mod status;
 

@@ -38,6 +38,10 @@ pub trait Store: Send + Sync + 'static {
     /// revision of the deletion.
     fn commit(&self, write: Write) -> BoxFuture<'_, Result<Arc<Entry>, StoreError>>;
 
+    /// Performs all the writes, in this order, or none of them. Whoever reads sees them one after the other, each with a
+    /// revision of its own; nobody else's write comes between them. Returns the entries as [`Store::commit`] does.
+    fn commit_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, Refused>>;
+
     /// The writes to `resource` after revision `after`; that revision may lie in the future.
     fn watch<'a>(&'a self, resource: &'a str, after: Revision) -> BoxFuture<'a, Result<Watch, StoreError>>;
 
@@ -84,6 +88,17 @@ pub enum Expect {
     Absent,
     /// The object, last written at that revision.
     Revision(Revision),
+}
+
+/// Why none of several writes happened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("write {index} is refused")]
+pub struct Refused {
+    /// Which of the writes was refused, counted from 0.
+    pub index: usize,
+    /// Why.
+    #[source]
+    pub error: StoreError,
 }
 
 /// Why a store did not do as it was told.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::history::History;
 use crate::watch::{Counter, Hub};
-use crate::{At, Entry, Event, EventKind, Expect, Key, Revision, Snapshot, Store, StoreError, Watch, Write};
+use crate::{At, Entry, Event, EventKind, Expect, Key, Refused, Revision, Snapshot, Store, StoreError, Watch, Write};
 
 #[cfg(test)]
 mod guarantees;
@@ -90,18 +90,55 @@ impl MemoryStore {
         hub
     }
 
+    fn commit_all_now(&self, writes: Vec<Write>) -> Result<Vec<Arc<Entry>>, Refused> {
+        let writer = self.writer.lock();
+        let mut revision = self.counter.get();
+        // The state that each resource comes to have, and each state on the way there, in the order of the writes.
+        let mut latest: BTreeMap<Arc<str>, Arc<History>> = BTreeMap::new();
+        let mut steps = Vec::with_capacity(writes.len());
+        for (index, write) in writes.into_iter().enumerate() {
+            let hub = self.hub_for_writer(&writer, write.resource());
+            let before = latest.get(&hub.resource).map_or_else(|| hub.history(), Arc::clone);
+            revision += 1;
+            let step = self.step(&hub, &before, write, revision);
+            let (after, entry) = step.map_err(|error| Refused { index, error })?;
+            latest.insert(Arc::clone(&hub.resource), Arc::clone(&after));
+            steps.push((hub, after, entry));
+        }
+        for (hub, after, entry) in &steps {
+            hub.publish(Arc::clone(after), entry.revision);
+        }
+        drop(writer);
+        let wake = |(hub, _, entry): (Arc<Hub>, Arc<History>, Arc<Entry>)| {
+            hub.wake();
+            entry
+        };
+        Ok(steps.into_iter().map(wake).collect())
+    }
+
     fn commit_now(&self, write: Write) -> Result<Arc<Entry>, StoreError> {
         let writer = self.writer.lock();
         let hub = self.hub_for_writer(&writer, write.resource());
-        let before = hub.history();
-        let event = plan(&hub.resource, &before, write, self.counter.get() + 1)?;
-        let (revision, entry) = (event.revision, Arc::clone(&event.entry));
-        let mut after = History::clone(&before);
-        after.apply(event, &self.options);
-        hub.publish(after, revision);
+        let (after, entry) = self.step(&hub, &hub.history(), write, self.counter.get() + 1)?;
+        hub.publish(after, entry.revision);
         drop(writer);
         hub.wake();
         Ok(entry)
+    }
+
+    /// What a write makes of a resource, and the entry that it writes.
+    fn step(
+        &self,
+        hub: &Hub,
+        before: &History,
+        write: Write,
+        revision: Revision,
+    ) -> Result<(Arc<History>, Arc<Entry>), StoreError> {
+        let event = plan(&hub.resource, before, write, revision)?;
+        let entry = Arc::clone(&event.entry);
+        let mut after = History::clone(before);
+        after.apply(event, &self.options);
+        Ok((Arc::new(after), entry))
     }
 
     fn compact_now(&self, revision: Revision) -> Result<(), StoreError> {
@@ -114,7 +151,7 @@ impl MemoryStore {
         for hub in self.hubs.load().values() {
             let mut history = History::clone(&hub.history());
             history.compact(revision);
-            hub.publish(history, current);
+            hub.publish(Arc::new(history), current);
         }
         Ok(())
     }
@@ -158,6 +195,10 @@ impl Store for MemoryStore {
 
     fn commit(&self, write: Write) -> BoxFuture<'_, Result<Arc<Entry>, StoreError>> {
         Box::pin(async move { self.commit_now(write) })
+    }
+
+    fn commit_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<Vec<Arc<Entry>>, Refused>> {
+        Box::pin(async move { self.commit_all_now(writes) })
     }
 
     fn watch<'a>(&'a self, resource: &'a str, after: Revision) -> BoxFuture<'a, Result<Watch, StoreError>> {

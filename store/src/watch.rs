@@ -135,8 +135,8 @@ impl Hub {
     }
 
     /// Makes a state visible, then the revision that it brings. Watchers still sleep; see [`wake`](Self::wake).
-    pub(crate) fn publish(&self, history: History, revision: Revision) {
-        self.history.store(Arc::new(history));
+    pub(crate) fn publish(&self, history: Arc<History>, revision: Revision) {
+        self.history.store(history);
         self.counter.advance_to(revision);
     }
 

@@ -38,12 +38,10 @@ impl Plugin for Priority {
             let class = match name.as_str() {
                 "" => default_class(server).await?,
                 name => Some(server.read(CLASSES, "", name).await?.ok_or_else(|| {
-                    let why = format!("no PriorityClass with name {name} was found");
-                    Status::forbidden(&attributes.resource.group_resource(), attributes.name, why)
+                    attributes.forbidden(object, format!("no PriorityClass with name {name} was found"))
                 })?),
             };
-            let resource = attributes.resource.group_resource();
-            apply(object, class.as_ref()).map_err(|why| Status::forbidden(&resource, attributes.name, why))
+            apply(object, class.as_ref()).map_err(|why| attributes.forbidden(object, why))
         }
         .boxed()
     }

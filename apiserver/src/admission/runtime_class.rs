@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
-use steersman_machinery::status::Status;
 
 use super::{Attributes, Operation, Plugin, Verdict};
 use crate::server::Server;
@@ -30,19 +29,16 @@ impl Plugin for RuntimeClass {
             if attributes.operation != Operation::Create || !attributes.is("", "pods") {
                 return Ok(());
             }
-            let refuse = |why: String| {
-                let why = format!("pod rejected: {why}");
-                Err(Status::forbidden(&attributes.resource.group_resource(), attributes.name, why))
-            };
+            let refuse = |object: &Value, why: String| attributes.forbidden(object, format!("pod rejected: {why}"));
             let name = meta::text(object, &["spec", "runtimeClassName"]).to_owned();
             let class = match name.as_str() {
                 "" => None,
                 name => match server.read(CLASSES, "", name).await? {
-                    None => return refuse(format!("RuntimeClass {name:?} not found")),
+                    None => return Err(refuse(object, format!("RuntimeClass {name:?} not found"))),
                     class => class,
                 },
             };
-            apply(object, class.as_ref()).or_else(refuse)
+            apply(object, class.as_ref()).map_err(|why| refuse(object, why))
         }
         .boxed()
     }

@@ -42,7 +42,7 @@ impl Plugin for ServiceAccount {
             let name = meta::text(object, &["spec", "serviceAccountName"]).to_owned();
             meta::set(object, &["spec", "serviceAccount"], name.as_str());
             let Some(account) = server.read("serviceaccounts", attributes.namespace, &name).await? else {
-                return Err(missing(attributes, &name));
+                return Err(missing(attributes, object, &name));
             };
             if wants_token(object, &account) {
                 mount_token(object, &server.random.name_suffix(5));
@@ -58,10 +58,10 @@ impl Plugin for ServiceAccount {
     }
 }
 
-fn missing(attributes: &Attributes<'_>, name: &str) -> Status {
+fn missing(attributes: &Attributes<'_>, pod: &Value, name: &str) -> Status {
     let namespace = attributes.namespace;
     let why = format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
-    Status::forbidden(&attributes.resource.group_resource(), attributes.name, why)
+    attributes.forbidden(pod, why)
 }
 
 fn wants_token(pod: &Value, account: &Value) -> bool {

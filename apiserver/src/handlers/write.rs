@@ -2,6 +2,7 @@
 //! validation, and the store.
 //! Source: `k8s.io/apiserver/pkg/registry/generic/registry.Store` and `rest.BeforeCreate`, `rest.BeforeUpdate`.
 
+mod commit;
 mod identity;
 mod ownership;
 
@@ -16,6 +17,7 @@ use steersman_machinery::status::Status;
 use steersman_machinery::{meta, names, object_meta};
 use steersman_store::{Entry, Expect, StoreError, Write};
 
+use commit::{Failure, commit};
 pub(super) use identity::check_place;
 use identity::{check_identity, check_namespace, sent_version, unique_owners, wipe};
 pub(super) use ownership::writer;
@@ -192,19 +194,20 @@ async fn attempt_create(
     server.admission.validate(&server, attributes, Some(object)).await?;
     let key = object::key(resource, attributes.namespace, attributes.name);
     if attributes.dry_run {
+        server.admission.charge(&server, attributes, object).await?;
         let existing = server.store.get(&key).await.map_err(|error| unavailable(&error))?;
         return existing.map_or(Ok(()), |entry| Err(already_exists(resource, &entry)));
     }
     if sent_version(object).is_ok_and(|version| version != 0) {
         return Err(Status::untyped("resourceVersion should not be set on objects to be created"));
     }
-    match put(&server, resource, object, Expect::Absent).await {
+    match commit(&server, attributes, object, Expect::Absent).await {
         Ok(entry) => {
             meta::set(object, &["metadata", "resourceVersion"], entry.revision.to_string());
             crate::definitions::written(&server, resource, object).await
         }
-        Err(StoreError::Conflict(Some(entry))) => Err(already_exists(resource, &entry)),
-        Err(error) => Err(unavailable(&error)),
+        Err(Failure::Store(StoreError::Conflict(Some(entry)))) => Err(already_exists(resource, &entry)),
+        Err(failure) => Err(failure.into()),
     }
 }
 
@@ -302,21 +305,20 @@ async fn attempt_update(
         remove(call, resource, entry, how.options.dry_run).await?;
         return Ok(new);
     }
+    if new != *live && how.options.dry_run {
+        server.admission.charge(&server, &attributes, &new).await?;
+    }
     if new == *live || how.options.dry_run {
         return Ok(new);
     }
-    store(&server, resource, entry, new).await
-}
-
-async fn store(server: &Arc<Server>, resource: &Resource, entry: &Entry, mut new: Value) -> Result<Value, Attempt> {
-    match put(server, resource, &new, Expect::Revision(entry.revision)).await {
+    match commit(&server, &attributes, &new, Expect::Revision(entry.revision)).await {
         Ok(entry) => {
             meta::set(&mut new, &["metadata", "resourceVersion"], entry.revision.to_string());
-            crate::definitions::written(server, resource, &mut new).await?;
+            crate::definitions::written(&server, resource, &mut new).await?;
             Ok(new)
         }
-        Err(StoreError::Conflict(_)) => Err(Attempt::Overtaken),
-        Err(error) => Err(unavailable(&error).into()),
+        Err(Failure::Store(StoreError::Conflict(_))) => Err(Attempt::Overtaken),
+        Err(failure) => Err(Status::from(failure).into()),
     }
 }
 
@@ -327,20 +329,8 @@ pub(crate) async fn put(
     object: &Value,
     expect: Expect,
 ) -> Result<Arc<Entry>, StoreError> {
-    let key = object::key(resource, meta::namespace(object), meta::name(object));
-    let attributes = object::attributes(object, resource);
-    let draft = match resource.strategy.converts() {
-        false => object::encode(object),
-        true => {
-            let mut stored = object.clone();
-            resource.strategy.to_stored(&mut stored);
-            object::encode(&stored)
-        }
-    };
-    let entry = server.store.commit(Write::Put { key, draft, attributes, expect }).await?;
-    if resource.storage.resource == "events" {
-        server.events.written(server.clock.now(), entry.key.clone(), entry.revision);
-    }
+    let entry = server.store.commit(object::put(resource, object, expect)).await?;
+    commit::written(server, resource, &entry);
     Ok(entry)
 }
 

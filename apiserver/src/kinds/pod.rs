@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::meta;
+use steersman_machinery::pod::qos;
 
 use super::check;
 use crate::registry::strategy::{Rules, Strategy, restore};
@@ -13,7 +14,6 @@ pub(crate) mod defaults;
 pub(crate) mod environment;
 pub(crate) mod mounts;
 pub(crate) mod probes;
-pub mod qos;
 pub(crate) mod resources;
 pub(crate) mod scheduling;
 pub(crate) mod security;

@@ -7,6 +7,7 @@ mod definitions;
 mod deletes;
 mod lists;
 mod patches;
+mod quotas;
 mod rules;
 mod watches;
 mod writes;

@@ -58,6 +58,29 @@ async fn a_write_happens_only_if_its_expectation_holds() {
 }
 
 #[tokio::test]
+async fn several_writes_happen_together_or_not_at_all() {
+    let store = MemoryStore::default();
+    let mut watch = store.watch("quotas", 0).await.unwrap();
+    let all = vec![
+        put("pods", "a", "", Expect::Absent),
+        put("quotas", "q", "1", Expect::Absent),
+        put("quotas", "q", "2", Expect::Revision(2)),
+    ];
+    let entries = store.commit_all(all).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.revision).collect::<Vec<_>>(), [1, 2, 3]);
+    for expect in [2, 3] {
+        assert_eq!(watch.try_next().unwrap().unwrap().revision, expect);
+    }
+    let all = vec![put("pods", "b", "", Expect::Absent), put("quotas", "q", "3", Expect::Revision(2))];
+    let refused = store.commit_all(all).await.unwrap_err();
+    assert_eq!(refused.index, 1);
+    assert!(matches!(refused.error, StoreError::Conflict(Some(entry)) if entry.revision == 3));
+    assert_eq!(store.revision(), 3);
+    assert!(store.get(&Key::new("pods", "ns", "b")).await.unwrap().is_none());
+    assert!(watch.try_next().unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_deletion_tells_the_last_content_under_its_own_revision() {
     let store = MemoryStore::default();
     let mut watch = store.watch("pods", 0).await.unwrap();

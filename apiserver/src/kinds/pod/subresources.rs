@@ -5,8 +5,9 @@
 use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::meta;
+use steersman_machinery::pod::qos;
 
-use super::{Pod, qos, update, validation};
+use super::{Pod, update, validation};
 use crate::kinds::check::{self, Cursor, same};
 use crate::registry::strategy::{Rules, Strategy, restore};
 

@@ -1,21 +1,20 @@
 //! The quality of service of a pod. Source: Kubernetes doc "Pod Quality of Service Classes",
 //! `k8s.io/kubernetes/pkg/apis/core/v1/helper/qos`.
 
+use crate::meta;
+use crate::quantity::Quantity;
 use serde_json::Value;
-use steersman_machinery::meta;
-use steersman_machinery::quantity::Quantity;
-
-use crate::kinds::check::amount;
 
 /// The class of a pod: `Guaranteed`, `Burstable` or `BestEffort`.
-pub(crate) fn class(pod: &Value) -> &'static str {
+pub fn class(pod: &Value) -> &'static str {
     let pod_level = meta::at(pod, &["spec", "resources"]).filter(|resources| has_any(resources));
     let containers: Vec<&Value> = match pod_level {
         Some(_) => vec![pod.get("spec").expect("the resources were found in it")],
         None => ["containers", "initContainers"].iter().flat_map(|field| meta::items(pod, &["spec", field])).collect(),
     };
     let asked = |container: &Value, list: &str, name: &str| {
-        meta::at(container, &["resources", list, name]).map_or(Quantity::ZERO, amount::of)
+        meta::at(container, &["resources", list, name])
+            .map_or(Quantity::ZERO, |amount| Quantity::from_value(amount).unwrap_or_default())
     };
     let mut guaranteed = !containers.is_empty();
     let mut any = false;
