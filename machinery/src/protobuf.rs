@@ -1,20 +1,14 @@
-//! Protobuf bodies of built-in kinds, as client-go sends them: the envelope, and messages into the JSON form of their type.
+//! Protobuf as Kubernetes speaks it: the envelope, and the messages of built-in types from and to their JSON form.
 //! Source: Kubernetes doc "API Concepts", section "Kubernetes Protobuf encoding"; `k8s.io/api/**/generated.proto` for
-//! the numbers.
+//! the numbers; `gogo/protobuf` for what is written when it is empty.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
-use serde_json::{Value, json};
-
-use crate::Object;
-use crate::clock::{format_micro_time, format_time};
-use crate::decode::MAX_DEPTH;
-use crate::schema::{Schema, StructId, Type, builtin};
-
+mod decode;
+mod encode;
+mod json_schema;
 mod wire;
 
-use wire::{Field, Payload};
+pub use decode::decode;
+pub use encode::{Encoder, encode};
 
 /// What every Protobuf body of Kubernetes begins with.
 pub const MAGIC: [u8; 4] = *b"k8s\0";
@@ -71,143 +65,17 @@ pub fn open(body: &[u8]) -> Result<Envelope<'_>, Error> {
     Ok(envelope)
 }
 
-/// Reads the message of a built-in type (a struct of [`builtin::schema`]). Fields whose numbers are not known are dropped,
-/// as Go drops them.
-pub fn decode(message: &[u8], ty: StructId) -> Result<Value, Error> {
-    structure(message, ty, 0)
-}
-
-fn schema() -> &'static Schema {
-    builtin::schema()
-}
-
-fn structure(message: &[u8], id: StructId, depth: usize) -> Result<Value, Error> {
-    if depth > MAX_DEPTH {
-        return Err(Error::TooDeep);
-    }
-    let fields = &schema().structs[id].fields;
-    let mut object = Object::new();
-    for field in wire::fields(message) {
-        let field = field?;
-        let Some(at) = builtin::field_of_number(id, field.number) else { continue };
-        let declared = &fields[at];
-        match &declared.ty {
-            Type::List(list) => {
-                let items = object.entry(declared.name.clone()).or_insert_with(|| json!([]));
-                let items = items.as_array_mut().ok_or(Error::Field(field.number))?;
-                match field.packed(&list.items) {
-                    Some(packed) => items.extend(packed?.into_iter().map(Value::from)),
-                    None => items.push(value(&field, &list.items, depth)?),
-                }
-            }
-            Type::Map(map) => {
-                let (key, item) = entry(&field, &map.values, depth)?;
-                let entries = object.entry(declared.name.clone()).or_insert_with(|| json!({}));
-                entries.as_object_mut().ok_or(Error::Field(field.number))?.insert(key, item);
-            }
-            ty => drop(object.insert(declared.name.clone(), value(&field, ty, depth)?)),
-        }
-    }
-    Ok(Value::Object(object))
-}
-
-fn entry(field: &Field<'_>, values: &Type, depth: usize) -> Result<(String, Value), Error> {
-    let (mut key, mut item) = (String::new(), None);
-    for part in wire::fields(field.bytes()?) {
-        let part = part?;
-        match part.number {
-            1 => key = part.text()?,
-            2 => item = Some(value(&part, values, depth)?),
-            _ => {}
-        }
-    }
-    let item = match item {
-        Some(item) => item,
-        None => empty(values),
-    };
-    Ok((key, item))
-}
-
-/// What a map entry without a value has.
-fn empty(ty: &Type) -> Value {
-    match ty {
-        Type::String | Type::Bytes => json!(""),
-        Type::Quantity => json!("0"),
-        Type::List(_) => json!([]),
-        _ => json!({}),
-    }
-}
-
-fn value(field: &Field<'_>, ty: &Type, depth: usize) -> Result<Value, Error> {
-    Ok(match ty {
-        Type::String => field.text()?.into(),
-        Type::Int32 | Type::Int64 => field.integer()?.into(),
-        Type::Boolean => (field.integer()? != 0).into(),
-        Type::Number => field.double()?.into(),
-        Type::Bytes => STANDARD.encode(field.bytes()?).into(),
-        Type::Time => time(field)?.map_or(Value::Null, |time| format_time(time).into()),
-        Type::MicroTime => time(field)?.map_or(Value::Null, |time| format_micro_time(time).into()),
-        Type::Quantity => parts(field)?.text(1)?.into(),
-        Type::IntOrString => {
-            let parts = parts(field)?;
-            if parts.integer(1)? == 0 { parts.integer(2)?.into() } else { parts.text(3)?.into() }
-        }
-        Type::Any | Type::FreeForm => {
-            let parts = parts(field)?;
-            serde_json::from_slice(parts.bytes(1)?).unwrap_or(Value::Null)
-        }
-        Type::Struct(id) => structure(field.bytes()?, *id, depth + 1)?,
-        // A list in a map is a message with the items (`ExtraValue`).
-        Type::List(list) => {
-            let items = wire::fields(field.bytes()?).map(|item| value(&item?, &list.items, depth + 1));
-            Value::Array(items.collect::<Result<_, Error>>()?)
-        }
-        Type::Map(_) => return Err(Error::Field(field.number)),
-    })
-}
-
-/// A moment; `None` for Go's zero time.
-fn time(field: &Field<'_>) -> Result<Option<Timestamp>, Error> {
-    let parts = parts(field)?;
-    let (seconds, nanos) = (parts.integer(1)?, parts.integer(2)?);
-    let nanos = i32::try_from(nanos).map_err(|_| Error::Field(field.number))?;
-    let time = Timestamp::new(seconds, nanos).map_err(|_| Error::Field(field.number))?;
-    Ok((seconds != 0 || nanos != 0).then_some(time))
-}
-
-/// The fields of a small message, looked up by number.
-struct Parts<'a>(Vec<Field<'a>>);
-
-fn parts<'a>(field: &Field<'a>) -> Result<Parts<'a>, Error> {
-    wire::fields(field.bytes()?).collect::<Result<_, _>>().map(Parts)
-}
-
-impl<'a> Parts<'a> {
-    fn find(&self, number: u32) -> Option<&Field<'a>> {
-        self.0.iter().rev().find(|field| field.number == number)
-    }
-
-    fn text(&self, number: u32) -> Result<String, Error> {
-        self.find(number).map_or(Ok(String::new()), Field::text)
-    }
-
-    fn integer(&self, number: u32) -> Result<i64, Error> {
-        self.find(number).map_or(Ok(0), Field::integer)
-    }
-
-    fn bytes(&self, number: u32) -> Result<&'a [u8], Error> {
-        self.find(number).map_or(Ok(&[]), Field::bytes)
-    }
-}
-
-impl Field<'_> {
-    /// The numbers of a packed list; `None` if it is no such list.
-    fn packed(&self, items: &Type) -> Option<Result<Vec<i64>, Error>> {
-        match (&self.payload, items) {
-            (Payload::Bytes(bytes), Type::Int32 | Type::Int64) => Some(wire::varints(bytes)),
-            _ => None,
-        }
-    }
+/// Puts the message of an object into the envelope: `write` writes the message.
+pub fn seal(api_version: &str, kind: &str, write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
+    let mut out = Encoder::starting_with(&MAGIC);
+    out.message(1, |out| {
+        out.text(1, api_version);
+        out.text(2, kind);
+    });
+    out.message(2, write);
+    out.text(3, "");
+    out.text(4, "");
+    out.into_bytes()
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! `{atomic}T` (map). Flags: `required`, `atomic`, `merge`, `merge=KEY`, `replace`, `retainKeys` (see
 //! [`PatchStrategy`]), `pointer`, `always`, `null` (see [`Empty`]), `default=JSON`, `go=TYPE`.
 //!
-//! `protobuf.txt` is generated as well: a line a definition, with the number of each field in its protobuf message.
+//! `protobuf.txt` is generated as well: a line a definition, with the number of each field in its protobuf message. Two
+//! numbers (`2.1`) are those of an embedded message and of the field in it.
 //!
 //! `resources.txt` is kept by hand and explains itself.
 
@@ -16,8 +17,10 @@ use std::sync::{Arc, LazyLock};
 use super::{Empty, Field, ListKind, ListType, MapType, PatchStrategy, Schema, StructId, StructType, Type, TypeRef};
 use crate::group::{GroupResource, GroupVersion, GroupVersionKind};
 
+mod numbers;
 mod resources;
 
+pub use numbers::{Message, Slot, message};
 pub use resources::{ResourceInfo, SubresourceInfo};
 
 struct Tables {
@@ -35,31 +38,6 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 static RESOURCES: LazyLock<Vec<ResourceInfo>> = LazyLock::new(|| {
     resources::parse(include_str!("resources.txt")).expect("the table is well formed: a test reads it")
 });
-
-/// Of each struct, the fields by their protobuf numbers.
-static NUMBERS: LazyLock<Vec<Vec<(u32, usize)>>> = LazyLock::new(|| {
-    parse_numbers(include_str!("protobuf.txt"), schema()).expect("the generated table is well formed: a test reads it")
-});
-
-/// The index of the field of a struct that has that number in the struct's protobuf message.
-pub fn field_of_number(id: StructId, number: u32) -> Option<usize> {
-    NUMBERS.get(id)?.iter().find(|(have, _)| *have == number).map(|(_, at)| *at)
-}
-
-fn parse_numbers(text: &str, schema: &Schema) -> Option<Vec<Vec<(u32, usize)>>> {
-    let ids: BTreeMap<&str, StructId> = schema.structs.iter().map(|it| short(&it.name)).zip(0..).collect();
-    let mut numbers = vec![Vec::new(); schema.structs.len()];
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let mut words = line.split(' ');
-        let id = *ids.get(words.next()?)?;
-        for word in words {
-            let (field, number) = word.split_once('=')?;
-            let at = schema.structs[id].fields.binary_search_by(|it| it.name.as_str().cmp(field)).ok()?;
-            numbers[id].push((number.parse().ok()?, at));
-        }
-    }
-    Some(numbers)
-}
 
 /// All built-in types.
 pub fn schema() -> &'static Arc<Schema> {
