@@ -1,33 +1,24 @@
 //! A real kubectl against a cluster of its own, over TLS.
 
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use steersman::{Cluster, Served};
-use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use steersman::Cluster;
 use tokio::process::Command;
 
-/// A command that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::site::{Site, texts, tool};
 
 /// A cluster with three nodes, and kubectl configured for it.
-pub struct Kubectl {
-    /// The cluster.
-    pub cluster: Cluster,
-    _served: Served,
-    home: TempDir,
-}
+pub struct Kubectl(Site);
 
 impl Kubectl {
     /// Starts the cluster and serves it on a free port.
     pub async fn start() -> Self {
-        let cluster = Cluster::builder().nodes(3).start().await.expect("the cluster starts");
-        let served = cluster.serve(([127, 0, 0, 1], 0)).await.expect("a free port can be had");
-        let home = tempfile::tempdir().expect("a temporary folder can be made");
-        served.write_kubeconfig(&home.path().join("config")).expect("it can be written to");
-        Self { cluster, _served: served, home }
+        Self(Site::start().await)
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.0.cluster
     }
 
     /// Runs kubectl with the words of `arguments`; it has to succeed. Returns what it printed.
@@ -57,71 +48,29 @@ impl Kubectl {
 
     /// A file in kubectl's home, with that content; for manifests and scripts.
     pub fn file(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.home.path().join(name);
-        std::fs::write(&path, content).expect("the temporary folder can be written to");
-        path
+        self.0.file(name, content)
     }
 
     /// kubectl, ready to be given arguments and run.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(binary());
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.home.path())
-            .env("KUBECONFIG", self.home.path().join("config"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command
+        self.0.command(tool("bin/kubectl"))
     }
 
     async fn succeed(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.run(arguments, input).await;
+        let output = self.0.run(self.command().args(arguments), input).await;
         let (stdout, stderr) = texts(&output);
         assert!(output.status.success(), "kubectl {} failed\n{stdout}{stderr}", arguments.join(" "));
         stdout
     }
 
     async fn fail(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.run(arguments, input).await;
+        let output = self.0.run(self.command().args(arguments), input).await;
         let (stdout, stderr) = texts(&output);
         assert!(!output.status.success(), "kubectl {} succeeded\n{stdout}{stderr}", arguments.join(" "));
         stderr
     }
-
-    async fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let run = async {
-            let mut child = self.command().args(arguments).spawn()?;
-            let mut stdin = child.stdin.take().expect("it was piped");
-            // A kubectl that does not read its input may have closed it.
-            let _ = stdin.write_all(input.as_bytes()).await;
-            drop(stdin);
-            child.wait_with_output().await
-        };
-        tokio::time::timeout(PATIENCE, run)
-            .await
-            .unwrap_or_else(|_| panic!("kubectl {} hangs", arguments.join(" ")))
-            .expect("kubectl can be started")
-    }
-}
-
-fn binary() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/kubectl/bin/kubectl")
-}
-
-/// The path of one of the project's samples.
-pub fn sample(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples").join(name);
-    path.display().to_string()
 }
 
 fn words(arguments: &str) -> Vec<&str> {
     arguments.split_whitespace().collect()
-}
-
-fn texts(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
 }

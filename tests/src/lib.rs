@@ -2,4 +2,5 @@
 
 pub mod kubectl;
 pub mod manifests;
+pub mod site;
 pub mod wait;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests, without a network except for fetching kubectl once.
+//! `cargo xtask test`: all tests, without a network except for fetching the tools once.
 
 use anyhow::Result;
 use clap::Args;
@@ -17,9 +17,9 @@ pub(crate) struct Arguments {
 /// Runs the doc tests, then every other test; the runner's summary comes last.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shell = workspace::shell()?;
-    // The build script of `tests` looks for kubectl: it has to be there first.
-    if let Err(error) = tools::kubectl() {
-        println!("note: the tests that drive kubectl are ignored: {error:#}");
+    // The build script of `tests` looks for the tools: they have to be there first.
+    for missing in tools::install() {
+        println!("note: the tests that need this are ignored: {missing}");
     }
     check_table()?;
     for reason in ignored::reasons(&shell)? {

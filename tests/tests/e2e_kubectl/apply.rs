@@ -1,6 +1,7 @@
 //! Applying manifests, on the client's side and on the server's.
 
-use steersman_tests::kubectl::{Kubectl, sample};
+use steersman_tests::kubectl::Kubectl;
+use steersman_tests::site::sample;
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(kubectl), ignore = "needs kubectl in target/tools: cargo xtask tools")]

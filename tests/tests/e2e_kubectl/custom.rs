@@ -1,6 +1,7 @@
 //! A resource of one's own: its definition, an instance, its table, its scale.
 
-use steersman_tests::kubectl::{Kubectl, sample};
+use steersman_tests::kubectl::Kubectl;
+use steersman_tests::site::sample;
 
 async fn with_definition() -> Kubectl {
     let kubectl = Kubectl::start().await;

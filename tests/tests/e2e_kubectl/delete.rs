@@ -1,6 +1,7 @@
 //! Deleting: what goes along, and what stays.
 
-use steersman_tests::kubectl::{Kubectl, sample};
+use steersman_tests::kubectl::Kubectl;
+use steersman_tests::site::sample;
 
 async fn with_nginx() -> Kubectl {
     let kubectl = Kubectl::start().await;

@@ -1,6 +1,7 @@
 //! What a person is told about a bad manifest: the same words as from Kubernetes.
 
-use steersman_tests::kubectl::{Kubectl, sample};
+use steersman_tests::kubectl::Kubectl;
+use steersman_tests::site::sample;
 
 fn nginx() -> String {
     std::fs::read_to_string(sample("nginx.yaml")).unwrap()

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use steersman_tests::kubectl::{Kubectl, sample};
+use steersman_tests::kubectl::Kubectl;
+use steersman_tests::site::sample;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 async fn with_nginx() -> Kubectl {

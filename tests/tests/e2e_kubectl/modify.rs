@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use steersman_tests::kubectl::{Kubectl, sample};
+use steersman_tests::kubectl::Kubectl;
+use steersman_tests::site::sample;
 
 async fn with_nginx() -> Kubectl {
     let kubectl = Kubectl::start().await;

@@ -1,6 +1,7 @@
 //! kubectl rollout: status, history, undo, pause, resume, restart.
 
-use steersman_tests::kubectl::{Kubectl, sample};
+use steersman_tests::kubectl::Kubectl;
+use steersman_tests::site::sample;
 
 async fn with_nginx() -> Kubectl {
     let kubectl = Kubectl::start().await;
