@@ -1,6 +1,7 @@
 //! Admission: what a write has to pass between defaulting and the store.
 //! Source: Kubernetes doc "Admission Control in Kubernetes".
 
+pub mod cached;
 mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
@@ -8,9 +9,11 @@ pub mod matching;
 mod namespace_lifecycle;
 mod pod_topology_labels;
 mod priority;
+pub mod reinvocation;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod webhook;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 use steersman_store::Write;
 
+use crate::options::{DeleteOptions, WriteOptions};
 use crate::registry::resource::Resource;
 use crate::server::Server;
 use crate::service::Origin;
@@ -69,6 +73,33 @@ pub struct Attributes<'a> {
     pub origin: &'a Origin,
     /// Whether nothing is stored.
     pub dry_run: bool,
+    /// The options of the request.
+    pub options: Options<'a>,
+}
+
+/// The options of a write, for whom they are shown to.
+#[derive(Clone, Copy)]
+pub enum Options<'a> {
+    /// Of a create.
+    Create(&'a WriteOptions),
+    /// Of an update or a patch.
+    Update(&'a WriteOptions),
+    /// Of a delete.
+    Delete(&'a DeleteOptions),
+    /// There are none.
+    None,
+}
+
+impl Options<'_> {
+    /// `CreateOptions`, `UpdateOptions` or `DeleteOptions` of `meta.k8s.io/v1`; null if there are none.
+    pub fn to_json(self) -> Value {
+        match self {
+            Self::Create(options) => options.to_json("CreateOptions"),
+            Self::Update(options) => options.to_json("UpdateOptions"),
+            Self::Delete(options) => options.to_json(),
+            Self::None => Value::Null,
+        }
+    }
 }
 
 impl Attributes<'_> {
@@ -150,6 +181,8 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(runtime_class::RuntimeClass),
         Box::new(default_class::INGRESS),
         Box::new(pod_topology_labels::PodTopologyLabels),
+        Box::new(webhook::MutatingAdmissionWebhook::default()),
+        Box::new(webhook::ValidatingAdmissionWebhook::default()),
         Box::new(resource_quota::ResourceQuota),
     ]
 }
@@ -168,17 +201,22 @@ impl Chain {
         Ok(Self(all.into_iter().filter(|plugin| !disabled.iter().any(|name| name == plugin.name())).collect()))
     }
 
-    /// Lets every plugin change the object.
+    /// Lets every plugin change the object; once more if one of those who are asked from outside did. For a delete, it
+    /// is null.
     pub async fn admit(
         &self,
         server: &Arc<Server>,
         attributes: &Attributes<'_>,
         object: &mut Value,
     ) -> Result<(), Status> {
-        for plugin in &self.0 {
-            plugin.admit(server, attributes, object).await?;
+        loop {
+            for plugin in &self.0 {
+                plugin.admit(server, attributes, object).await?;
+            }
+            if !attributes.origin.rounds.next_round() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Lets every plugin refuse the write.

@@ -20,6 +20,7 @@ mod watch;
 mod write;
 mod yaml;
 
+pub(crate) use input::shape;
 pub(crate) use write::put;
 
 use std::sync::Arc;

@@ -32,6 +32,8 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Whether an apply takes fields away from other managers.
     pub force: Option<bool>,
+    /// `fieldManager` and `fieldValidation` as the client gave them; empty if it did not.
+    pub given: (String, String),
 }
 
 /// Which kind of options is read; decides the name in errors and the rules.
@@ -89,7 +91,22 @@ impl WriteOptions {
             &errors,
         )?;
         let field_manager = if manager.is_empty() { manager_from_agent(user_agent) } else { manager.to_owned() };
-        Ok(Self { dry_run, field_manager, field_validation, force })
+        let given = (manager.to_owned(), query.text("fieldValidation").to_owned());
+        Ok(Self { dry_run, field_manager, field_validation, force, given })
+    }
+
+    /// The options as an object of that kind, as admission shows them.
+    pub fn to_json(&self, kind: &str) -> Value {
+        let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        if self.dry_run {
+            options["dryRun"] = json!([DRY_RUN_ALL]);
+        }
+        for (field, text) in [("fieldManager", &self.given.0), ("fieldValidation", &self.given.1)] {
+            if !text.is_empty() {
+                options[field] = json!(text);
+            }
+        }
+        options
     }
 }
 
@@ -305,6 +322,28 @@ impl DeleteOptions {
         }
         invalid("DeleteOptions", &errors)?;
         Ok(options)
+    }
+
+    /// The options as an object, as admission shows them.
+    pub fn to_json(&self) -> Value {
+        let mut options = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+        if self.dry_run {
+            options["dryRun"] = json!([DRY_RUN_ALL]);
+        }
+        if let Some(seconds) = self.grace_period {
+            options["gracePeriodSeconds"] = json!(seconds);
+        }
+        match (self.orphan_dependents, self.propagation) {
+            (Some(orphan), _) => options["orphanDependents"] = json!(orphan),
+            (None, Some(propagation)) => options["propagationPolicy"] = json!(format!("{propagation:?}")),
+            (None, None) => {}
+        }
+        for (field, text) in [("uid", &self.uid), ("resourceVersion", &self.resource_version)] {
+            if let Some(text) = text {
+                meta::set(&mut options, &["preconditions", field], text.as_str());
+            }
+        }
+        options
     }
 
     fn from_body(body: &Value, errors: &mut ErrorList) -> Result<Self, Status> {

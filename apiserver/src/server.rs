@@ -16,6 +16,7 @@ use crate::admission;
 use crate::audit::Audit;
 use crate::authentication::Tokens;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::registry::catalog::Catalog;
 
 /// What every request works with.
@@ -34,6 +35,8 @@ pub struct Server {
     pub audit: Arc<Audit>,
     /// What is counted.
     pub metrics: Metrics,
+    /// The way to webhooks and to what stands behind services.
+    pub outbound: Arc<Outbound>,
     /// Held while addresses and ports are chosen and until the service that has them is stored.
     pub service_allocation: tokio::sync::Mutex<()>,
     /// Held while a definition changes what is served, so that changes apply in the order in which they were written.
@@ -69,6 +72,7 @@ impl Server {
             tokens: parts.tokens,
             audit: Arc::new(parts.audit),
             metrics: Metrics::default(),
+            outbound: Arc::default(),
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),
             events: crate::events::Expiry::default(),

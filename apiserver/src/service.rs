@@ -14,6 +14,7 @@ use steersman_machinery::status::Status;
 use tower::Service;
 use tracing::Instrument;
 
+use crate::admission::reinvocation::Reinvocation;
 use crate::audit::{About, Annotations, Trail};
 use crate::authentication::{self, UserInfo};
 use crate::authorization;
@@ -99,12 +100,19 @@ pub struct Origin {
     pub warnings: Warnings,
     /// What is noted for the audit log.
     pub annotations: Annotations,
+    /// What plugins remember of the rounds of mutation.
+    pub rounds: Reinvocation,
 }
 
 impl Call {
     /// Who is behind the request, for admission.
     pub fn origin(&self) -> Origin {
-        Origin { user: self.user.clone(), warnings: self.warnings.clone(), annotations: self.annotations.clone() }
+        Origin {
+            user: self.user.clone(),
+            warnings: self.warnings.clone(),
+            annotations: self.annotations.clone(),
+            rounds: Reinvocation::default(),
+        }
     }
 
     /// The `User-Agent` header; empty if it is absent.

@@ -27,8 +27,9 @@ impl Plugin for PodTopologyLabels {
     ) -> Verdict<'a> {
         async move {
             let created = attributes.operation == Operation::Create && attributes.is("", "pods");
-            let bound = attributes.subresource == "binding";
-            let node = meta::text(object, &["spec", "nodeName"]).to_owned();
+            let bound = attributes.operation == Operation::Create && attributes.subresource == "binding";
+            let place = if bound { ["target", "name"] } else { ["spec", "nodeName"] };
+            let node = meta::text(object, &place).to_owned();
             if !(created || bound) || node.is_empty() {
                 return Ok(());
             }

@@ -20,12 +20,13 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let output = output::negotiate(call, resource)?;
     let ty = builtin::type_ref(&GroupVersionKind::new("", "v1", "Binding"));
     let expected = input::Expected { api_version: "v1", kind: "Binding", ty };
-    let binding = input::typed(call, expected, options.field_validation)?;
+    let mut binding = input::typed(call, expected, options.field_validation)?;
     if !call.info.name_in_path {
         call.info.name = meta::name(&binding).to_owned();
     } else if meta::name(&binding) != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
+    write::admit_posted(call, (resource, "binding"), &mut binding, &options).await?;
     let node = target(&binding)?.to_owned();
     let how = Change::internal(resource, "binding", &options);
     let now = format_time(call.server.clock.now());

@@ -75,6 +75,17 @@ pub(super) async fn delete(
     delete_at(call, resource, (&namespace, name), options).await
 }
 
+/// [`delete`] without asking admission, which was asked about what led to it.
+pub(super) async fn delete_unasked(
+    call: &mut Call,
+    resource: &Resource,
+    name: &str,
+    options: &DeleteOptions,
+) -> Result<Deleted, Status> {
+    let namespace = call.info.namespace.clone();
+    run(call, resource, (&namespace, name), options, false).await
+}
+
 /// [`delete`] for an object in a namespace that need not be that of the request.
 pub(super) async fn delete_at(
     call: &mut Call,
@@ -82,13 +93,25 @@ pub(super) async fn delete_at(
     (namespace, name): (&str, &str),
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
+    run(call, resource, (namespace, name), options, true).await
+}
+
+async fn run(
+    call: &mut Call,
+    resource: &Resource,
+    (namespace, name): (&str, &str),
+    options: &DeleteOptions,
+    asks: bool,
+) -> Result<Deleted, Status> {
     let key = object::key(resource, namespace, name);
     for _ in 0..ATTEMPTS {
         let entry = call.server.store.get(&key).await.map_err(|error| unavailable(&error))?;
         let entry = entry.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
         let live = object::decode(&entry, resource);
         check_preconditions(resource, &live, options)?;
-        admit(call, resource, &live, options).await?;
+        if asks {
+            admit(call, resource, &live, options).await?;
+        }
         if let Some(deleted) = attempt(call, resource, (&entry, live), options).await? {
             return Ok(deleted);
         }
@@ -103,11 +126,13 @@ async fn admit(call: &Call, resource: &Resource, live: &Value, options: &DeleteO
         resource,
         subresource: "",
         namespace: meta::namespace(live),
-        name: meta::name(live),
+        name: if call.info.verb == "deletecollection" { "" } else { meta::name(live) },
         old: Some(live),
         origin: &origin,
         dry_run: options.dry_run,
+        options: crate::admission::Options::Delete(options),
     };
+    call.server.admission.admit(&call.server, &attributes, &mut Value::Null).await?;
     call.server.admission.validate(&call.server, &attributes, None).await
 }
 

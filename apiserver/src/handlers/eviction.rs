@@ -30,11 +30,12 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let output = output::negotiate(call, resource)?;
     let ty = builtin::type_ref(&GroupVersionKind::new("policy", "v1", "Eviction"));
     let expected = input::Expected { api_version: "policy/v1", kind: "Eviction", ty };
-    let eviction = input::typed(call, expected, options.field_validation)?;
+    let mut eviction = input::typed(call, expected, options.field_validation)?;
     let url = call.info.name.clone();
     if meta::name(&eviction) != url {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    write::admit_posted(call, (resource, "eviction"), &mut eviction, &options).await?;
     let mut delete_options = DeleteOptions::read(eviction.get("deleteOptions"), &call.query)?;
     options.dry_run |= delete_options.dry_run;
     delete_options.dry_run = options.dry_run;
@@ -50,7 +51,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     if meta::deletion_timestamp(&pod).is_none() {
         write::update(call, resource, &how, |_, pod| Ok(disrupted(pod, &now))).await?;
     }
-    delete::delete(call, resource, &url, &delete_options).await?;
+    delete::delete_unasked(call, resource, &url, &delete_options).await?;
     Ok(output::created(output))
 }
 

@@ -101,7 +101,7 @@ pub(super) fn complete(
 
 /// Brings an object into the form of its kind: of built-in ones the whole, of custom ones the metadata and what their own
 /// schema knows. Also returns the paths of the fields that were dropped.
-pub(super) fn shape(resource: &Resource, mut object: Value) -> Result<(Value, Vec<String>), TypeError> {
+pub(crate) fn shape(resource: &Resource, mut object: Value) -> Result<(Value, Vec<String>), TypeError> {
     const MANAGED_FIELDS: [&str; 2] = ["metadata", "managedFields"];
     // An empty list asks for the managed fields to be forgotten; the form of the type would leave it out.
     let forget = meta::at(&object, &MANAGED_FIELDS).and_then(Value::as_array).is_some_and(Vec::is_empty);

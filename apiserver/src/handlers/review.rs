@@ -6,7 +6,7 @@ use steersman_machinery::clock::format_time;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
-use super::{Answer, binding, input, output, token_review};
+use super::{Answer, binding, input, output, token_review, write};
 use crate::authentication::AUTHENTICATED;
 use crate::options::{WriteKind, WriteOptions};
 use crate::registry::resource::Resource;
@@ -22,6 +22,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
     let output = output::negotiate(call, resource)?;
     let mut review = input::object(call, resource, options.field_validation)?;
+    write::admit_posted(call, (resource, ""), &mut review, &options).await?;
     let status = match resource.name.as_str() {
         "selfsubjectreviews" => {
             let now = format_time(call.server.clock.now());

@@ -149,7 +149,7 @@ fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Status> {
 }
 
 /// The scale from which a write starts.
-fn present(resource: &Resource, object: &Value) -> Result<Value, Status> {
+pub(super) fn present(resource: &Resource, object: &Value) -> Result<Value, Status> {
     let paths = paths(resource)?;
     let number = |path: &[&str]| meta::at(object, path).and_then(Value::as_i64);
     let spec = number(&paths.spec_steps()).unwrap_or(0);
@@ -175,6 +175,13 @@ fn selector(paths: &ScalePaths, object: &Value) -> String {
         Some(selector) => labels::Selector::from_label_selector(selector).map(|it| it.to_string()).unwrap_or_default(),
         None => String::new(),
     }
+}
+
+/// Gives an object the replicas of a scale.
+pub(super) fn take_over(resource: &Resource, scale: &Value, object: &mut Value) -> Result<(), Status> {
+    let replicas = meta::at(scale, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
+    meta::set(object, &paths(resource)?.spec_steps(), replicas);
+    Ok(())
 }
 
 /// The object with the replicas, and as preconditions the uid and resource version, of a scale.

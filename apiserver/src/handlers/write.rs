@@ -2,6 +2,7 @@
 //! validation, and the store.
 //! Source: `k8s.io/apiserver/pkg/registry/generic/registry.Store` and `rest.BeforeCreate`, `rest.BeforeUpdate`.
 
+mod admitted;
 mod commit;
 mod identity;
 mod ownership;
@@ -17,6 +18,7 @@ use steersman_machinery::status::Status;
 use steersman_machinery::{meta, names, object_meta};
 use steersman_store::{Entry, Expect, StoreError, Write};
 
+use admitted::Admitted;
 use commit::{Failure, commit};
 pub(super) use identity::check_place;
 use identity::{check_identity, check_namespace, sent_version, unique_owners, wipe};
@@ -136,6 +138,8 @@ pub(super) async fn create(
     let namespace = call.info.namespace.clone();
     let attributes = attributes((resource, ""), Operation::Create, (&namespace, &name), &origin, options);
     server.admission.admit(&server, &attributes, &mut object).await?;
+    check_namespace(call, resource, &mut object)?;
+    unique_owners(call, &mut object);
     resource.strategy.default(&mut object);
     let now = server.clock.now();
     meta::set(&mut object, &["metadata", "uid"], server.random.uuid());
@@ -220,6 +224,21 @@ fn already_exists(resource: &Resource, existing: &Entry) -> Status {
     status
 }
 
+/// Lets admission change and refuse what is posted to be done, not to be stored: a binding, an eviction, a review.
+pub(super) async fn admit_posted(
+    call: &Call,
+    (resource, subresource): (&Resource, &str),
+    object: &mut Value,
+    options: &WriteOptions,
+) -> Result<(), Status> {
+    let origin = call.origin();
+    let name = if call.info.name_in_path { call.info.name.clone() } else { meta::name(object).to_owned() };
+    let place = (call.info.namespace.as_str(), name.as_str());
+    let attributes = attributes((resource, subresource), Operation::Create, place, &origin, options);
+    call.server.admission.admit(&call.server, &attributes, object).await?;
+    call.server.admission.validate(&call.server, &attributes, Some(object)).await
+}
+
 /// Changes an object: reads it, lets `change` make the new one of it, and stores that; again from the beginning if
 /// somebody else wrote in between, unless the client named the resource version that it had seen.
 pub(super) async fn update<F>(
@@ -285,11 +304,13 @@ async fn attempt_update(
     isolate(resource, how.part, live, &mut new);
     let origin = call.origin();
     let place = (meta::namespace(live), meta::name(live));
+    let admitted = Admitted::of(resource, how, live)?;
     let attributes = Attributes {
-        old: Some(live),
+        old: Some(admitted.old(live)),
         ..attributes((resource, how.subresource), Operation::Update, place, &origin, how.options)
     };
-    server.admission.admit(&server, &attributes, &mut new).await?;
+    admitted.admit(&server, &attributes, &mut new).await?;
+    unique_owners(call, &mut new);
     prepare(how, live, &mut new);
     let _allocation = match how.part {
         Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,
@@ -300,7 +321,7 @@ async fn attempt_update(
         call.warnings.extend(how.strategy.warnings(&new, Some(live)));
     }
     managed_fields::keep_times_if_unchanged(live, &mut new);
-    server.admission.validate(&server, &attributes, Some(&new)).await?;
+    admitted.validate(&server, &attributes, &new).await?;
     if is_finished(resource, live, &new) {
         remove(call, resource, entry, how.options.dry_run).await?;
         return Ok(new);
@@ -373,10 +394,15 @@ fn attributes<'a>(
     operation: Operation,
     (namespace, name): (&'a str, &'a str),
     origin: &'a Origin,
-    options: &WriteOptions,
+    options: &'a WriteOptions,
 ) -> Attributes<'a> {
     let old = None;
-    Attributes { operation, resource, subresource, namespace, name, old, origin, dry_run: options.dry_run }
+    let dry_run = options.dry_run;
+    let options = match operation {
+        Operation::Create => crate::admission::Options::Create(options),
+        _ => crate::admission::Options::Update(options),
+    };
+    Attributes { operation, resource, subresource, namespace, name, old, origin, dry_run, options }
 }
 
 /// Chooses addresses and ports for services. They are taken as long as the returned guard lives or the service is stored.

@@ -10,4 +10,5 @@ mod patches;
 mod quotas;
 mod rules;
 mod watches;
+mod webhooks;
 mod writes;

@@ -40,40 +40,70 @@ impl Operation {
         let op = self.text("op").unwrap_or_default();
         match op.as_str() {
             "add" => {
-                let path = self.path("path")?;
+                let path = self.path("path", "add")?;
                 let value = self.value();
+                let missing = || format!("add operation does not apply: doc is missing path: \"{path}\"");
                 add(document, &path, value)
+                    .map_err(|why| why.at(missing, || format!("error in add for path: '{path}'")))
             }
-            "remove" => remove(document, &self.path("path")?).map(drop),
+            "remove" => {
+                let path = self.path("path", "remove")?;
+                let missing = || format!("remove operation does not apply: doc is missing path: \"{path}\"");
+                let within = || format!("error in remove for path: '{path}'");
+                remove(document, &path).map(drop).map_err(|why| why.at(missing, within))
+            }
             "replace" => {
-                let path = self.path("path")?;
+                let path = self.path("path", "replace")?;
                 let value = self.value();
-                replace(document, &path, value)
+                let missing = || format!("replace operation does not apply: doc is missing path: {path}");
+                let within = || format!("error in replace for path: '{path}'");
+                replace(document, &path, value).map_err(|why| why.at(missing, within))
             }
-            "move" => {
-                let from = self.path("from")?;
-                let value = remove(document, &from)?;
-                add(document, &self.path("path")?, value)
-            }
-            "copy" => {
-                let value = get(document, &self.path("from")?)?.cloned().unwrap_or_default();
-                *copied_bytes += value.to_string().len();
-                if *copied_bytes > MAX_COPIED_BYTES {
-                    return Err(fail("copy", "the copied values are too large"));
-                }
-                add(document, &self.path("path")?, value)
-            }
-            "test" => {
-                let expect = self.value();
-                let path = self.path("path")?;
-                let found = get(document, &path)?;
-                // A member that is absent is as good as null.
-                match found.unwrap_or(&Value::Null) == &expect {
-                    true => Ok(()),
-                    false => Err(fail("test", &path)),
-                }
-            }
-            other => Err(fail("unknown operation", other)),
+            "move" => self.relocate(document),
+            "copy" => self.copy(document, copied_bytes),
+            "test" => self.test(document),
+            other => Err(PatchError::DoesNotApply(format!("Unexpected kind: {other}"))),
+        }
+    }
+
+    fn relocate(&mut self, document: &mut Value) -> Result<(), PatchError> {
+        let from = self.path("from", "move")?;
+        let within = |path: &str| format!("error in move for path: '{path}'");
+        let missing = || format!("move operation does not apply: doc is missing from path: {from}");
+        let value = remove(document, &from).map_err(|why| why.at(missing, || within(&from)))?;
+        let path = self.path("path", "move")?;
+        let missing = || format!("move operation does not apply: doc is missing destination path: {path}");
+        add(document, &path, value).map_err(|why| why.at(missing, || within(&path)))
+    }
+
+    fn copy(&mut self, document: &mut Value, copied_bytes: &mut usize) -> Result<(), PatchError> {
+        let from = self.path("from", "copy")?;
+        let missing = || format!("copy operation does not apply: doc is missing from path: {from}");
+        let found = get(document, &from).map_err(|why| why.at(missing, || format!("error in copy for from: '{from}'")));
+        let value = found?.cloned().unwrap_or_default();
+        *copied_bytes += value.to_string().len();
+        if *copied_bytes > MAX_COPIED_BYTES {
+            return Err(PatchError::DoesNotApply(format!(
+                "Unable to complete the copy, the accumulated size increase of copy is {copied_bytes}, exceeding the \
+                 limit {MAX_COPIED_BYTES}"
+            )));
+        }
+        let path = self.path("path", "copy")?;
+        let missing = || format!("copy operation does not apply: doc is missing destination path: {path}");
+        let within = || "error while adding value during copy".to_owned();
+        add(document, &path, value).map_err(|why| why.at(missing, within))
+    }
+
+    fn test(&mut self, document: &mut Value) -> Result<(), PatchError> {
+        let expect = self.value();
+        let path = self.path("path", "test")?;
+        let missing = || format!("test operation does not apply: is missing path: {path}");
+        let found =
+            get(document, &path).map_err(|why| why.at(missing, || format!("error in test for path: '{path}'")))?;
+        // A member that is absent is as good as null.
+        match found.unwrap_or(&Value::Null) == &expect {
+            true => Ok(()),
+            false => Err(PatchError::DoesNotApply(format!("testing value {path} failed: test failed"))),
         }
     }
 
@@ -84,8 +114,10 @@ impl Operation {
         }
     }
 
-    fn path(&mut self, name: &str) -> Result<String, PatchError> {
-        self.text(name).ok_or_else(|| fail("missing", name))
+    fn path(&mut self, name: &str, operation: &str) -> Result<String, PatchError> {
+        let failed =
+            || PatchError::DoesNotApply(format!("{operation} operation failed to decode {name}: missing value"));
+        self.text(name).ok_or_else(failed)
     }
 
     fn value(&mut self) -> Value {
@@ -93,8 +125,29 @@ impl Operation {
     }
 }
 
-fn fail(what: &str, path: &str) -> PatchError {
-    PatchError::DoesNotApply(format!("{what}: {path}"))
+/// Why there is nothing at a pointer, or nothing can be put there.
+enum Absent {
+    /// What should contain it is not there.
+    Container,
+    /// It has no place in its container; the text is that of upstream's library.
+    Place(String),
+}
+
+impl Absent {
+    fn at(self, missing: impl FnOnce() -> String, within: impl FnOnce() -> String) -> PatchError {
+        PatchError::DoesNotApply(match self {
+            Self::Container => format!("{}: missing value", missing()),
+            Self::Place(why) => format!("{}: {why}", within()),
+        })
+    }
+
+    /// A step that is no index of the list.
+    fn index(step: &str) -> Self {
+        Self::Place(match step.parse::<i64>() {
+            Ok(index) => format!("Unable to access invalid index: {index}: invalid index referenced"),
+            Err(_) => format!("strconv.Atoi: parsing {}: invalid syntax", crate::field::go_quote(step)),
+        })
+    }
 }
 
 /// Splits a pointer into the steps to the container and the last step; `None` if it has no `/`.
@@ -116,8 +169,8 @@ fn list_index(step: &str, len: usize, end: bool) -> Option<usize> {
     usize::try_from(index).ok().filter(|index| *index < limit)
 }
 
-fn container<'a>(document: &'a mut Value, pointer: &str) -> Result<(&'a mut Value, String), PatchError> {
-    let (parents, last) = steps(pointer).ok_or_else(|| fail("no such container", pointer))?;
+fn container<'a>(document: &'a mut Value, pointer: &str) -> Result<(&'a mut Value, String), Absent> {
+    let (parents, last) = steps(pointer).ok_or(Absent::Container)?;
     let mut here = document;
     for step in &parents {
         here = match here {
@@ -125,16 +178,16 @@ fn container<'a>(document: &'a mut Value, pointer: &str) -> Result<(&'a mut Valu
             Value::Array(list) => list_index(step, list.len(), false).and_then(|index| list.get_mut(index)),
             _ => None,
         }
-        .ok_or_else(|| fail("no such container", pointer))?;
+        .ok_or(Absent::Container)?;
     }
     match here {
         Value::Object(_) | Value::Array(_) => Ok((here, last)),
-        _ => Err(fail("no such container", pointer)),
+        _ => Err(Absent::Container),
     }
 }
 
 /// What is at the pointer; `None` for an absent member of an object, an error for everything else that is absent.
-fn get<'a>(document: &'a mut Value, pointer: &str) -> Result<Option<&'a Value>, PatchError> {
+fn get<'a>(document: &'a mut Value, pointer: &str) -> Result<Option<&'a Value>, Absent> {
     if pointer.is_empty() {
         return Ok(Some(document));
     }
@@ -142,27 +195,27 @@ fn get<'a>(document: &'a mut Value, pointer: &str) -> Result<Option<&'a Value>, 
     match container {
         Value::Array(list) => match list_index(&last, list.len(), false) {
             Some(index) => Ok(list.get(index)),
-            None => Err(fail("no such item", pointer)),
+            None => Err(Absent::index(&last)),
         },
         other => Ok(other.get(&last)),
     }
 }
 
-fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchError> {
+fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), Absent> {
     let (container, last) = container(document, pointer)?;
     match container {
         Value::Array(list) if last == "-" => list.push(value),
         Value::Array(list) => {
-            let index = list_index(&last, list.len(), true).ok_or_else(|| fail("no such index", pointer))?;
+            let index = list_index(&last, list.len(), true).ok_or_else(|| Absent::index(&last))?;
             list.insert(index, value);
         }
         Value::Object(map) => drop(map.insert(last, value)),
-        _ => return Err(fail("not a container", pointer)),
+        _ => return Err(Absent::Container),
     }
     Ok(())
 }
 
-fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), PatchError> {
+fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), Absent> {
     if pointer.is_empty() {
         *document = value;
         return Ok(());
@@ -170,23 +223,27 @@ fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), Patc
     let (container, last) = container(document, pointer)?;
     match container {
         Value::Array(list) => {
-            let index = list_index(&last, list.len(), false).ok_or_else(|| fail("no such index", pointer))?;
+            let index = list_index(&last, list.len(), false).ok_or_else(|| Absent::index(&last))?;
             list[index] = value;
         }
         Value::Object(map) => drop(map.insert(last, value)),
-        _ => return Err(fail("not a container", pointer)),
+        _ => return Err(Absent::Container),
     }
     Ok(())
 }
 
-fn remove(document: &mut Value, pointer: &str) -> Result<Value, PatchError> {
+fn remove(document: &mut Value, pointer: &str) -> Result<Value, Absent> {
     let (container, last) = container(document, pointer)?;
     match container {
-        Value::Array(list) => list_index(&last, list.len(), false).map(|index| list.remove(index)),
-        Value::Object(map) => map.remove(&last),
-        _ => None,
+        Value::Array(list) => match list_index(&last, list.len(), false) {
+            Some(index) => Ok(list.remove(index)),
+            None => Err(Absent::index(&last)),
+        },
+        Value::Object(map) => map
+            .remove(&last)
+            .ok_or_else(|| Absent::Place(format!("Unable to remove nonexistent key: {last}: missing value"))),
+        _ => Err(Absent::Container),
     }
-    .ok_or_else(|| fail("nothing to remove", pointer))
 }
 
 #[cfg(test)]

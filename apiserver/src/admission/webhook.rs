@@ -1,0 +1,12 @@
+//! `MutatingAdmissionWebhook` and `ValidatingAdmissionWebhook`: services outside of the server that change or refuse
+//! writes.
+//! Source: Kubernetes doc "Dynamic Admission Control"; `k8s.io/apiserver/pkg/admission/plugin/webhook`.
+
+mod call;
+mod configuration;
+mod mutating;
+mod review;
+mod validating;
+
+pub(super) use mutating::MutatingAdmissionWebhook;
+pub(super) use validating::ValidatingAdmissionWebhook;

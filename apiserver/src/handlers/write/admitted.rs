@@ -1,0 +1,72 @@
+//! What admission sees of an update: the object, or what the subresource shows of it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use steersman_machinery::status::Status;
+
+use super::{Change, Part};
+use crate::admission::Attributes;
+use crate::handlers::scale;
+use crate::registry::resource::Resource;
+use crate::server::Server;
+
+/// What admission is asked about.
+pub(super) enum Admitted<'a> {
+    /// The object itself.
+    Object,
+    /// Its scale; this is the present one.
+    Scale(&'a Resource, Value),
+    /// Nothing: it was asked before about what led to this.
+    Nothing,
+}
+
+impl<'a> Admitted<'a> {
+    pub(super) fn of(resource: &'a Resource, how: &Change<'_>, live: &Value) -> Result<Self, Status> {
+        Ok(match how.part {
+            Part::Internal => Self::Nothing,
+            _ if how.subresource == "scale" => Self::Scale(resource, scale::present(resource, live)?),
+            _ => Self::Object,
+        })
+    }
+
+    /// What is there before the update.
+    pub(super) fn old<'b>(&'b self, live: &'b Value) -> &'b Value {
+        if let Self::Scale(_, scale) = self { scale } else { live }
+    }
+
+    /// Lets admission change the object.
+    pub(super) async fn admit(
+        &self,
+        server: &Arc<Server>,
+        attributes: &Attributes<'_>,
+        new: &mut Value,
+    ) -> Result<(), Status> {
+        match self {
+            Self::Object => server.admission.admit(server, attributes, new).await,
+            Self::Nothing => Ok(()),
+            Self::Scale(resource, _) => {
+                let mut shown = scale::present(resource, new)?;
+                server.admission.admit(server, attributes, &mut shown).await?;
+                scale::take_over(resource, &shown, new)
+            }
+        }
+    }
+
+    /// Lets admission refuse the update.
+    pub(super) async fn validate(
+        &self,
+        server: &Arc<Server>,
+        attributes: &Attributes<'_>,
+        new: &Value,
+    ) -> Result<(), Status> {
+        match self {
+            Self::Object => server.admission.validate(server, attributes, Some(new)).await,
+            Self::Nothing => Ok(()),
+            Self::Scale(resource, _) => {
+                let shown = scale::present(resource, new)?;
+                server.admission.validate(server, attributes, Some(&shown)).await
+            }
+        }
+    }
+}
