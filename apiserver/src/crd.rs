@@ -105,6 +105,7 @@ fn resource(definition: &Value, version: &Value) -> Resource {
         printer: Arc::new(CustomPrinter::new(version)),
         custom: true,
         deprecation: deprecation(version, &kind),
+        served_since: 0,
         published_schema: Some(Arc::new(published)),
         kind: kind.kind,
         name,

@@ -34,12 +34,13 @@ pub(crate) async fn restore(server: &Arc<Server>) -> Result<(), Status> {
     Ok(())
 }
 
-/// Follows a write to any object. A definition is changed further: `object` is then as it is stored in the end.
-pub(crate) async fn written(server: &Arc<Server>, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+/// Follows a write to any object. A definition is changed further, as controllers would: `object`, which answers the
+/// client, stays as it was written.
+pub(crate) async fn written(server: &Arc<Server>, resource: &Resource, object: &Value) -> Result<(), Status> {
     if !is_definition(resource) {
         return Ok(());
     }
-    settle(server, Some(object)).await?;
+    settle(server, place(object).0).await?;
     if meta::deletion_timestamp(object).is_some() {
         delete_instances(server, object).await?;
     }
@@ -51,7 +52,7 @@ pub(crate) async fn removed(server: &Arc<Server>, resource: &Resource, entry: &E
     if is_definition(resource) {
         let definition = object::decode(entry, resource);
         uninstall(server, &definition);
-        return settle(server, None).await;
+        return settle(server, place(&definition).0).await;
     }
     if resource.custom {
         let name = format!("{}.{}", resource.name, resource.group);
@@ -72,26 +73,37 @@ async fn all(server: &Server) -> Result<Vec<Value>, Status> {
     Ok(definitions)
 }
 
-/// Brings the status of every definition up to date with its names and with those of the others, and serves what is
-/// established. A definition that changes may give names free that another one wants.
-async fn settle(server: &Arc<Server>, mut written: Option<&mut Value>) -> Result<(), Status> {
+/// The definitions of a group. A definition is called `PLURAL.GROUP`, so that only those of the group are read.
+async fn of_group(server: &Server, group: &str) -> Result<Vec<Value>, Status> {
+    let snapshot = server.snapshot(DEFINITIONS).await?;
+    let is_of = |name: &str| name.split_once('.').is_some_and(|(_, of)| of == group);
+    let entries = snapshot.range(None, None).filter(|entry| is_of(&entry.key.name));
+    let read = |entry: &Arc<Entry>| {
+        let mut definition: Value =
+            serde_json::from_slice(entry.bytes()).expect("the store holds what was encoded as JSON");
+        object::set_type(&mut definition, "apiextensions.k8s.io/v1", "CustomResourceDefinition");
+        definition
+    };
+    Ok(entries.map(read).collect())
+}
+
+/// Brings the status of every definition of a group up to date with its names and with those of the others, and serves
+/// what is established. A definition that changes may give names free that another one wants.
+async fn settle(server: &Arc<Server>, group: &str) -> Result<(), Status> {
     let _order = server.definitions.lock().await;
     let now = server.clock.now();
-    for definition in all(server).await? {
-        let others = all(server).await?;
-        let others: Vec<&Value> = others.iter().filter(|it| meta::name(it) != meta::name(&definition)).collect();
-        let status = crd::names::accept(&definition, &others, now);
-        let mut settled = definition.clone();
-        meta::set(&mut settled, &["status"], status);
-        if settled != definition {
-            store(server, &mut settled).await?;
+    let mut definitions = of_group(server, group).await?;
+    for at in 0..definitions.len() {
+        let mut definition = std::mem::take(&mut definitions[at]);
+        for step in [crd::names::accept, crd::names::establish] {
+            let status = step(&definition, &definitions, now);
+            if definition.get("status") != Some(&status) {
+                meta::set(&mut definition, &["status"], status);
+                store(server, &mut definition).await?;
+            }
         }
-        install(server, &settled);
-        if let Some(written) = written.as_deref_mut()
-            && meta::uid(written) == meta::uid(&settled)
-        {
-            *written = settled;
-        }
+        install(server, &definition);
+        definitions[at] = definition;
     }
     Ok(())
 }
@@ -122,7 +134,10 @@ fn install(server: &Server, definition: &Value) {
     if server.is_installed(group, plural, &generation) {
         return;
     }
-    let resources = crd::resources(definition);
+    let mut resources = crd::resources(definition);
+    for resource in &mut resources {
+        resource.served_since = server.store.revision();
+    }
     server.replace_catalog(server.catalog().with_custom(group, plural, resources));
     server.installed(group, plural, Some(generation));
 }
@@ -179,7 +194,7 @@ async fn finalize(server: &Arc<Server>, definition: &Value) -> Result<(), Status
     match server.store.commit(Write::Delete { key, expect: Expect::Revision(revision) }).await {
         Ok(_) => {
             uninstall(server, &definition);
-            settle(server, None).await
+            settle(server, group).await
         }
         Err(StoreError::Conflict(_)) => Ok(()),
         Err(error) => Err(unavailable(&error)),

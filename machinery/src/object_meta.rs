@@ -35,7 +35,8 @@ pub fn validate(object: &Value, namespaced: bool, name_check: &dyn Fn(&str) -> V
     errors
 }
 
-/// What in the metadata of `new` may not differ from that of `old`. Faults of `new` by itself are [`validate`]'s.
+/// What in the metadata of `new` may not differ from that of `old`. Like upstream, it repeats what [`validate`] says of
+/// labels, annotations, owners and managed fields.
 pub fn validate_update(new: &Value, old: &Value) -> ErrorList {
     let path = Path::new("metadata");
     let mut errors = Vec::new();
@@ -74,6 +75,10 @@ pub fn validate_update(new: &Value, old: &Value) -> ErrorList {
             errors.push(FieldError::invalid(&path.child(field), &new, "field is immutable"));
         }
     }
+    errors.extend(validate_labels(meta::labels(new), &path.child("labels")));
+    errors.extend(validate_annotations(new));
+    errors.extend(validate_owners(meta::items(new, &["metadata", "ownerReferences"])));
+    errors.extend(validate_managed_fields(meta::items(new, &["metadata", "managedFields"])));
     errors
 }
 

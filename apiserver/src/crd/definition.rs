@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use steersman_machinery::clock::parse_time;
 use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::meta;
 
@@ -55,6 +56,10 @@ impl Strategy for Definition {
         if !finalizers.iter().any(|it| it == CLEANUP_FINALIZER) {
             finalizers.push(Value::from(CLEANUP_FINALIZER));
             meta::set(object, &["metadata", "finalizers"], finalizers);
+        }
+        let marked = meta::deletion_timestamp(object).and_then(parse_time);
+        if let (Some(marked), false) = (marked, super::condition_is_true(object, "Terminating")) {
+            super::names::mark_terminating(object, marked);
         }
     }
 

@@ -8,33 +8,29 @@ use serde_json::{Value, json};
 use steersman_machinery::clock::format_time;
 use steersman_machinery::{Object, meta};
 
-/// The `status` that a definition has next to the other definitions: which of its names are accepted, whether it is
-/// established, and, for protected groups, whether it has approval. Names that others of the group have accepted are
-/// refused; what was accepted before stays. A definition that was established stays so.
-pub fn accept(definition: &Value, others: &[&Value], now: Timestamp) -> Value {
+/// The `status` that a definition has next to the other definitions: which of its names are accepted, and, for protected
+/// groups, whether it has approval. Names that others of the group have accepted are refused; what was accepted before
+/// stays. Whether it is served is decided next, by [`establish`].
+pub fn accept(definition: &Value, others: &[Value], now: Timestamp) -> Value {
     let mut status = definition.get("status").cloned().unwrap_or_else(|| json!({}));
     let taken = Taken::by(definition, others);
     let (accepted, conflicts) = accept_names(definition, &taken);
-    let generation = meta::generation(definition);
-    let mut conditions =
-        Conditions { list: meta::items(&status, &["conditions"]).to_vec(), now: format_time(now), generation };
+    let mut conditions = Conditions::of(definition, now);
     match conflicts.last() {
         Some((reason, message)) => conditions.set("NamesAccepted", "False", reason, message),
         None => conditions.set("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
     }
-    if let Some((state, reason, message)) = approval(definition) {
-        conditions.set("KubernetesAPIApprovalPolicyConformant", state, reason, &message);
-    }
     if !conditions.is_true("Established") {
         match conflicts.is_empty() {
-            true => {
-                let message = "the initial names have been accepted";
-                conditions.set("Established", "True", "InitialNamesAccepted", message);
-            }
+            true => conditions.set("Established", "False", "Installing", NAMES_ACCEPTED),
             false => conditions.set("Established", "False", "NotAccepted", "not all names are accepted"),
         }
     }
-    if meta::deletion_timestamp(definition).is_some() && !conditions.is_true("Terminating") {
+    if let Some((state, reason, message)) = approval(definition) {
+        conditions.set("KubernetesAPIApprovalPolicyConformant", state, reason, &message);
+    }
+    let pending = |it: &&Value| meta::text(it, &["reason"]) == DELETION_PENDING;
+    if meta::deletion_timestamp(definition).is_some() && conditions.list.iter().any(|it| pending(&it)) {
         let message = "CustomResource deletion is in progress";
         conditions.set("Terminating", "True", "InstanceDeletionInProgress", message);
     }
@@ -45,6 +41,28 @@ pub fn accept(definition: &Value, others: &[&Value], now: Timestamp) -> Value {
     }
     status
 }
+
+/// The `status` of a definition once it is served: it is established when its names are accepted, and stays so.
+pub fn establish(definition: &Value, _others: &[Value], now: Timestamp) -> Value {
+    let mut status = definition.get("status").cloned().unwrap_or_else(|| json!({}));
+    let mut conditions = Conditions::of(definition, now);
+    if conditions.is_true("NamesAccepted") && !conditions.is_true("Established") {
+        conditions.set("Established", "True", "InitialNamesAccepted", NAMES_ACCEPTED);
+        meta::set(&mut status, &["conditions"], conditions.list);
+    }
+    status
+}
+
+/// Marks a definition as one whose instances are about to be deleted.
+pub fn mark_terminating(definition: &mut Value, now: Timestamp) {
+    let mut conditions = Conditions::of(definition, now);
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    conditions.set("Terminating", "True", DELETION_PENDING, message);
+    meta::set(definition, &["status", "conditions"], conditions.list);
+}
+
+const NAMES_ACCEPTED: &str = "the initial names have been accepted";
+const DELETION_PENDING: &str = "InstanceDeletionPending";
 
 /// The versions in which objects may be stored: those that were, and the one that now is.
 pub fn stored_versions(definition: &Value) -> Vec<String> {
@@ -67,13 +85,13 @@ struct Taken<'a> {
 }
 
 impl<'a> Taken<'a> {
-    fn by(definition: &Value, others: &[&'a Value]) -> Self {
+    fn by(definition: &Value, others: &'a [Value]) -> Self {
         fn group(definition: &Value) -> &str {
             meta::text(definition, &["spec", "group"])
         }
         let mut taken = Self { resources: BTreeSet::new(), kinds: BTreeSet::new() };
         let same_group =
-            |other: &&&Value| group(other) == group(definition) && meta::name(other) != meta::name(definition);
+            |other: &&Value| group(other) == group(definition) && meta::name(other) != meta::name(definition);
         for other in others.iter().filter(same_group) {
             let names = meta::at(other, &["status", "acceptedNames"]).unwrap_or(&Value::Null);
             let text = |name: &str| meta::text(names, &[name]);
@@ -165,6 +183,11 @@ struct Conditions {
 }
 
 impl Conditions {
+    fn of(definition: &Value, now: Timestamp) -> Self {
+        let list = meta::items(definition, &["status", "conditions"]).to_vec();
+        Self { list, now: format_time(now), generation: meta::generation(definition) }
+    }
+
     fn is_true(&self, kind: &str) -> bool {
         self.list.iter().any(|it| meta::text(it, &["type"]) == kind && meta::text(it, &["status"]) == "True")
     }

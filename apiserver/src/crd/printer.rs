@@ -8,6 +8,17 @@ use steersman_machinery::meta;
 use super::json_path::JsonPath;
 use crate::printers::{Column, Printer, duration};
 
+/// What metav1.ObjectMeta says of names; it is on the wire.
+const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
+    resources may allow a client to request the generation of an appropriate name automatically. Name is primarily \
+    intended for creation idempotence and configuration definition. Cannot be updated. More info: \
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+/// What metav1.ObjectMeta says of the time of creation.
+const CREATION_TIMESTAMP: &str = "CreationTimestamp is a timestamp representing the server time when this object was \
+    created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set \
+    this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. \
+    More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
 /// Prints the objects of one version of a definition.
 #[derive(Clone, Debug)]
 pub struct CustomPrinter {
@@ -49,7 +60,7 @@ fn age() -> (Column, JsonPath) {
         name: "Age".to_owned(),
         kind: "date".to_owned(),
         format: String::new(),
-        description: "The time since the object was created.".to_owned(),
+        description: CREATION_TIMESTAMP.to_owned(),
         priority: 0,
     };
     (column, JsonPath::parse(".metadata.creationTimestamp").unwrap_or_default())
@@ -61,7 +72,7 @@ impl Printer for CustomPrinter {
             name: "Name".to_owned(),
             kind: "string".to_owned(),
             format: "name".to_owned(),
-            description: "The name of the object, unique among the objects of its kind and namespace.".to_owned(),
+            description: NAME.to_owned(),
             priority: 0,
         };
         std::iter::once(name).chain(self.columns.iter().map(|(column, _)| column.clone())).collect()

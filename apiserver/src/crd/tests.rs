@@ -20,8 +20,10 @@ fn definition() -> Value {
 fn an_established_definition_serves_its_versions_the_best_first() {
     let mut definition = definition();
     assert!(resources(&definition).is_empty(), "not established");
-    let status = names::accept(&definition, &[], jiff::Timestamp::UNIX_EPOCH);
-    definition["status"] = status;
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    definition["status"] = names::accept(&definition, &[], now);
+    assert!(resources(&definition).is_empty(), "its names are accepted, no more");
+    definition["status"] = names::establish(&definition, &[], now);
     let served = resources(&definition);
     let versions: Vec<&str> = served.iter().map(|resource| resource.version.as_str()).collect();
     assert_eq!(versions, ["v1", "v1beta1"]);

@@ -38,6 +38,7 @@ fn resource(info: &ResourceInfo) -> Resource {
         printer: printer_for(&info.group, &info.resource),
         custom: false,
         deprecation: None,
+        served_since: 0,
         published_schema: None,
         scale: None,
     }

@@ -158,8 +158,8 @@ async fn attempt(
         }
     }
     if stays {
-        let mut marked = object::decode(&entry, resource);
-        crate::definitions::written(&server, resource, &mut marked).await?;
+        let marked = object::decode(&entry, resource);
+        crate::definitions::written(&server, resource, &marked).await?;
         return Ok(Some(Deleted::Kept(marked)));
     }
     match write::remove(call, resource, &entry, false).await {

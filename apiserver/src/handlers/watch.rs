@@ -110,6 +110,9 @@ impl Watcher {
             after = snapshot.revision();
             let range = snapshot.range(selection.namespace(), None);
             initial = range.filter(|entry| selection.matches(entry)).cloned().collect();
+        } else if after < framer.resource.served_since {
+            let oldest = framer.resource.served_since;
+            return Err(Start::Error(expired(&StoreError::Compacted { requested: after, oldest })));
         }
         let watch = server.store.watch(&storage, after).await.map_err(|error| refuse(after, error))?;
         let seconds =

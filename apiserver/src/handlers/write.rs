@@ -483,9 +483,11 @@ fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) ->
     let strategy = &how.strategy;
     if how.part != Part::Internal {
         errors.extend(object_meta::validate(new, resource.namespaced, &|name| resource.strategy.validate_name(name)));
-        errors.extend(object_meta::validate_update(new, live));
+        let changes = object_meta::validate_update(new, live);
         // Upstream looks at the metadata twice, once for all kinds and once for this one, and shows what it finds twice.
-        errors.extend(errors.clone());
+        // Of custom objects the second look is for changes only.
+        let again = if resource.custom { changes.clone() } else { [errors.clone(), changes.clone()].concat() };
+        errors.extend(changes.into_iter().chain(again));
     }
     match how.part {
         Part::Main | Part::Subresource => errors.extend(strategy.validate_update(new, live)),

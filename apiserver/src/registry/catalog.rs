@@ -95,6 +95,7 @@ fn resource(info: &ResourceInfo) -> Resource {
             root: builtin::type_of(&info.gvk()).unwrap_or(Type::FreeForm),
         },
         deprecation: deprecation(&info.group, &info.resource),
+        served_since: 0,
         published_schema: None,
         strategy: kinds::strategy_in(&info.group, &info.version, &info.resource),
         scale: scale_paths(info),

@@ -109,6 +109,8 @@ pub struct Resource {
     pub custom: bool,
     /// What everybody is told who uses this version, if it is deprecated.
     pub deprecation: Option<String>,
+    /// The revision since which the resource is served in this form; 0 for built-in ones. Watches can't begin before it.
+    pub served_since: u64,
     /// The `openAPIV3Schema` of a custom resource as its definition states it, descriptions included; OpenAPI publishes it.
     pub published_schema: Option<Arc<Value>>,
 }

@@ -34,8 +34,10 @@ async fn what_a_definition_says_is_served_at_once() {
     assert_eq!(client.get(NOTES).await.code, 404);
     let made = client.post(DEFINITIONS, definition()).await;
     assert_eq!(made.code, 201, "{made:?}");
-    let conditions = made.body["status"]["conditions"].as_array().unwrap();
-    assert!(conditions.iter().any(|it| it["type"] == "Established" && it["status"] == "True"), "{made:?}");
+    assert_eq!(made.body["status"]["conditions"], Value::Null, "the answer is what was written");
+    let now = client.get(&format!("{DEFINITIONS}/notes.example.com")).await.body;
+    let conditions = now["status"]["conditions"].as_array().unwrap();
+    assert!(conditions.iter().any(|it| it["type"] == "Established" && it["status"] == "True"), "{now:?}");
     let list = client.get("/apis/example.com/v1").await.body;
     assert_eq!(list["resources"][0]["shortNames"], json!(["nt"]), "{list}");
     let made = client.post(NOTES, note(json!({"text": "x", "strange": 1}))).await;

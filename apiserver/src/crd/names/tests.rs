@@ -1,5 +1,12 @@
 use super::*;
 
+/// The status in the end.
+fn settle(definition: &Value, others: &[Value], now: Timestamp) -> Value {
+    let mut definition = definition.clone();
+    definition["status"] = accept(&definition, others, now);
+    establish(&definition, others, now)
+}
+
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn definition(plural: &str, kind: &str, short: &[&str]) -> Value {
@@ -22,7 +29,7 @@ fn conditions(status: &Value) -> Vec<String> {
 #[test]
 fn names_that_nobody_has_are_accepted() {
     let definition = definition("widgets", "Widget", &["wd"]);
-    let status = accept(&definition, &[], NOW);
+    let status = settle(&definition, &[], NOW);
     assert_eq!(
         conditions(&status),
         [
@@ -38,9 +45,9 @@ fn names_that_nobody_has_are_accepted() {
 #[test]
 fn names_that_another_has_are_refused_until_it_goes() {
     let mut first = definition("widgets", "Widget", &["wd"]);
-    first["status"] = accept(&first, &[], NOW);
+    first["status"] = settle(&first, &[], NOW);
     let mut second = definition("gadgets", "Gadget", &["wd"]);
-    second["status"] = accept(&second, &[&first], NOW);
+    second["status"] = settle(&second, std::slice::from_ref(&first), NOW);
     assert_eq!(
         conditions(&second["status"]),
         [
@@ -51,26 +58,26 @@ fn names_that_another_has_are_refused_until_it_goes() {
     assert_eq!(second["status"]["acceptedNames"].get("shortNames"), None);
 
     let later = Timestamp::from_second(60).unwrap();
-    second["status"] = accept(&second, &[], later);
+    second["status"] = settle(&second, &[], later);
     assert_eq!(second["status"]["acceptedNames"]["shortNames"], json!(["wd"]));
     assert_eq!(second["status"]["conditions"][1]["lastTransitionTime"], "1970-01-01T00:01:00Z");
 
     let mut other_group = definition("widgets", "Widget", &["wd"]);
     other_group["spec"]["group"] = json!("other.com");
-    assert!(conditions(&accept(&other_group, &[&first], NOW))[0].contains("True"));
+    assert!(conditions(&accept(&other_group, std::slice::from_ref(&first), NOW))[0].contains("True"));
 }
 
 #[test]
 fn accepting_again_changes_nothing_and_established_stays() {
     let mut first = definition("widgets", "Widget", &[]);
-    first["status"] = accept(&first, &[], NOW);
+    first["status"] = settle(&first, &[], NOW);
     let later = Timestamp::from_second(60).unwrap();
-    assert_eq!(accept(&first, &[], later), first["status"]);
+    assert_eq!(settle(&first, &[], later), first["status"]);
 
     let mut second = definition("gadgets", "Gadget", &[]);
-    second["status"] = accept(&second, &[&first], NOW);
+    second["status"] = settle(&second, std::slice::from_ref(&first), NOW);
     second["spec"]["names"]["listKind"] = json!("WidgetList");
-    let status = accept(&second, &[&first], later);
+    let status = settle(&second, std::slice::from_ref(&first), later);
     assert_eq!(status["acceptedNames"]["listKind"], "GadgetList", "what was accepted stays");
     assert!(conditions(&status)[0].starts_with("NamesAccepted False ListKindConflict"));
     assert!(conditions(&status)[1].starts_with("Established True"));
