@@ -148,6 +148,7 @@ impl Builder {
         let parts = Parts { store, clock, random, admission, tokens, audit };
         let server = Arc::new(Server::new(parts));
         bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
+        server.ready_at.store(server.store.revision(), std::sync::atomic::Ordering::Relaxed);
         Ok(ApiServer { server })
     }
 }

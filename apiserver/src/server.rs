@@ -42,6 +42,9 @@ pub struct Server {
     /// Held while a definition changes what is served, so that changes apply in the order in which they were written.
     pub definitions: tokio::sync::Mutex<()>,
     pub(crate) events: crate::events::Expiry,
+    /// The revision at which the server was ready. What was before, watches can't begin with: upstream's caches are
+    /// filled when it starts.
+    pub(crate) ready_at: std::sync::atomic::AtomicU64,
     catalog: ArcSwap<Catalog>,
     catalog_changes: watch::Sender<()>,
     /// Which state of each definition the catalog shows, by group and plural name.
@@ -76,6 +79,7 @@ impl Server {
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),
             events: crate::events::Expiry::default(),
+            ready_at: std::sync::atomic::AtomicU64::default(),
             catalog: ArcSwap::from_pointee(Catalog::builtin()),
             catalog_changes: watch::Sender::new(()),
             definitions_served: Mutex::default(),

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -110,8 +111,9 @@ impl Watcher {
             after = snapshot.revision();
             let range = snapshot.range(selection.namespace(), None);
             initial = range.filter(|entry| selection.matches(entry)).cloned().collect();
-        } else if after < framer.resource.served_since {
-            let oldest = framer.resource.served_since;
+        } else if let oldest = server.ready_at.load(Ordering::Relaxed).max(framer.resource.served_since)
+            && after < oldest
+        {
             return Err(Start::Error(expired(&StoreError::Compacted { requested: after, oldest })));
         }
         let watch = server.store.watch(&storage, after).await.map_err(|error| refuse(after, error))?;
