@@ -11,6 +11,7 @@ use steersman_machinery::status::Status;
 use steersman_store::{Entry, Expect, StoreError, Write};
 
 use crate::authentication::{SYSTEM_MASTERS, UserInfo};
+use crate::conversion;
 use crate::crd;
 use crate::handlers;
 use crate::object;
@@ -156,7 +157,10 @@ fn uninstall(server: &Server, definition: &Value) {
 async fn delete_instances(server: &Arc<Server>, definition: &Value) -> Result<(), Status> {
     let (group, plural) = place(definition);
     let catalog = server.catalog();
-    let served = catalog.all().iter().find(|it| it.custom && it.group == group && it.name == plural).cloned();
+    // In the version in which they are stored, so that nothing has to be converted.
+    let storage = conversion::storage_version(definition);
+    let all = || catalog.all().iter().filter(|it| it.custom && it.group == group && it.name == plural);
+    let served = all().find(|it| it.version == storage).or_else(|| all().next()).cloned();
     if let Some(resource) = served {
         let user = UserInfo::known("system:apiserver", &[SYSTEM_MASTERS]);
         let root = format!("/apis/{group}/{}", resource.version);

@@ -10,7 +10,7 @@ pub mod audit;
 pub mod authentication;
 mod authorization;
 mod bootstrap;
-mod conversion;
+pub mod conversion;
 pub mod crd;
 mod definitions;
 pub mod discovery;

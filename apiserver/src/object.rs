@@ -29,7 +29,7 @@ pub fn put(resource: &Resource, object: &Value, expect: Expect) -> StoreWrite {
         true => {
             let mut stored = object.clone();
             resource.strategy.to_stored(&mut stored);
-            encode(&stored)
+            encode_as(&stored, resource.strategy.stored_version())
         }
     };
     StoreWrite::Put { key, draft, attributes, expect }
@@ -37,10 +37,19 @@ pub fn put(resource: &Resource, object: &Value, expect: Expect) -> StoreWrite {
 
 /// The stored form of an object. The resource version that it carries is ignored: the store assigns one.
 pub fn encode(object: &Value) -> Draft {
+    encode_as(object, None)
+}
+
+/// The same, with a note of the `apiVersion` in which it is stored.
+fn encode_as(object: &Value, api_version: Option<&str>) -> Draft {
     let empty = Object::new();
     let fields = object.as_object().unwrap_or(&empty);
     let mut out = Writer::default();
     out.open();
+    if let Some(api_version) = api_version {
+        out.name("apiVersion");
+        out.value(api_version);
+    }
     for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
     {
         if name.as_str() > "metadata" && out.revision_at == 0 {

@@ -15,6 +15,7 @@ use steersman_machinery::schema::builtin;
 use super::json_path::JsonPath;
 use super::structural::{self, Structural};
 use super::{definition, values};
+use crate::conversion::{self, Conversion};
 use crate::registry::resource::ScalePaths;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
@@ -32,6 +33,9 @@ pub struct CustomStrategy {
     has_expressions: bool,
     /// Whether objects may be stored in a form that this schema would not have given them.
     converts: bool,
+    /// The `apiVersion` of what is stored.
+    storage: String,
+    conversion: Option<Conversion>,
 }
 
 impl CustomStrategy {
@@ -52,6 +56,8 @@ impl CustomStrategy {
             selectable: selectable.collect(),
             has_expressions: meta::at(version, &["schema"]).is_some_and(definition::has_expressions),
             converts: !only_version || meta::generation(definition) != 1,
+            storage: format!("{}/{}", text(&["spec", "group"]), conversion::storage_version(definition)),
+            conversion: Conversion::of(definition),
             schema,
         }
     }
@@ -223,6 +229,14 @@ impl Strategy for CustomStrategy {
 
     fn converts(&self) -> bool {
         self.converts
+    }
+
+    fn stored_version(&self) -> Option<&str> {
+        self.converts.then_some(self.storage.as_str())
+    }
+
+    fn conversion(&self) -> Option<&Conversion> {
+        self.conversion.as_ref()
     }
 }
 

@@ -12,6 +12,7 @@ use steersman_store::{Entry, Expect, StoreError};
 use super::write;
 use super::{Answer, input, output};
 use crate::admission::{Attributes, Operation};
+use crate::conversion;
 use crate::http::respond;
 use crate::object;
 use crate::options::{DeleteOptions, Propagation};
@@ -107,7 +108,7 @@ async fn run(
     for _ in 0..ATTEMPTS {
         let entry = call.server.store.get(&key).await.map_err(|error| unavailable(&error))?;
         let entry = entry.ok_or_else(|| Status::not_found(&resource.group_resource(), name))?;
-        let live = object::decode(&entry, resource);
+        let live = conversion::read(&call.server, &entry, resource).await?;
         check_preconditions(resource, &live, options)?;
         if asks {
             admit(call, resource, &live, options).await?;
@@ -151,19 +152,27 @@ async fn attempt(
     let server = call.server.clone();
     let mut entry = entry.clone();
     if marked != live {
-        match write::put(&server, resource, &marked, Expect::Revision(entry.revision)).await {
+        let stored = conversion::to_store(&server, resource, &marked).await?;
+        match write::put(&server, resource, &stored, Expect::Revision(entry.revision)).await {
             Ok(stored) => entry = (*stored).clone(),
             Err(StoreError::Conflict(_)) => return Ok(None),
             Err(error) => return Err(unavailable(&error)),
         }
     }
     if stays {
-        let marked = object::decode(&entry, resource);
+        let mut marked = marked;
+        meta::set(&mut marked, &["metadata", "resourceVersion"], entry.revision.to_string());
         crate::definitions::written(&server, resource, &marked).await?;
         return Ok(Some(Deleted::Kept(marked)));
     }
     match write::remove(call, resource, &entry, false).await {
-        Ok(removed) => Ok(Some(Deleted::Removed(removed.map_or(marked, |it| object::decode(&it, resource))))),
+        Ok(removed) => {
+            let mut object = marked;
+            if let Some(removed) = removed {
+                meta::set(&mut object, &["metadata", "resourceVersion"], removed.revision.to_string());
+            }
+            Ok(Some(Deleted::Removed(object)))
+        }
         Err(write::Attempted(status)) if status.is("Conflict") => Ok(None),
         Err(write::Attempted(status)) => Err(status),
     }

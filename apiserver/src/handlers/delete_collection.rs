@@ -17,5 +17,5 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
             _ => {}
         }
     }
-    list::render(call, resource, &page, output)
+    list::render(call, resource, &page, output).await
 }

@@ -21,5 +21,5 @@ pub(super) async fn handle(call: &Call, resource: &Resource) -> Answer {
     let key = object::key(resource, &call.info.namespace, &call.info.name);
     let entry = call.server.store.get(&key).await.map_err(|error| unavailable(&error))?;
     let entry = entry.ok_or_else(|| Status::not_found(&resource.group_resource(), &call.info.name))?;
-    output::entry(call, resource, &entry, output)
+    output::entry(call, resource, &entry, output).await
 }

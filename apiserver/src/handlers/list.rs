@@ -16,6 +16,7 @@ use steersman_store::{At, Entry, Revision, Snapshot, StoreError};
 
 use super::selection::Selection;
 use super::{Answer, output};
+use crate::conversion;
 use crate::http::body::Body;
 use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::respond;
@@ -58,7 +59,7 @@ pub(super) async fn handle(call: &Call, resource: &Resource) -> Answer {
     let output = output::negotiate_list(call, resource)?;
     let options = ListOptions::read(&call.query, false)?;
     let page = page(call, resource, &options).await?;
-    render(call, resource, &page, output)
+    render(call, resource, &page, output).await
 }
 
 /// Finds the objects that are selected.
@@ -203,12 +204,13 @@ impl Page {
 }
 
 /// Answers with a page. Plain JSON is spliced from the stored bytes.
-pub(super) fn render(call: &Call, resource: &Resource, page: &Page, output: Output) -> Answer {
+pub(super) async fn render(call: &Call, resource: &Resource, page: &Page, output: Output) -> Answer {
     let as_stored = output.form == Form::Plain && output.media == Media::Json && !output.pretty;
     if as_stored && !resource.strategy.converts() {
         return Ok(respond::with_body(200, "application/json", splice(resource, page)));
     }
-    let objects: Vec<Value> = page.entries.iter().map(|entry| object::decode(entry, resource)).collect();
+    let entries = page.entries.iter().map(AsRef::as_ref);
+    let objects = conversion::read_all(&call.server, entries, resource).await?;
     let list = match output.form {
         Form::Table { beta } => {
             output::table(call, resource, &objects, output::Shape { metadata: page.metadata(), beta })?

@@ -8,6 +8,7 @@ use steersman_machinery::status::Status;
 use steersman_store::Entry;
 
 use super::Answer;
+use crate::conversion;
 use crate::http::body::Body;
 use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::respond;
@@ -51,13 +52,13 @@ fn go_type(resource: &Resource, suffix: &str) -> String {
 }
 
 /// Answers with an entry. Plain JSON is spliced from the stored bytes.
-pub(super) fn entry(call: &Call, resource: &Resource, entry: &Entry, output: Output) -> Answer {
+pub(super) async fn entry(call: &Call, resource: &Resource, entry: &Entry, output: Output) -> Answer {
     let as_stored = output.form == Form::Plain && output.media == Media::Json && !output.pretty;
     if as_stored && !resource.strategy.converts() {
         let pieces = [object::type_prefix(resource), object::tail(entry), Bytes::from_static(b"\n")];
         return Ok(respond::with_body(200, "application/json", Body::pieces(pieces)));
     }
-    object(call, resource, (200, &object::decode(entry, resource)), output)
+    object(call, resource, (200, &conversion::read(&call.server, entry, resource).await?), output)
 }
 
 /// Answers with an object and a status code.

@@ -13,6 +13,7 @@ use steersman_machinery::{decode, managed_fields, meta, patch};
 use super::patch::Patch;
 use super::write::{self, Change};
 use super::{Answer, input, output};
+use crate::conversion;
 use crate::http::negotiate::{self, Form, Output};
 use crate::http::respond;
 use crate::object;
@@ -63,7 +64,7 @@ async fn read(call: &Call, resource: &Resource) -> Result<Value, Status> {
     let key = object::key(resource, &call.info.namespace, &call.info.name);
     let entry = call.server.store.get(&key).await.map_err(|error| unavailable(&error))?;
     let entry = entry.ok_or_else(|| Status::not_found(&resource.group_resource(), &call.info.name))?;
-    scale_of(resource, &object::decode(&entry, resource))
+    scale_of(resource, &conversion::read(&call.server, &entry, resource).await?)
 }
 
 async fn replace(call: &mut Call, resource: &Resource) -> Result<Value, Status> {

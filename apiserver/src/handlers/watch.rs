@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::selection::{Seen, Selection};
 use super::{Answer, output};
+use crate::conversion;
 use crate::http::body::Body;
 use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::respond;
@@ -150,7 +151,7 @@ impl Watcher {
                 return Some(frame);
             }
             if let Some(entry) = self.initial.pop_front() {
-                self.framer.event(Seen::Added, &entry, &mut self.ready);
+                self.frame(Seen::Added, &entry).await;
             } else if let Some(revision) = self.initial_end.take() {
                 self.ready.push_back(self.framer.bookmark(revision, true));
             } else {
@@ -164,7 +165,7 @@ impl Watcher {
         tokio::select! {
             biased;
             event = self.watch.next() => match event {
-                Ok(event) => self.deliver(&event),
+                Ok(event) => self.deliver(&event).await,
                 Err(error) => {
                     self.ready.push_back(error_frame(&expired(&error)));
                     self.end = Instant::now();
@@ -183,14 +184,24 @@ impl Watcher {
         Some(())
     }
 
-    fn deliver(&mut self, event: &Event) {
+    async fn deliver(&mut self, event: &Event) {
         match self.selection.sees(event) {
             None => {}
             // What left the view is shown as it was when it was last in view.
             Some(Seen::Deleted) if let Some(previous) = &event.previous => {
-                self.framer.event(Seen::Deleted, &previous.at_revision(event.revision), &mut self.ready);
+                self.frame(Seen::Deleted, &previous.at_revision(event.revision)).await;
             }
-            Some(seen) => self.framer.event(seen, &event.entry, &mut self.ready),
+            Some(seen) => self.frame(seen, &event.entry).await,
+        }
+    }
+
+    /// Makes an event ready. What cannot be converted ends the watch with an error.
+    async fn frame(&mut self, seen: Seen, entry: &Entry) {
+        if let Err(status) = self.framer.event(seen, entry, &mut self.ready).await {
+            self.ready.push_back(error_frame(&status));
+            self.initial.clear();
+            self.initial_end = None;
+            self.end = Instant::now();
         }
     }
 }
@@ -251,12 +262,12 @@ impl Framer {
         found.is_some_and(|found| Arc::ptr_eq(found, resource))
     }
 
-    fn event(&mut self, seen: Seen, entry: &Entry, out: &mut VecDeque<Bytes>) {
+    async fn event(&mut self, seen: Seen, entry: &Entry, out: &mut VecDeque<Bytes>) -> Result<(), Status> {
         if self.form == Form::Plain && !self.resource.strategy.converts() {
             out.extend([self.heads[seen as usize].clone(), object::tail(entry), Bytes::from_static(b"}\n")]);
-            return;
+            return Ok(());
         }
-        let object = object::decode(entry, &self.resource);
+        let object = conversion::read(&self.server, entry, &self.resource).await?;
         let shaped = self.shape(object, self.include);
         let name = match seen {
             Seen::Added => "ADDED",
@@ -264,6 +275,7 @@ impl Framer {
             Seen::Deleted => "DELETED",
         };
         out.push_back(Bytes::from(respond::json(&json!({"type": name, "object": shaped}), false)));
+        Ok(())
     }
 
     fn shape(&mut self, object: Value, include: IncludeObject) -> Value {

@@ -25,6 +25,7 @@ use identity::{check_identity, check_namespace, sent_version, unique_owners, wip
 pub(super) use ownership::writer;
 
 use crate::admission::{Attributes, Operation};
+use crate::conversion;
 use crate::kinds;
 use crate::object;
 use crate::options::WriteOptions;
@@ -256,7 +257,7 @@ where
     for _ in 0..CHANGE_ATTEMPTS {
         let entry = call.server.store.get(&key).await.map_err(|error| unavailable(&error))?;
         let entry = entry.ok_or_else(|| Status::not_found(&group_resource, &name))?;
-        let live = object::decode(&entry, resource);
+        let live = conversion::read(&call.server, &entry, resource).await?;
         let new = change(call, &live)?;
         let named = how.uid == Uid::Replaces && sent_version(&new)? != 0;
         match attempt_update(call, resource, how, (&entry, &live), new).await {

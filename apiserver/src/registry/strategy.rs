@@ -6,6 +6,8 @@ use serde_json::Value;
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
+use crate::conversion::Conversion;
+
 /// What the write path has to know of a kind besides its functions.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -156,6 +158,17 @@ pub trait Strategy: Send + Sync {
     /// Whether [`Strategy::to_served`] changes anything; if not, stored bytes are sent as they are.
     fn converts(&self) -> bool {
         false
+    }
+
+    /// The `apiVersion` that is stored with an object, so that it can be converted later; `None` if the version in which it
+    /// is stored does not matter. Only if [`Strategy::converts`].
+    fn stored_version(&self) -> Option<&str> {
+        None
+    }
+
+    /// The webhook that converts between the versions, if there is one.
+    fn conversion(&self) -> Option<&Conversion> {
+        None
     }
 
     /// The text of the error about a field that cannot be selected by.

@@ -7,6 +7,7 @@ use steersman_machinery::status::Status;
 use steersman_store::{Entry, Expect, Refused, StoreError};
 
 use crate::admission::Attributes;
+use crate::conversion;
 use crate::object;
 use crate::registry::resource::Resource;
 use crate::server::{Server, unavailable};
@@ -40,13 +41,14 @@ pub(super) async fn commit(
     expect: Expect,
 ) -> Result<Arc<Entry>, Failure> {
     let resource = attributes.resource;
+    let stored = conversion::to_store(server, resource, object).await.map_err(Failure::Refused)?;
     for _ in 0..ATTEMPTS {
         let charges = server.admission.charge(server, attributes, object).await.map_err(Failure::Refused)?;
         if charges.is_empty() {
-            return super::put(server, resource, object, expect).await.map_err(Failure::Store);
+            return super::put(server, resource, &stored, expect).await.map_err(Failure::Store);
         }
         // The object comes first: who sees what was charged for it sees it, too.
-        let writes = [object::put(resource, object, expect)].into_iter().chain(charges).collect();
+        let writes = [object::put(resource, &stored, expect)].into_iter().chain(charges).collect();
         match server.store.commit_all(writes).await {
             Ok(entries) => {
                 let entry = entries.into_iter().next().expect("there is an entry for each write");
