@@ -7,6 +7,7 @@ mod default_toleration_seconds;
 mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;
+mod pod_security;
 mod pod_topology_labels;
 mod priority;
 pub mod reinvocation;
@@ -175,6 +176,7 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(limit_ranger::LimitRanger),
         Box::new(service_account::ServiceAccount),
+        Box::new(pod_security::PodSecurity),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
         Box::new(default_class::STORAGE),

@@ -1,0 +1,166 @@
+//! `PodSecurity`: namespaces say by labels how much a pod may ask of its node. What breaks the enforced level is refused,
+//! what breaks the others is noted or warned about; of the templates of controllers, too.
+//! Source: Kubernetes docs "Pod Security Admission", "Pod Security Standards"; `k8s.io/pod-security-admission`.
+
+mod checks;
+mod existing;
+mod policy;
+
+use std::sync::Arc;
+
+use futures::future::FutureExt;
+use serde_json::Value;
+use steersman_machinery::meta;
+use steersman_machinery::status::Status;
+
+use self::checks::{Pod, Violations, evaluate};
+use self::policy::{Level, Policy, Standard};
+use super::{Attributes, Operation, Plugin, Verdict};
+use crate::server::Server;
+
+/// Before the keys of what is noted for the audit log.
+const NOTES: &str = "pod-security.kubernetes.io/";
+/// Ways to a pod that do not change what it may do.
+const HARMLESS: [&str; 8] = ["exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"];
+/// What has a template of pods, and where.
+const TEMPLATES: [((&str, &str), &[&str]); 8] = [
+    (("", "replicationcontrollers"), &["spec", "template"]),
+    (("", "podtemplates"), &["template"]),
+    (("apps", "replicasets"), &["spec", "template"]),
+    (("apps", "deployments"), &["spec", "template"]),
+    (("apps", "statefulsets"), &["spec", "template"]),
+    (("apps", "daemonsets"), &["spec", "template"]),
+    (("batch", "jobs"), &["spec", "template"]),
+    (("batch", "cronjobs"), &["spec", "jobTemplate", "spec", "template"]),
+];
+
+pub(super) struct PodSecurity;
+
+impl Plugin for PodSecurity {
+    fn name(&self) -> &'static str {
+        "PodSecurity"
+    }
+
+    fn validate<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: Option<&'a Value>,
+    ) -> Verdict<'a> {
+        async move {
+            let Some(object) = object.filter(|_| attributes.operation != Operation::Delete) else { return Ok(()) };
+            let place = (attributes.resource.group.as_str(), attributes.resource.name.as_str());
+            match place {
+                ("", "namespaces") if attributes.subresource.is_empty() => {
+                    check_namespace(server, attributes, object).await
+                }
+                ("", "pods") if !HARMLESS.contains(&attributes.subresource) => {
+                    check_pod(server, attributes, object).await
+                }
+                _ if attributes.subresource.is_empty() => {
+                    let Some((_, path)) = TEMPLATES.iter().find(|(of, _)| *of == place) else { return Ok(()) };
+                    check_template(server, attributes, meta::at(object, path)).await
+                }
+                _ => Ok(()),
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn check_namespace(server: &Server, attributes: &Attributes<'_>, namespace: &Value) -> Result<(), Status> {
+    let (policy, errors) = Policy::of(namespace);
+    let before = attributes.old.map(Policy::of);
+    let old_errors = before.as_ref().map(|(_, errors)| errors.as_slice()).unwrap_or_default();
+    if !errors.is_empty() && errors != old_errors {
+        return Err(Status::invalid(&attributes.resource.group_kind(), attributes.name, &errors));
+    }
+    let Some((before, _)) = before else { return Ok(()) };
+    let relaxed = policy.enforce.version == before.enforce.version && policy.enforce.level <= before.enforce.level;
+    if policy.enforce == before.enforce || policy.enforce.level == Level::Privileged || relaxed {
+        return Ok(());
+    }
+    let pods = server.read_namespace("pods", attributes.name).await?;
+    attributes.origin.warnings.extend(existing::warnings(attributes.name, &pods, policy.enforce));
+    Ok(())
+}
+
+async fn policy_of(server: &Server, attributes: &Attributes<'_>) -> Result<Policy, Status> {
+    let name = attributes.namespace;
+    let namespace = server.read("namespaces", "", name).await?;
+    let namespace = namespace.ok_or_else(|| Status::internal(format!("failed to lookup namespace \"{name}\"")))?;
+    let (policy, errors) = Policy::of(&namespace);
+    if !errors.is_empty() {
+        let errors = steersman_machinery::field::aggregate(&errors);
+        note(attributes, "error", format!("Failed to parse policy: {errors}"));
+    }
+    Ok(policy)
+}
+
+fn note(attributes: &Attributes<'_>, key: &str, text: String) {
+    attributes.origin.annotations.add(format!("{NOTES}{key}"), text);
+}
+
+async fn check_pod(server: &Server, attributes: &Attributes<'_>, pod: &Value) -> Result<(), Status> {
+    if attributes.old.is_some_and(|old| !changes_what_counts(pod, old)) {
+        return Ok(());
+    }
+    let policy = policy_of(server, attributes).await?;
+    note(attributes, "enforce-policy", policy.enforce.to_string());
+    let subject = Pod { metadata: pod.get("metadata"), spec: pod.get("spec").unwrap_or(&Value::Null) };
+    let enforced = evaluate(policy.enforce, subject);
+    audit(attributes, &policy, subject);
+    if enforced.is_empty() {
+        warn(attributes, &policy, subject);
+        return Ok(());
+    }
+    Err(attributes.forbidden(pod, format!("violates PodSecurity \"{}\": {}", policy.enforce, enforced.detailed())))
+}
+
+/// Templates are never refused: what they are made into is.
+async fn check_template(server: &Server, attributes: &Attributes<'_>, template: Option<&Value>) -> Result<(), Status> {
+    let Some(template) = template.filter(|template| template.is_object()) else { return Ok(()) };
+    let policy = policy_of(server, attributes).await?;
+    let subject = Pod { metadata: template.get("metadata"), spec: template.get("spec").unwrap_or(&Value::Null) };
+    audit(attributes, &policy, subject);
+    warn(attributes, &policy, subject);
+    Ok(())
+}
+
+fn audit(attributes: &Attributes<'_>, policy: &Policy, pod: Pod<'_>) {
+    if let Some(text) = would_violate(policy.audit, &evaluate(policy.audit, pod)) {
+        note(attributes, "audit-violations", text);
+    }
+}
+
+fn warn(attributes: &Attributes<'_>, policy: &Policy, pod: Pod<'_>) {
+    attributes.origin.warnings.extend(would_violate(policy.warn, &evaluate(policy.warn, pod)));
+}
+
+fn would_violate(standard: Standard, violations: &Violations) -> Option<String> {
+    (!violations.is_empty()).then(|| format!("would violate PodSecurity \"{standard}\": {}", violations.detailed()))
+}
+
+/// Whether an update changes something by which pods are judged. Most of a pod cannot be changed.
+fn changes_what_counts(pod: &Value, old: &Value) -> bool {
+    let annotation = |key: &str| meta::annotation(pod, key) != meta::annotation(old, key);
+    let container = |new: &Value, old: &Value| {
+        let name = meta::text(new, &["name"]);
+        new.get("image") != old.get("image") || annotation(&format!("{}{name}", checks::SECCOMP_OF_CONTAINER))
+    };
+    let list = |field: &'static str| {
+        let (new, old) = (meta::items(pod, &["spec", field]), meta::items(old, &["spec", field]));
+        new.len() != old.len() || new.iter().zip(old).any(|(new, old)| container(new, old))
+    };
+    let ephemeral = || {
+        let old = meta::items(old, &["spec", "ephemeralContainers"]);
+        meta::items(pod, &["spec", "ephemeralContainers"]).iter().any(|new| {
+            let same = old.iter().find(|old| old.get("name") == new.get("name"));
+            same.is_none_or(|old| container(new, old))
+        })
+    };
+    annotation(checks::SECCOMP_OF_POD) || list("containers") || list("initContainers") || ephemeral()
+}
+
+#[cfg(test)]
+mod tests;
