@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use history::{HISTORY_MAX, History, Record};
-pub(crate) use trail::About;
 pub use trail::Trail;
+pub(crate) use trail::{About, source_ips};
 
 /// What takes part in answering a request notes about it for the audit log. Clones are the same notes.
 #[derive(Clone, Debug, Default)]

@@ -1,17 +1,41 @@
 //! Who sends a request: a client certificate, a bearer token, or nobody.
 //! Source: Kubernetes doc "Authenticating".
 
+mod bearer;
+mod jwt;
+pub mod keys;
+pub mod service_account;
+mod token_file;
+
 use std::collections::BTreeMap;
 
-use http::HeaderMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
+use steersman_machinery::field::go_quote;
 use steersman_machinery::status::Status;
+
+use self::keys::{PublicKey, SigningKey};
+use self::service_account::Issuer;
+pub use self::token_file::Tokens;
+use crate::audit::Annotations;
+use crate::server::Server;
+use crate::service::Call;
 
 /// The group whose members may do everything.
 pub const SYSTEM_MASTERS: &str = "system:masters";
 /// The group of everybody who is known.
 pub const AUTHENTICATED: &str = "system:authenticated";
+
+/// The group of every service account.
+pub const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
+/// The group of those who did not say who they are.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The key of what identifies the credentials, in [`UserInfo::extra`].
+pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+/// The name of those who issue tokens unless another one is chosen.
+pub const DEFAULT_ISSUER: &str = "https://localhost";
 
 /// Who sends a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,11 +64,7 @@ impl UserInfo {
 
     /// Somebody who did not say who they are.
     pub fn anonymous() -> Self {
-        Self {
-            name: "system:anonymous".to_owned(),
-            groups: vec!["system:unauthenticated".to_owned()],
-            ..Self::default()
-        }
+        Self { name: "system:anonymous".to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..Self::default() }
     }
 
     /// The form of `authentication.k8s.io/v1` `UserInfo`, as in reviews and admission requests.
@@ -65,115 +85,148 @@ impl UserInfo {
     }
 }
 
-/// The bearer tokens of a static token file.
-#[derive(Clone, Default)]
-pub struct Tokens(BTreeMap<String, UserInfo>);
+/// How requests are authenticated. The default accepts no static token, issues tokens of service accounts with a new key
+/// under the name [`DEFAULT_ISSUER`], and lets in who says nothing as anonymous.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Bearer tokens that are known beforehand.
+    pub tokens: Tokens,
+    /// The names under which tokens of service accounts are accepted; the first is that of new ones.
+    pub issuers: Vec<String>,
+    /// The key that signs them; none for a new one.
+    pub signing_key: Option<SigningKey>,
+    /// Keys whose tokens are accepted besides those of `signing_key`.
+    pub keys: Vec<PublicKey>,
+    /// The audiences of the API server; if there are none, the first issuer.
+    pub api_audiences: Vec<String>,
+    /// The longest life of a token in seconds, if there is one.
+    pub max_token_seconds: Option<i64>,
+    /// Where the keys can be had, if not at this server.
+    pub jwks_uri: Option<String>,
+    /// Whether whoever says nothing is refused rather than anonymous.
+    pub refuse_anonymous: bool,
+}
 
-impl Tokens {
-    /// Reads the format of kube-apiserver's `--token-auth-file`: lines of `token,user,uid[,"group1,group2"]`.
+/// How requests are authenticated, ready to be used.
+#[derive(Debug)]
+pub struct Authentication {
+    /// Bearer tokens that are known beforehand.
+    pub tokens: Tokens,
+    /// Who issues tokens of service accounts, and which are accepted.
+    pub issuer: Issuer,
+    /// The audiences of the API server.
+    pub api_audiences: Vec<String>,
+    /// Where the keys can be had, if not at this server.
+    pub jwks_uri: Option<String>,
+    refuse_anonymous: bool,
+}
+
+impl Authentication {
+    /// Makes what is missing.
     ///
     /// # Errors
-    /// A text that names the line and what is wrong with it. Tokens are never part of it.
-    pub fn parse(csv: &str) -> Result<Self, String> {
-        let mut tokens = BTreeMap::new();
-        for (index, line) in csv.lines().enumerate() {
-            if line.trim().is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let number = index + 1;
-            let fields = split_csv(line).ok_or_else(|| format!("line {number}: a quote is not closed"))?;
-            let [token, name, uid, rest @ ..] = fields.as_slice() else {
-                return Err(format!(
-                    "line {number}: expected at least 3 columns (token,user,uid), found {}",
-                    fields.len()
-                ));
-            };
-            if token.is_empty() || name.is_empty() {
-                return Err(format!("line {number}: the token and the user must not be empty"));
-            }
-            let groups: Vec<&str> = rest.iter().flat_map(|groups| groups.split(',')).map(str::trim).collect();
-            let groups: Vec<&str> = groups.into_iter().filter(|group| !group.is_empty()).collect();
-            let user = UserInfo { uid: uid.clone(), ..UserInfo::known(name, &groups) };
-            if tokens.insert(token.clone(), user).is_some() {
-                return Err(format!("line {number}: this token stands in an earlier line as well"));
-            }
+    /// If there is no signing key and none can be made.
+    pub fn new(options: Options) -> Result<Self, keys::Error> {
+        let signer = options.signing_key.map_or_else(SigningKey::generate, Ok)?;
+        let mut issuer = Issuer::new(DEFAULT_ISSUER, signer);
+        if !options.issuers.is_empty() {
+            issuer.names = options.issuers;
         }
-        Ok(Self(tokens))
-    }
-
-    /// Adds a token.
-    pub fn insert(&mut self, token: impl Into<String>, user: UserInfo) {
-        self.0.insert(token.into(), user);
-    }
-
-    /// Whose token it is.
-    pub fn find(&self, token: &str) -> Option<&UserInfo> {
-        self.0.get(token)
+        issuer.keys.extend(options.keys.into_iter().filter(|key| key != issuer.signer.public()));
+        issuer.max_seconds = options.max_token_seconds;
+        let default_audiences = || vec![issuer.name().to_owned()];
+        Ok(Self {
+            api_audiences: if options.api_audiences.is_empty() { default_audiences() } else { options.api_audiences },
+            tokens: options.tokens,
+            issuer,
+            jwks_uri: options.jwks_uri,
+            refuse_anonymous: options.refuse_anonymous,
+        })
     }
 }
 
-fn split_csv(line: &str) -> Option<Vec<String>> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    for c in line.trim_end().chars() {
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            c => fields.last_mut()?.push(c),
-        }
-    }
-    (!quoted).then(|| fields.into_iter().map(|field| field.trim().to_owned()).collect())
+/// Whose credentials are known before the request is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Identity {
+    /// The request says itself who sends it.
+    #[default]
+    Unknown,
+    /// A verified certificate or the process itself says who sends it.
+    Known(UserInfo),
+    /// There is a certificate, but not one that is accepted.
+    Refused,
 }
 
-/// Finds out who sends a request. `certificate` is the user of a verified client certificate.
+/// Whose token it is, and which of the audiences that were asked for it is meant for.
+pub(crate) struct Found {
+    pub(crate) user: UserInfo,
+    pub(crate) audiences: Vec<String>,
+}
+
+/// Finds out who sends a request. Credentials that were used are taken out of it.
 ///
 /// # Errors
-/// 401 for a bearer token that nobody has.
-pub fn authenticate(headers: &HeaderMap, certificate: Option<&UserInfo>, tokens: &Tokens) -> Result<UserInfo, Status> {
-    if let Some(user) = certificate {
-        return Ok(user.clone());
+/// 401 for credentials that are not accepted: they never make somebody anonymous.
+pub(crate) async fn authenticate(call: &mut Call, identity: &Identity) -> Result<UserInfo, Status> {
+    if let Identity::Known(user) = identity {
+        call.headers.remove(AUTHORIZATION);
+        return Ok(known(user.clone()));
     }
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Ok(UserInfo::anonymous());
+    let refused = |why: String| {
+        tracing::debug!(reason = %why, "unable to authenticate the request");
+        Status::unauthorized()
     };
-    let token = value
-        .to_str()
-        .ok()
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let user = token.and_then(|(_, token)| tokens.find(token.trim()));
-    user.cloned().ok_or_else(Status::unauthorized)
+    let token = bearer::token(&call.headers, &call.warnings).map_err(|why| refused(why.to_owned()))?;
+    let Some(token) = token else {
+        let anonymous = !call.server.authentication.refuse_anonymous && !matches!(identity, Identity::Refused);
+        return if anonymous { Ok(UserInfo::anonymous()) } else { Err(Status::unauthorized()) };
+    };
+    let audiences = &call.server.authentication.api_audiences;
+    let found = find(&call.server, &token.text, audiences, &call.annotations).await.map_err(refused)?;
+    token.take_out(&mut call.headers);
+    Ok(found.user)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_file_is_read() {
-        let tokens = Tokens::parse("t1,jane,u1,\"dev,ops\"\n\n# comment\nt2,joe,u2\n").unwrap();
-        assert_eq!(tokens.find("t1").unwrap().groups, ["dev", "ops", AUTHENTICATED]);
-        assert_eq!(tokens.find("t2").unwrap().name, "joe");
-        let error = |csv| Tokens::parse(csv).err().unwrap();
-        assert_eq!(error("secret,jane"), "line 1: expected at least 3 columns (token,user,uid), found 2");
-        assert_eq!(error("a,b,c\na,d,e"), "line 2: this token stands in an earlier line as well");
-        assert_eq!(error("a,b,c,\"d"), "line 1: a quote is not closed");
+/// Finds out whose token it is, and for which of `audiences`.
+///
+/// # Errors
+/// Why it is not accepted, in upstream's words.
+pub(crate) async fn find(
+    server: &Server,
+    token: &str,
+    audiences: &[String],
+    annotations: &Annotations,
+) -> Result<Found, String> {
+    let authentication = &server.authentication;
+    if let Some(user) = authentication.tokens.find(token) {
+        let api = authentication.api_audiences.iter();
+        let meant: Vec<String> = api.filter(|audience| audiences.contains(audience)).cloned().collect();
+        if !meant.is_empty() {
+            return Ok(Found { user: known(user.clone()), audiences: meant });
+        }
     }
-
-    #[test]
-    fn requests_are_authenticated() {
-        let mut tokens = Tokens::default();
-        tokens.insert("secret", UserInfo::known("jane", &[]));
-        let with = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, value.parse().unwrap());
-            authenticate(&headers, None, &tokens).map(|user| user.name)
-        };
-        assert_eq!(with("Bearer secret").unwrap(), "jane");
-        assert_eq!(with("Bearer wrong").unwrap_err().code, 401);
-        assert_eq!(with("Basic x").unwrap_err().code, 401);
-        assert!(authenticate(&HeaderMap::new(), None, &tokens).unwrap().is_anonymous());
-        let admin = UserInfo::admin();
-        assert_eq!(authenticate(&HeaderMap::new(), Some(&admin), &tokens).unwrap(), admin);
+    match service_account::authenticate(server, token, audiences, annotations).await {
+        Ok(Some(found)) => Ok(Found { user: known(found.user), ..found }),
+        Ok(None) => Err(bearer::INVALID.to_owned()),
+        Err(why) => Err(format!("[{}, {why}]", bearer::INVALID)),
     }
+}
+
+/// Somebody who is known is a member of a group that says so.
+fn known(mut user: UserInfo) -> UserInfo {
+    if !user.groups.iter().any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED) {
+        user.groups.push(AUTHENTICATED.to_owned());
+    }
+    user
+}
+
+/// Upstream's complaint about a token that is meant for others.
+fn audience_error(meant: &[String], wanted: &[String]) -> String {
+    let list = |items: &[String]| items.iter().map(|item| go_quote(item)).collect::<Vec<_>>().join(" ");
+    format!("token audiences [{}] is invalid for the target audiences [{}]", list(meant), list(wanted))
+}
+
+/// The bytes of a value of a secret.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }

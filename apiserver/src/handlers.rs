@@ -9,11 +9,13 @@ mod get;
 mod input;
 mod list;
 mod nonresource;
+mod open_id;
 mod output;
 mod patch;
 mod review;
 mod scale;
 mod selection;
+mod token_request;
 mod token_review;
 mod update;
 mod watch;
@@ -151,6 +153,7 @@ async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
         ("scale", _) => scale::handle(call, &resource).await,
         ("binding", _) => binding::handle(call, &resource).await,
         ("eviction", _) => eviction::handle(call, &resource).await,
+        ("token", "create") if !resource.custom => token_request::handle(call, &resource).await,
         (_, "get") => get::handle(call, &resource).await,
         (_, "update") => update::handle(call, &resource, &name).await,
         (_, "patch") => patch::handle(call, &resource, &name).await,

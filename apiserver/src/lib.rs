@@ -40,7 +40,7 @@ use steersman_machinery::status::Status;
 use steersman_store::{MemoryStore, Store};
 
 use crate::audit::{Audit, History};
-use crate::authentication::{Tokens, UserInfo};
+use crate::authentication::{Authentication, Identity, Tokens, UserInfo};
 use crate::server::{Parts, Server};
 use crate::service::ApiService;
 
@@ -55,7 +55,7 @@ pub struct Builder {
     clock: SharedClock,
     random: Random,
     store: Option<Arc<dyn Store>>,
-    tokens: Tokens,
+    authentication: authentication::Options,
     disabled_admission: Vec<String>,
     audit: Audit,
 }
@@ -66,6 +66,9 @@ pub enum Error {
     /// An admission plugin is named that does not exist.
     #[error("{0}")]
     Admission(String),
+    /// No key could be made.
+    #[error("a key for the tokens of service accounts could not be made")]
+    Key(#[from] authentication::keys::Error),
     /// The objects that must always be there could not be written.
     #[error("the system's own objects could not be written")]
     Bootstrap(#[source] Status),
@@ -79,7 +82,7 @@ impl ApiServer {
             clock,
             random,
             store: None,
-            tokens: Tokens::default(),
+            authentication: authentication::Options::default(),
             disabled_admission: Vec::new(),
             audit: Audit::default(),
         }
@@ -87,7 +90,7 @@ impl ApiServer {
 
     /// A service whose requests come from `user`, who needs no credentials.
     pub fn service_as(&self, user: UserInfo) -> ApiService {
-        ApiService::new(self.server.clone(), Some(user))
+        self.service_for(Identity::Known(user))
     }
 
     /// A service whose requests come from the administrator.
@@ -97,7 +100,11 @@ impl ApiServer {
 
     /// A service whose requests must carry credentials.
     pub fn public_service(&self) -> ApiService {
-        ApiService::new(self.server.clone(), None)
+        self.service_for(Identity::Unknown)
+    }
+
+    pub(crate) fn service_for(&self, identity: Identity) -> ApiService {
+        ApiService::new(self.server.clone(), identity)
     }
 
     /// The requests so far; `None` unless [`Builder::record_requests`] was called.
@@ -122,7 +129,14 @@ impl Builder {
     /// Accepts these bearer tokens.
     #[must_use]
     pub fn tokens(mut self, tokens: Tokens) -> Self {
-        self.tokens = tokens;
+        self.authentication.tokens = tokens;
+        self
+    }
+
+    /// Authenticates requests in that way. Replaces what [`Builder::tokens`] said.
+    #[must_use]
+    pub fn authentication(mut self, options: authentication::Options) -> Self {
+        self.authentication = options;
         self
     }
 
@@ -144,8 +158,9 @@ impl Builder {
     pub async fn build(self) -> Result<ApiServer, Error> {
         let admission = admission::Chain::without(&self.disabled_admission).map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
-        let Self { clock, random, tokens, audit, .. } = self;
-        let parts = Parts { store, clock, random, admission, tokens, audit };
+        let authentication = Authentication::new(self.authentication)?;
+        let Self { clock, random, audit, .. } = self;
+        let parts = Parts { store, clock, random, admission, authentication, audit };
         let server = Arc::new(Server::new(parts));
         bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
         server.ready_at.store(server.store.revision(), std::sync::atomic::Ordering::Relaxed);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::admission;
 use crate::audit::Audit;
-use crate::authentication::Tokens;
+use crate::authentication::Authentication;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::registry::catalog::Catalog;
@@ -29,8 +29,8 @@ pub struct Server {
     pub random: Random,
     /// The admission plugins that are switched on.
     pub admission: admission::Chain,
-    /// The bearer tokens that are known.
-    pub tokens: Tokens,
+    /// How requests are authenticated.
+    pub authentication: Authentication,
     /// Where requests are remembered.
     pub audit: Arc<Audit>,
     /// What is counted.
@@ -61,7 +61,7 @@ pub(crate) struct Parts {
     pub(crate) clock: SharedClock,
     pub(crate) random: Random,
     pub(crate) admission: admission::Chain,
-    pub(crate) tokens: Tokens,
+    pub(crate) authentication: Authentication,
     pub(crate) audit: Audit,
 }
 
@@ -72,7 +72,7 @@ impl Server {
             clock: parts.clock,
             random: parts.random,
             admission: parts.admission,
-            tokens: parts.tokens,
+            authentication: parts.authentication,
             audit: Arc::new(parts.audit),
             metrics: Metrics::default(),
             outbound: Arc::default(),

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,8 +16,8 @@ use tower::Service;
 use tracing::Instrument;
 
 use crate::admission::reinvocation::Reinvocation;
-use crate::audit::{About, Annotations, Trail};
-use crate::authentication::{self, UserInfo};
+use crate::audit::{self, About, Annotations, Trail};
+use crate::authentication::{self, Identity, UserInfo};
 use crate::authorization;
 use crate::handlers;
 use crate::http::body::Body;
@@ -37,13 +38,19 @@ pub const BODY_MAX: usize = 3 * 1024 * 1024;
 #[derive(Clone)]
 pub struct ApiService {
     server: Arc<Server>,
-    identity: Option<UserInfo>,
+    identity: Identity,
+    peer: Option<SocketAddr>,
 }
 
 impl ApiService {
-    /// A service for requests of `identity`; if there is none, each request says itself who sends it.
-    pub(crate) fn new(server: Arc<Server>, identity: Option<UserInfo>) -> Self {
-        Self { server, identity }
+    /// A service for requests of whoever `identity` says.
+    pub(crate) fn new(server: Arc<Server>, identity: Identity) -> Self {
+        Self { server, identity, peer: None }
+    }
+
+    /// The same for requests over a connection from there.
+    pub(crate) fn from_peer(self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self }
     }
 }
 
@@ -62,8 +69,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.server.clone();
-        let identity = self.identity.clone();
-        Box::pin(async move { Ok(answer(server, identity, request).await) })
+        let (identity, peer) = (self.identity.clone(), self.peer);
+        Box::pin(async move { Ok(answer(server, (identity, peer), request).await) })
     }
 }
 
@@ -125,7 +132,11 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-async fn answer<B>(server: Arc<Server>, identity: Option<UserInfo>, request: Request<B>) -> Response<Body>
+async fn answer<B>(
+    server: Arc<Server>,
+    (identity, peer): (Identity, Option<SocketAddr>),
+    request: Request<B>,
+) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -146,6 +157,8 @@ where
         info: info.clone(),
         user_agent: text(&headers, USER_AGENT).to_owned(),
         annotations: annotations.clone(),
+        source_ips: audit::source_ips(&headers, peer),
+        uri: parts.uri.to_string(),
     });
     let body_to_come = Bytes::new();
     let call = Call {
@@ -161,7 +174,7 @@ where
         trail,
     };
     let (told, trail) = (call.warnings.clone(), call.trail.clone());
-    let answer = pass(call, identity.as_ref(), body).instrument(span).await;
+    let answer = pass(call, &identity, body).instrument(span).await;
     let mut response = answer.unwrap_or_else(|status: Status| respond::status(&status, output));
     let headers = response.headers_mut();
     // What failed may have been warned about, too.
@@ -175,7 +188,7 @@ where
 
 /// The stages that a request passes, in upstream's order.
 /// Source: `k8s.io/apiserver/pkg/server.DefaultBuildHandlerChain`.
-async fn pass<B>(mut call: Call, identity: Option<&UserInfo>, body: B) -> handlers::Answer
+async fn pass<B>(mut call: Call, identity: &Identity, body: B) -> handlers::Answer
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -183,7 +196,7 @@ where
     if !matches!(call.info.verb.as_str(), "watch" | "proxy") {
         timeout::check(&call.query)?;
     }
-    call.user = authentication::authenticate(&call.headers, identity, &call.server.tokens)?;
+    call.user = authentication::authenticate(&mut call, identity).await?;
     call.trail.authenticated(&call.user);
     authorization::authorize(&call.user, &call.info)?;
     call.body = read_body(body).await?;
@@ -221,7 +234,8 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    match Limited::new(body, BODY_MAX).collect().await {
+    let whole = tokio::time::timeout(timeout::REQUEST_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
+    match whole.map_err(|_| Status::timeout())? {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(format!("limit is {BODY_MAX}"))),
         Err(error) => Err(Status::bad_request(format!("the body could not be read: {error}"))),

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PKCS_ED25519, SanType,
 };
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// The names under which a pod would reach the server.
 const SERVICE_NAMES: [&str; 5] =
@@ -31,12 +32,25 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new authority with a new key.
+    /// A new authority with a new key, from the system's randomness.
     pub fn generate() -> Result<Self, Error> {
+        Self::with_key(KeyPair::generate()?)
+    }
+
+    /// The authority of that seed: the same key and the same certificate each time, byte by byte, for clusters that are to
+    /// behave the same whenever they are run. Whoever knows the seed can sign, too.
+    pub fn from_seed(seed: [u8; 32]) -> Result<Self, Error> {
+        // Only signatures on this curve have no randomness in them. PKCS#8 without the public key, as in RFC 8410.
+        const PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        let key = [&PREFIX[..], &seed].concat();
+        Self::with_key(KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(key), &PKCS_ED25519)?)
+    }
+
+    fn with_key(key: KeyPair) -> Result<Self, Error> {
         let mut params = named("steersman-ca", &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, key)? })
     }
 
     /// The certificate that clients have to trust, in PEM.
@@ -78,4 +92,17 @@ fn named(common_name: &str, organizations: &[&str]) -> CertificateParams {
     }
     params.distinguished_name.push(DnType::CommonName, common_name);
     params
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_seed_gives_one_authority() {
+        let certificate = |seed| Authority::from_seed([seed; 32]).unwrap().certificate();
+        assert_eq!(certificate(1), certificate(1));
+        assert_ne!(certificate(1), certificate(2));
+        assert!(Authority::from_seed([1; 32]).unwrap().client("jane", &[]).is_ok());
+    }
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use kube::Client;
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::audit::History;
+use steersman_apiserver::tls::Authority;
 use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
 use steersman_machinery::clock::SharedClock;
 
@@ -23,6 +24,7 @@ const CLIENT_AGENT: &str = concat!("steersman/", env!("CARGO_PKG_VERSION"));
 /// A Kubernetes cluster in this process. When it is dropped, everything that belongs to it stops and is freed.
 pub struct Cluster {
     api_server: ApiServer,
+    authority: Authority,
     clock: SharedClock,
     trace: Option<WriteTrace>,
     trigger: ShutdownTrigger,
@@ -57,7 +59,7 @@ impl Cluster {
     /// # Errors
     /// If nobody can listen at the address: [`Error::AddressInUse`], [`Error::Listen`].
     pub async fn serve(&self, address: impl Into<SocketAddr>) -> Result<Served, Error> {
-        Served::start(&self.api_server, address.into(), self.shutdown.clone()).await
+        Served::start(&self.api_server, &self.authority, address.into(), self.shutdown.clone()).await
     }
 
     /// The time that the cluster goes by.

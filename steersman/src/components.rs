@@ -47,12 +47,14 @@ impl Choice {
 pub(crate) struct Components(JoinSet<(&'static str, Result<(), String>)>);
 
 impl Components {
-    /// Starts what was chosen. `context` gives each component its own, by its user agent.
-    pub(crate) fn start(choice: Choice, context: impl Fn(&str) -> Context) -> Self {
+    /// Starts what was chosen. `root_ca` is the certificate that pods have to trust; `context` gives each component its
+    /// own, by its user agent.
+    pub(crate) fn start(choice: Choice, root_ca: String, context: impl Fn(&str) -> Context) -> Self {
         let mut components = Self::default();
         if choice.controllers != ControllerSelection::none() {
             let options = steersman_controllers::Options {
                 controllers: choice.controllers,
+                root_ca: Some(root_ca),
                 ..steersman_controllers::Options::default()
             };
             let context = context("kube-controller-manager");

@@ -26,15 +26,19 @@ pub struct Served {
 
 impl Served {
     /// Listens until it is dropped or `cluster` is told to stop.
-    pub(crate) async fn start(api_server: &ApiServer, address: SocketAddr, cluster: Shutdown) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        api_server: &ApiServer,
+        authority: &Authority,
+        address: SocketAddr,
+        cluster: Shutdown,
+    ) -> Result<Self, Error> {
         // The port first: whoever waits for it to be taken need not wait for keys to be made.
         let listener = TcpListener::bind(address).await.map_err(|source| Error::listen(address, source))?;
         let address = listener.local_addr().map_err(|source| Error::listen(address, source))?;
-        let authority = Authority::generate()?;
         let certificate = authority.server(&[address.ip()])?;
-        let configuration =
-            listener::tls_config(&authority, &certificate).map_err(|error| Error::Certificates(Box::new(error)))?;
-        let kubeconfig = kubeconfig_for(address, &authority)?;
+        let configuration = listener::tls_config(&authority.certificate(), &certificate)
+            .map_err(|error| Error::Certificates(Box::new(error)))?;
+        let kubeconfig = kubeconfig_for(address, authority)?;
         let (trigger, dropped) = Shutdown::new();
         let stop = async move {
             tokio::select! {

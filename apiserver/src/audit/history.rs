@@ -1,6 +1,7 @@
 //! The requests of a cluster as a list that tests can ask: who did what.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,6 +26,10 @@ pub struct Record {
     pub impersonator: Option<UserInfo>,
     /// What was asked for: verb, group, resource, subresource, namespace and name, or verb and path.
     pub info: RequestInfo,
+    /// The path and the query.
+    pub uri: String,
+    /// Where it came from; nowhere if from this process.
+    pub source_ips: Vec<IpAddr>,
     /// The client's `User-Agent`.
     pub user_agent: String,
     /// The status code of the answer.
@@ -90,6 +95,8 @@ mod tests {
             user: UserInfo::known(name, &[]),
             impersonator: None,
             info: RequestInfo::default(),
+            uri: String::new(),
+            source_ips: Vec::new(),
             user_agent: String::new(),
             code: 200,
             annotations: BTreeMap::new(),

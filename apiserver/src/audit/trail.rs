@@ -1,7 +1,9 @@
 //! One request on its way through the server, as far as the audit log cares.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::HeaderMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -17,6 +19,24 @@ pub(crate) struct About {
     pub(crate) info: RequestInfo,
     pub(crate) user_agent: String,
     pub(crate) annotations: Annotations,
+    pub(crate) source_ips: Vec<IpAddr>,
+    /// As it was asked for, with the query.
+    pub(crate) uri: String,
+}
+
+/// Where a request came from: the client first, then the proxies as far as they say so, the connection last.
+/// Source: `k8s.io/apimachinery/pkg/util/net.SourceIPs`.
+pub(crate) fn source_ips(headers: &HeaderMap, peer: Option<SocketAddr>) -> Vec<IpAddr> {
+    let texts = |name: &str| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    let forwarded = texts("X-Forwarded-For").flat_map(|value| value.split(','));
+    let mut ips: Vec<IpAddr> = forwarded.filter_map(|ip| ip.trim().parse().ok()).collect();
+    let real = texts("X-Real-Ip").filter_map(|ip| ip.parse().ok());
+    for ip in real.chain(peer.map(|peer| peer.ip().to_canonical())) {
+        if !ips.contains(&ip) {
+            ips.push(ip);
+        }
+    }
+    ips
 }
 
 /// The trail that a request leaves. Clones are the same one; it is nothing if nobody wants to know.
@@ -83,6 +103,8 @@ impl Inner {
             impersonator,
             info: self.about.info.clone(),
             user_agent: self.about.user_agent.clone(),
+            uri: self.about.uri.clone(),
+            source_ips: self.about.source_ips.clone(),
             code,
             annotations: self.about.annotations.get(),
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use steersman_machinery::group::GroupVersion;
 use steersman_machinery::status::Status;
 
-use super::Answer;
+use super::{Answer, open_id};
 use crate::http::body::Body;
 use crate::http::negotiate::{self, Media, Output};
 use crate::http::respond;
@@ -17,7 +17,19 @@ use crate::{discovery, health, openapi, version};
 const CHECKS: [&str; 4] = ["ping", "log", "etcd", "poststarthook/start-system-namespaces-controller"];
 
 /// What the paths begin with at which there is something to read.
-const ROOTS: [&str; 9] = ["api", "apis", "healthz", "index.html", "livez", "metrics", "openapi", "readyz", "version"];
+const ROOTS: [&str; 11] = [
+    ".well-known",
+    "api",
+    "apis",
+    "healthz",
+    "index.html",
+    "livez",
+    "metrics",
+    "openapi",
+    "openid",
+    "readyz",
+    "version",
+];
 
 /// Answers a request for a path that is no resource.
 pub(super) async fn handle(call: &Call) -> Answer {
@@ -35,6 +47,8 @@ pub(super) async fn handle(call: &Call) -> Answer {
         [] | ["index.html"] => document(call, Some(discovery::root_paths(catalog.all()))),
         ["version"] => pretty(&version::info()),
         ["healthz" | "livez" | "readyz", ..] => health(call, &path),
+        [".well-known", "openid-configuration"] => open_id::configuration(call),
+        ["openid", "v1", "jwks"] => open_id::keys(call),
         ["metrics"] => Ok(respond::text(200, call.server.metrics.render())),
         ["api"] if wants_aggregated(call) => aggregated(call, true),
         ["apis"] if wants_aggregated(call) => aggregated(call, false),
@@ -82,7 +96,7 @@ fn pretty(value: &Value) -> Answer {
     Ok(respond::object(200, value, Output { media: Media::Json, pretty: true, ..Output::default() }))
 }
 
-fn host(call: &Call) -> String {
+pub(super) fn host(call: &Call) -> String {
     call.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
 }
 

@@ -21,7 +21,8 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     }
     let options = WriteOptions::read(&call.query, WriteKind::Create, call.user_agent())?;
     let output = output::negotiate(call, resource)?;
-    let mut review = input::object(call, resource, options.field_validation)?;
+    let review = input::object(call, resource, options.field_validation)?;
+    let mut review = write::writer(call, "", &options).record(resource, None, review);
     write::admit_posted(call, (resource, ""), &mut review, &options).await?;
     let status = match resource.name.as_str() {
         "selfsubjectreviews" => {
@@ -29,7 +30,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
             meta::set(&mut review, &["metadata", "creationTimestamp"], now);
             json!({"userInfo": call.user.to_json()})
         }
-        "tokenreviews" => token_review::status(call, &review)?,
+        "tokenreviews" => token_review::status(call, &review).await?,
         "selfsubjectrulesreviews" => everything(),
         "selfsubjectaccessreviews" => verdict(&call.user.groups),
         _ => verdict(&subject_groups(&review)?),

@@ -1,8 +1,13 @@
 //! The `timeout` of a request, in Go's notation of durations. Source: Go's `time.ParseDuration`.
 
+use std::time::Duration;
+
 use steersman_machinery::status::Status;
 
 use super::query::Query;
+
+/// How long a request may take, its body included. Source: kube-apiserver's `--request-timeout`.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 const UNITS: [&str; 8] = ["ns", "us", "\u{b5}s", "\u{3bc}s", "ms", "s", "m", "h"];
 

@@ -14,8 +14,6 @@ use crate::printers;
 
 /// Subresources that need a node to answer; they are not offered as long as nodes are simulated.
 const NEEDS_NODE: [&str; 5] = ["attach", "exec", "log", "portforward", "proxy"];
-/// Subresources that need a signing key.
-const NEEDS_KEY: [&str; 1] = ["token"];
 
 /// The resources that are served.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +122,7 @@ fn scale_paths(info: &ResourceInfo) -> Option<ScalePaths> {
 }
 
 fn subresources(info: &ResourceInfo) -> Vec<Subresource> {
-    let served = |name: &str| !NEEDS_NODE.contains(&name) && !NEEDS_KEY.contains(&name);
+    let served = |name: &str| !NEEDS_NODE.contains(&name);
     let all = info.subresources.iter().filter(|it| served(&it.name));
     all.map(|it| Subresource {
         name: it.name.clone(),

@@ -72,6 +72,7 @@ impl ObjectType {
 }
 
 /// A resource in one version, and all that is needed to serve it.
+#[derive(Clone)]
 pub struct Resource {
     /// The API group; empty for the core group.
     pub group: String,

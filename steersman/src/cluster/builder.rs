@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::authentication::Tokens;
+use steersman_apiserver::tls::Authority;
 use steersman_controllers::ControllerSelection;
 use steersman_framework::clock::{SystemClock, TokioClock};
 use steersman_framework::runtime::{Context, Shutdown};
@@ -151,12 +152,13 @@ impl ClusterBuilder {
     /// # Errors
     /// If an option makes no sense or the API server refuses a definition or a node.
     pub async fn start(self) -> Result<Cluster, Error> {
+        let random = Random::seeded(self.seed);
+        let authority = self.authority(&random)?;
         let clock: SharedClock = match self.time {
             Time::Wall => Arc::new(SystemClock),
             Time::Virtual => Arc::new(TokioClock::starting_at(VIRTUAL_EPOCH)),
             Time::Given(clock) => clock,
         };
-        let random = Random::seeded(self.seed);
         let mut api_server = ApiServer::builder(clock.clone(), random.fork())
             .tokens(self.tokens)
             .disable_admission(self.disabled_admission);
@@ -177,14 +179,25 @@ impl ClusterBuilder {
             random: random.fork(),
             shutdown: shutdown.clone(),
         };
-        let mut components = Components::start(self.components, context);
+        let mut components = Components::start(self.components, authority.certificate(), context);
         let preparing = client::in_process(&api_server, super::CLIENT_AGENT, trace.as_ref());
         tokio::select! {
             biased;
             error = components.failed() => return Err(error),
             prepared = prepare::prepare(preparing, &wanted) => prepared?,
         }
-        Ok(Cluster { api_server, clock, trace, trigger, shutdown, components })
+        Ok(Cluster { api_server, authority, clock, trace, trigger, shutdown, components })
+    }
+
+    /// Who signs certificates: a new authority or, in a cluster that is to behave the same each time, that of the seed.
+    fn authority(&self, random: &Random) -> Result<Authority, Error> {
+        if matches!(self.time, Time::Wall) {
+            return Ok(Authority::generate()?);
+        }
+        let random = random.fork();
+        let mut seed = [0; 32];
+        seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&random.next_u64().to_le_bytes()));
+        Ok(Authority::from_seed(seed)?)
     }
 }
 
