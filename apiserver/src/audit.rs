@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-pub use history::{HISTORY_MAX, History, Record};
+pub use history::{HISTORY_MAX, History, Needed, Record};
 pub use trail::Trail;
 pub(crate) use trail::{About, source_ips};
 

@@ -25,6 +25,7 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Status> {
             other => other?,
         }
     }
+    crate::authorization::bootstrap::install(server).await?;
     crate::definitions::restore(server).await
 }
 

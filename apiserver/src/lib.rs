@@ -8,7 +8,7 @@
 pub mod admission;
 pub mod audit;
 pub mod authentication;
-mod authorization;
+pub mod authorization;
 mod bootstrap;
 pub mod conversion;
 pub mod crd;
@@ -18,6 +18,7 @@ mod events;
 mod handlers;
 pub mod health;
 pub mod http;
+mod impersonation;
 pub mod kinds;
 pub mod listener;
 pub mod metrics;

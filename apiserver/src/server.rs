@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use crate::admission;
 use crate::audit::Audit;
 use crate::authentication::Authentication;
+use crate::authorization::Authorizer;
+use crate::impersonation;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::registry::catalog::Catalog;
@@ -33,6 +35,9 @@ pub struct Server {
     pub authentication: Authentication,
     /// Where requests are remembered.
     pub audit: Arc<Audit>,
+    /// Decides who may do what.
+    pub authorizer: Authorizer,
+    pub(crate) impersonation: impersonation::Modes,
     /// What is counted.
     pub metrics: Metrics,
     /// The way to webhooks and to what stands behind services.
@@ -74,6 +79,8 @@ impl Server {
             admission: parts.admission,
             authentication: parts.authentication,
             audit: Arc::new(parts.audit),
+            authorizer: Authorizer::default(),
+            impersonation: impersonation::Modes::default(),
             metrics: Metrics::default(),
             outbound: Arc::default(),
             service_allocation: tokio::sync::Mutex::default(),

@@ -27,6 +27,7 @@ use crate::http::request_info::RequestInfo;
 use crate::http::respond;
 use crate::http::timeout;
 use crate::http::warnings::Warnings;
+use crate::impersonation;
 use crate::metrics::RequestLabels;
 use crate::server::Server;
 
@@ -198,7 +199,8 @@ where
     }
     call.user = authentication::authenticate(&mut call, identity).await?;
     call.trail.authenticated(&call.user);
-    authorization::authorize(&call.user, &call.info)?;
+    impersonation::act(&mut call).await?;
+    authorization::authorize(&call).await?;
     call.body = read_body(body).await?;
     handlers::dispatch(&mut call).await
 }

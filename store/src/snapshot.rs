@@ -50,6 +50,12 @@ impl Snapshot {
         self.objects.is_empty()
     }
 
+    /// Whether the other shows exactly the same objects: nothing was written to the resource in between. It takes the
+    /// same time however many there are.
+    pub fn shows_the_same(&self, other: &Self) -> bool {
+        self.objects.ptr_eq(&other.objects)
+    }
+
     /// The object of that name. Cluster-scoped objects have the namespace "".
     pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Entry>> {
         find(&self.objects, namespace, name)

@@ -36,6 +36,17 @@ pub struct Record {
     pub code: u16,
     /// What was noted about it: the decision of the authorizer and its reason, and what admission said.
     pub annotations: BTreeMap<String, String>,
+    /// What had to be allowed besides: to create what a PUT or an apply makes, to act as somebody else.
+    pub needed: Vec<Needed>,
+}
+
+/// Something that a user had to be allowed besides what their request says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// Who.
+    pub user: String,
+    /// What, in the form of a request.
+    pub info: RequestInfo,
 }
 
 /// The requests so far, in the order in which they were answered (a watch: begun to be). Clones are the same list.
@@ -100,6 +111,7 @@ mod tests {
             user_agent: String::new(),
             code: 200,
             annotations: BTreeMap::new(),
+            needed: vec![],
         }
     }
 

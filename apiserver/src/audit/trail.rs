@@ -7,7 +7,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::{Annotations, Audit, Record};
+use super::{Annotations, Audit, Needed, Record};
 use crate::authentication::UserInfo;
 use crate::http::request_info::RequestInfo;
 
@@ -54,6 +54,7 @@ struct Inner {
 struct Notes {
     user: Option<UserInfo>,
     impersonated: Option<UserInfo>,
+    needed: Vec<Needed>,
 }
 
 impl Trail {
@@ -71,6 +72,11 @@ impl Trail {
     /// From here on the request is done as `user`.
     pub fn impersonated(&self, user: &UserInfo) {
         self.note(|notes| notes.impersonated = Some(user.clone()));
+    }
+
+    /// Besides what the request says, its user needed to be allowed this.
+    pub(crate) fn needed(&self, user: &UserInfo, info: impl FnOnce() -> RequestInfo) {
+        self.note(|notes| notes.needed.push(Needed { user: user.name.clone(), info: info() }));
     }
 
     /// The answer is there.
@@ -107,6 +113,7 @@ impl Inner {
             source_ips: self.about.source_ips.clone(),
             code,
             annotations: self.about.annotations.get(),
+            needed: notes.needed.clone(),
         }
     }
 }

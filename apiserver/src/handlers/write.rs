@@ -25,6 +25,7 @@ use identity::{check_identity, check_namespace, sent_version, unique_owners, wip
 pub(super) use ownership::writer;
 
 use crate::admission::{Attributes, Operation};
+use crate::authorization::{self, escalation};
 use crate::conversion;
 use crate::kinds;
 use crate::object;
@@ -142,6 +143,7 @@ pub(super) async fn create(
     check_namespace(call, resource, &mut object)?;
     unique_owners(call, &mut object);
     resource.strategy.default(&mut object);
+    escalation::check(call, resource, &object, None).await?;
     let now = server.clock.now();
     meta::set(&mut object, &["metadata", "uid"], server.random.uuid());
     meta::set(&mut object, &["metadata", "creationTimestamp"], format_time(now));
@@ -196,6 +198,10 @@ async fn attempt_create(
     errors.extend(strategy.validate(object));
     refuse_invalid(resource, object, &errors)?;
     call.warnings.extend(strategy.warnings(object, None));
+    if call.info.verb != "create" {
+        // A PUT or an apply that makes an object is both.
+        authorization::require_verb(call, "create").await?;
+    }
     server.admission.validate(&server, attributes, Some(object)).await?;
     let key = object::key(resource, attributes.namespace, attributes.name);
     if attributes.dry_run {
@@ -312,6 +318,7 @@ async fn attempt_update(
     };
     admitted.admit(&server, &attributes, &mut new).await?;
     unique_owners(call, &mut new);
+    escalation::check(call, resource, &new, Some(live)).await?;
     prepare(how, live, &mut new);
     let _allocation = match how.part {
         Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,

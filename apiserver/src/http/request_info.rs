@@ -2,6 +2,7 @@
 //! Source: `k8s.io/apiserver/pkg/endpoints/request` (`RequestInfo`).
 
 use http::Method;
+use steersman_machinery::{fields, names};
 
 use super::query::Query;
 
@@ -33,14 +34,18 @@ pub struct RequestInfo {
     pub rest: Vec<String>,
     /// Whether the object is part of the path, as opposed to a name that came from a field selector.
     pub name_in_path: bool,
+    /// The field selector of a list, watch or deletecollection as it came; empty if there is none.
+    pub field_selector: String,
 }
 
 impl RequestInfo {
     /// Classifies a request.
     pub fn new(method: &Method, path: &str, query: &Query) -> Self {
         let verb = method.as_str().to_ascii_lowercase();
-        let other = Self { path: path.to_owned(), verb, ..Self::default() };
-        let segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
+        // Decoded before it is cut, as upstream does: an encoded slash is a slash to everybody who looks at the path.
+        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+        let segments: Vec<String> = path.trim_matches('/').split('/').map(str::to_owned).collect();
+        let other = Self { path, verb, ..Self::default() };
         if segments.len() < 3 {
             return other;
         }
@@ -94,7 +99,8 @@ impl RequestInfo {
             self.verb = "deletecollection".to_owned();
         }
         if !self.name_in_path && matches!(self.verb.as_str(), "list" | "watch" | "deletecollection") {
-            self.name = query.first("fieldSelector").and_then(pinned_name).unwrap_or_default();
+            self.field_selector = query.text("fieldSelector").to_owned();
+            self.name = pinned_name(&self.field_selector).unwrap_or_default();
         }
     }
 }
@@ -110,18 +116,12 @@ fn verb_of(method: &Method) -> &'static str {
     }
 }
 
-fn decode(segment: &str) -> String {
-    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
-}
-
-/// The name in `metadata.name=<name>`, if the selector pins one that may stand in a path.
+/// The name in `metadata.name=<name>`, if the selector pins one that may stand in a path. The selector is read as whoever
+/// applies it reads it: what pins a name here confines the objects there.
 fn pinned_name(selector: &str) -> Option<String> {
-    selector.split(',').find_map(|requirement| {
-        let value = requirement.strip_prefix("metadata.name=")?;
-        let value = value.strip_prefix('=').unwrap_or(value);
-        let legal = !value.is_empty() && value != "." && value != ".." && !value.contains(['/', '%', '\\']);
-        legal.then(|| value.to_owned())
-    })
+    let selector = fields::Selector::parse(selector).ok()?;
+    let name = selector.exact_match("metadata.name")?;
+    names::path_segment(name).is_empty().then(|| name.to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -157,6 +157,9 @@ mod tests {
         check("GET", "/api/v1/watch/namespaces/a/pods", "watch  v1 a pods  ");
         check("GET", "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3Dx", "list  v1 a pods x ");
         check("GET", "/api/v1/namespaces/a/pods?fieldSelector=metadata.name%3D..", "list  v1 a pods  ");
+        check("GET", "/api/v1/pods?fieldSelector=metadata.namespace!%3Da%5C,metadata.name%3Dx", "list  v1  pods  ");
+        check("GET", "/api/v1/namespaces/a%2Fpods", "list  v1 a pods  ");
+        check("GET", "/api/v1//pods", "get  v1   pods ");
         check("HEAD", "/api/v1/namespaces/a/pods/b", "get  v1 a pods b ");
     }
 }
