@@ -26,7 +26,12 @@ async fn get(api_server: &ApiServer, user: Option<UserInfo>, path: &str) {
 async fn requests_are_remembered_with_their_user_and_their_answer() {
     let clock = Arc::new(FixedClock("2026-05-01T10:00:00Z".parse().unwrap()));
     let api_server = ApiServer::builder(clock, Random::seeded(1)).record_requests().build().await.unwrap();
-    get(&api_server, Some(UserInfo::known("jane", &[])), "/api/v1/namespaces/default/configmaps/no-such").await;
+    get(
+        &api_server,
+        Some(UserInfo::known("jane", &["system:masters"])),
+        "/api/v1/namespaces/default/configmaps/no-such",
+    )
+    .await;
     get(&api_server, None, "/version").await;
     let history = api_server.history().unwrap();
     let shown: Vec<String> = history
