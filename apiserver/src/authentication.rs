@@ -4,7 +4,9 @@
 mod bearer;
 mod jwt;
 pub mod keys;
+mod rsa;
 pub mod service_account;
+mod signer;
 mod token_file;
 
 use std::collections::BTreeMap;
@@ -16,8 +18,9 @@ use serde_json::{Value, json};
 use steersman_machinery::field::go_quote;
 use steersman_machinery::status::Status;
 
-use self::keys::{PublicKey, SigningKey};
+use self::keys::PublicKey;
 use self::service_account::Issuer;
+pub use self::signer::{KeyChoice, Signer};
 pub use self::token_file::Tokens;
 use crate::audit::Annotations;
 use crate::server::Server;
@@ -93,8 +96,8 @@ pub struct Options {
     pub tokens: Tokens,
     /// The names under which tokens of service accounts are accepted; the first is that of new ones.
     pub issuers: Vec<String>,
-    /// The key that signs them; none for a new one.
-    pub signing_key: Option<SigningKey>,
+    /// The key that signs them.
+    pub signing_key: KeyChoice,
     /// Keys whose tokens are accepted besides those of `signing_key`.
     pub keys: Vec<PublicKey>,
     /// The audiences of the API server; if there are none, the first issuer.
@@ -122,26 +125,22 @@ pub struct Authentication {
 }
 
 impl Authentication {
-    /// Makes what is missing.
-    ///
-    /// # Errors
-    /// If there is no signing key and none can be made.
-    pub fn new(options: Options) -> Result<Self, keys::Error> {
-        let signer = options.signing_key.map_or_else(SigningKey::generate, Ok)?;
-        let mut issuer = Issuer::new(DEFAULT_ISSUER, signer);
+    /// Fills in what is left open.
+    pub fn new(options: Options) -> Self {
+        let mut issuer = Issuer::new(DEFAULT_ISSUER, Signer::new(options.signing_key));
         if !options.issuers.is_empty() {
             issuer.names = options.issuers;
         }
-        issuer.keys.extend(options.keys.into_iter().filter(|key| key != issuer.signer.public()));
+        issuer.others = options.keys;
         issuer.max_seconds = options.max_token_seconds;
         let default_audiences = || vec![issuer.name().to_owned()];
-        Ok(Self {
+        Self {
             api_audiences: if options.api_audiences.is_empty() { default_audiences() } else { options.api_audiences },
             tokens: options.tokens,
             issuer,
             jwks_uri: options.jwks_uri,
             refuse_anonymous: options.refuse_anonymous,
-        })
+        }
     }
 }
 

@@ -67,9 +67,6 @@ pub enum Error {
     /// An admission plugin is named that does not exist.
     #[error("{0}")]
     Admission(String),
-    /// No key could be made.
-    #[error("a key for the tokens of service accounts could not be made")]
-    Key(#[from] authentication::keys::Error),
     /// The objects that must always be there could not be written.
     #[error("the system's own objects could not be written")]
     Bootstrap(#[source] Status),
@@ -159,7 +156,7 @@ impl Builder {
     pub async fn build(self) -> Result<ApiServer, Error> {
         let admission = admission::Chain::without(&self.disabled_admission).map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
-        let authentication = Authentication::new(self.authentication)?;
+        let authentication = Authentication::new(self.authentication);
         let Self { clock, random, audit, .. } = self;
         let parts = Parts { store, clock, random, admission, authentication, audit };
         let server = Arc::new(Server::new(parts));

@@ -9,11 +9,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{digest, signature};
 use rustls::SignatureScheme;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, SubjectPublicKeyInfoDer};
 use serde_json::{Value, json};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key;
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+use super::rsa;
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,9 @@ pub enum Error {
     /// A key in a set has a member missing or wrong.
     #[error("the key set is not valid: {0}")]
     Set(String),
+    /// The system has no randomness.
+    #[error("the system gives no randomness for a key")]
+    Random,
     /// A new key could not be made.
     #[error("a key could not be made")]
     Generate(#[from] rcgen::Error),
@@ -253,6 +258,15 @@ impl SigningKey {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| Error::Kind)?;
         Self::new(&key)
+    }
+
+    /// A new RSA key. Takes some tenths of a second.
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn generate_rsa() -> Result<Self, Error> {
+        let key = PrivatePkcs1KeyDer::from(rsa::generate().ok_or(Error::Random)?);
+        Self::new(&PrivateKeyDer::from(key))
     }
 
     /// Reads the first private key of a PEM file.

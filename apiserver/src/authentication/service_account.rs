@@ -9,8 +9,8 @@ use steersman_machinery::clock::parse_time;
 use steersman_machinery::meta;
 
 use super::jwt::{self, LEEWAY_SECONDS, Token};
-use super::keys::{PublicKey, SigningKey};
-use super::{CREDENTIAL_ID, Found, SERVICE_ACCOUNTS, UserInfo, audience_error};
+use super::keys::{self, PublicKey, SigningKey};
+use super::{CREDENTIAL_ID, Found, SERVICE_ACCOUNTS, Signer, UserInfo, audience_error};
 use crate::audit::Annotations;
 use crate::server::Server;
 
@@ -18,18 +18,18 @@ use crate::server::Server;
 const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
 /// What the claims of those begin with.
 const LEGACY_CLAIM: &str = "kubernetes.io/serviceaccount/";
-/// The annotation that names the account of a token's secret.
+/// Upstream's complaint about a token whose object is gone.
 const INVALIDATED: &str = "service account token has been invalidated";
 
 /// Who issues tokens, and which are accepted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Issuer {
     /// The names under which tokens are accepted; the first is that of new ones.
     pub names: Vec<String>,
-    /// The key that signs.
-    pub signer: SigningKey,
-    /// Keys whose tokens are accepted.
-    pub keys: Vec<PublicKey>,
+    /// What signs.
+    pub signer: Signer,
+    /// Keys whose tokens are accepted besides.
+    pub others: Vec<PublicKey>,
     /// The longest life of a token in seconds, if there is one.
     /// Source: `--service-account-max-token-expiration`.
     pub max_seconds: Option<i64>,
@@ -40,14 +40,27 @@ pub struct Issuer {
 
 impl Issuer {
     /// An issuer of that name who accepts what he signs.
-    pub fn new(name: &str, signer: SigningKey) -> Self {
-        let keys = vec![signer.public().clone()];
-        Self { names: vec![name.to_owned()], signer, keys, max_seconds: None, extends: true }
+    pub fn new(name: &str, signer: Signer) -> Self {
+        Self { names: vec![name.to_owned()], signer, others: Vec::new(), max_seconds: None, extends: true }
     }
 
     /// The name of the issuer of new tokens.
     pub fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
+    }
+
+    /// The keys that can have signed what is accepted.
+    fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.signer.if_made().map(SigningKey::public).into_iter().chain(&self.others)
+    }
+
+    /// All keys that others need, that of tokens to come first.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub async fn published(&self) -> Result<Vec<&PublicKey>, keys::Error> {
+        let own = self.signer.key().await?.public();
+        Ok([own].into_iter().chain(self.others.iter().filter(|key| key.id() != own.id())).collect())
     }
 }
 
@@ -91,7 +104,7 @@ pub(crate) struct Claims<'a> {
 }
 
 /// The text of a new token; `None` if it cannot be signed.
-pub(crate) fn issue(issuer: &Issuer, now: Timestamp, claims: &Claims<'_>) -> Option<String> {
+pub(crate) async fn issue(issuer: &Issuer, now: Timestamp, claims: &Claims<'_>) -> Option<String> {
     let now = now.as_second();
     let (namespace, name) = (meta::namespace(claims.account), meta::name(claims.account));
     let mut kubernetes = json!({
@@ -109,7 +122,7 @@ pub(crate) fn issue(issuer: &Issuer, now: Timestamp, claims: &Claims<'_>) -> Opt
         "iat": now, "nbf": now, "exp": now.saturating_add(claims.seconds),
         "jti": claims.id, "kubernetes.io": kubernetes,
     });
-    jwt::sign(&token, &issuer.signer)
+    jwt::sign(&token, issuer.signer.key().await.ok()?)
 }
 
 fn reference(object: &Value) -> Value {
@@ -137,7 +150,7 @@ pub(super) async fn authenticate(
     if !legacy && !issuer.names.iter().any(|name| name == claimed) {
         return Ok(None);
     }
-    token.verify(&issuer.keys)?;
+    token.verify(issuer.keys())?;
     let api = &server.authentication.api_audiences;
     let mut meant = token.audiences();
     if meant.is_empty() {
@@ -223,7 +236,7 @@ impl Objects<'_> {
         }
         let kept = self.read("secrets", &namespace, &secret).await;
         let kept = kept.filter(|secret| meta::deletion_timestamp(secret).is_none());
-        let kept = kept.ok_or("service account token has been invalidated")?;
+        let kept = kept.ok_or(INVALIDATED)?;
         if super::decode_base64(meta::text(&kept, &["data", "token"])).as_deref() != Some(text.as_bytes()) {
             return Err("service account token does not match server's copy".to_owned());
         }
@@ -288,6 +301,7 @@ fn check_times(token: &Token<'_>, now: Timestamp) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authentication::KeyChoice;
 
     #[test]
     fn user_names_of_accounts_are_taken_apart() {
@@ -297,9 +311,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn tokens_are_valid_in_their_time_give_or_take_a_minute() {
-        let issuer = Issuer::new("me", SigningKey::generate().unwrap());
+    #[tokio::test]
+    async fn tokens_are_valid_in_their_time_give_or_take_a_minute() {
+        let issuer = Issuer::new("me", Signer::new(KeyChoice::Curve));
         let account = json!({"metadata": {"namespace": "a", "name": "b", "uid": "u"}});
         let at = |second| Timestamp::from_second(second).unwrap();
         let claims = Claims {
@@ -310,7 +324,7 @@ mod tests {
             warn_after: None,
             id: "j",
         };
-        let text = issue(&issuer, at(1000), &claims).unwrap();
+        let text = issue(&issuer, at(1000), &claims).await.unwrap();
         let token = Token::parse(&text).unwrap();
         let check = |second| check_times(&token, at(second));
         assert_eq!(check(939), Err("service account token is not valid yet"));

@@ -4,6 +4,7 @@
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
+use steersman_machinery::status::Status;
 
 use super::{Answer, nonresource};
 use crate::http::body::Body;
@@ -14,10 +15,11 @@ const CONFIGURATION_TYPE: &str = "application/json";
 const KEYS_TYPE: &str = "application/jwk-set+json";
 
 /// Where the keys are.
-pub(super) fn configuration(call: &Call) -> Answer {
+pub(super) async fn configuration(call: &Call) -> Answer {
     let authentication = &call.server.authentication;
     let here = || format!("https://{}/openid/v1/jwks", nonresource::host(call));
-    let mut algorithms: Vec<&str> = authentication.issuer.keys.iter().map(|key| key.algorithm()).collect();
+    let keys = authentication.issuer.published().await.map_err(Status::internal)?;
+    let mut algorithms: Vec<&str> = keys.iter().map(|key| key.algorithm()).collect();
     algorithms.sort_unstable();
     algorithms.dedup();
     let document = json!({
@@ -31,8 +33,9 @@ pub(super) fn configuration(call: &Call) -> Answer {
 }
 
 /// The keys.
-pub(super) fn keys(call: &Call) -> Answer {
-    let keys: Vec<Value> = call.server.authentication.issuer.keys.iter().map(|key| key.to_jwk()).collect();
+pub(super) async fn keys(call: &Call) -> Answer {
+    let keys = call.server.authentication.issuer.published().await.map_err(Status::internal)?;
+    let keys: Vec<Value> = keys.into_iter().map(|key| key.to_jwk()).collect();
     answer(call, KEYS_TYPE, &json!({"keys": keys}))
 }
 

@@ -179,7 +179,7 @@ async fn issue(call: &Call, account: &Value, request: &mut Value) -> Result<(), 
         warn_after: extended.then_some(asked),
         id: &id,
     };
-    let token = service_account::issue(&authentication.issuer, now, &claims);
+    let token = service_account::issue(&authentication.issuer, now, &claims).await;
     let token = token.ok_or_else(|| Status::internal("failed to generate token"))?;
     call.annotations.add("authentication.kubernetes.io/issued-credential-id", format!("JTI={id}"));
     let expires = now.saturating_add(jiff::SignedDuration::from_secs(asked)).unwrap_or(now);

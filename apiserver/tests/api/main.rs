@@ -10,6 +10,7 @@ mod lists;
 mod patches;
 mod quotas;
 mod rules;
+mod tokens;
 mod watches;
 mod webhooks;
 mod writes;

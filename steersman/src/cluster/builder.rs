@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use steersman_apiserver::ApiServer;
-use steersman_apiserver::authentication::Tokens;
+use steersman_apiserver::authentication::{self, Tokens};
 use steersman_apiserver::tls::Authority;
 use steersman_controllers::ControllerSelection;
 use steersman_framework::clock::{SystemClock, TokioClock};
@@ -29,7 +29,7 @@ pub struct ClusterBuilder {
     crds: Vec<CustomResourceDefinition>,
     time: Time,
     seed: u64,
-    tokens: Tokens,
+    authentication: authentication::Options,
     disabled_admission: Vec<String>,
     record_writes: bool,
     record_requests: bool,
@@ -49,7 +49,7 @@ impl Default for ClusterBuilder {
             crds: Vec::new(),
             time: Time::Wall,
             seed: 0,
-            tokens: Tokens::default(),
+            authentication: authentication::Options::default(),
             disabled_admission: Vec::new(),
             record_writes: false,
             record_requests: false,
@@ -124,8 +124,15 @@ impl ClusterBuilder {
     /// # Errors
     /// [`Error::InvalidOption`], which names the line.
     pub fn token_file(mut self, csv: &str) -> Result<Self, Error> {
-        self.tokens = Tokens::parse(csv).map_err(Error::InvalidOption)?;
+        self.authentication.tokens = Tokens::parse(csv).map_err(Error::InvalidOption)?;
         Ok(self)
+    }
+
+    /// Authenticates requests that come with credentials in that way: which tokens are accepted, who issues those of
+    /// service accounts, whether anonymous requests are let in. Replaces what [`Self::token_file`] said.
+    pub fn authentication(mut self, options: authentication::Options) -> Self {
+        self.authentication = options;
+        self
     }
 
     /// Switches admission plugins off, by kube-apiserver's names.
@@ -160,7 +167,7 @@ impl ClusterBuilder {
             Time::Given(clock) => clock,
         };
         let mut api_server = ApiServer::builder(clock.clone(), random.fork())
-            .tokens(self.tokens)
+            .authentication(self.authentication)
             .disable_admission(self.disabled_admission);
         if self.record_requests {
             api_server = api_server.record_requests();

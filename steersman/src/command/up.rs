@@ -1,5 +1,7 @@
 //! `steersman up`: a cluster at a port, until it is told to stop.
 
+mod authentication;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -35,9 +37,8 @@ pub(crate) struct Up {
     /// Where to write the kubeconfig. Only its owner may read it.
     #[arg(long, value_name = "FILE", default_value = "steersman.kubeconfig")]
     kubeconfig: PathBuf,
-    /// Bearer tokens to accept: lines of `token,user,uid,"group1,group2"`.
-    #[arg(long, value_name = "FILE")]
-    token_auth_file: Option<PathBuf>,
+    #[command(flatten)]
+    authentication: authentication::Flags,
     /// Admission plugins to leave out, separated by commas.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     disable_admission_plugins: Vec<String>,
@@ -68,6 +69,7 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .seed(seed())
         .nodes(up.nodes)
         .controllers(up.controllers.clone())
+        .authentication(up.authentication.options()?)
         .disable_admission(up.disable_admission_plugins.clone());
     if up.no_scheduler {
         builder = builder.without_scheduler();
@@ -75,9 +77,6 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
     if let Some(path) = &up.scheduler_config {
         let configuration = Configuration::from_yaml(&read(path)?).with_context(|| path.display().to_string())?;
         builder = builder.scheduler(scheduler::Options { configuration, ..scheduler::Options::default() });
-    }
-    if let Some(path) = &up.token_auth_file {
-        builder = builder.token_file(&read(path)?).with_context(|| path.display().to_string())?;
     }
     Ok(builder)
 }
