@@ -1,6 +1,7 @@
 //! What is done with a request: one file a verb or subresource.
 
 mod binding;
+mod connect;
 mod create;
 mod delete;
 mod delete_collection;
@@ -141,12 +142,16 @@ fn check_scope(call: &Call, resource: &Resource) -> Result<(), Status> {
 
 async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
     let name = call.info.subresource.clone();
-    let Some(subresource) = resource.subresource(&name).filter(|_| call.info.rest.is_empty()) else {
+    let may_go_on = name == "proxy" || call.info.rest.is_empty();
+    let Some(subresource) = resource.subresource(&name).filter(|_| may_go_on) else {
         let missing = || Status::not_found(&resource.group_resource(), &call.info.name);
         return Err(if resource.custom { missing() } else { Status::no_such_resource() });
     };
     if !subresource.verbs.contains(&call.info.verb) {
         return Err(Status::method_not_allowed());
+    }
+    if !resource.custom && connect::SUBRESOURCES.contains(&name.as_str()) {
+        return connect::handle(call, &resource).await;
     }
     check_route(call, &resource)?;
     match (name.as_str(), call.info.verb.as_str()) {
@@ -173,6 +178,7 @@ pub(crate) async fn perform(
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     let (headers, warnings, annotations) = (HeaderMap::new(), Warnings::default(), Annotations::default());
     let (server, trail) = (server.clone(), Trail::default());
-    let mut call = Call { server, info, method, query, headers, body, user, warnings, annotations, trail };
+    let mut call =
+        Call { server, info, method, query, headers, body, user, warnings, annotations, trail, upgrade: None };
     dispatch(&mut call).await.map(drop)
 }

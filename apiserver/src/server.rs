@@ -11,6 +11,7 @@ use steersman_machinery::random::Random;
 use steersman_machinery::status::Status;
 use steersman_store::{At, Key, Snapshot, Store, StoreError};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::admission;
 use crate::audit::Audit;
@@ -50,6 +51,8 @@ pub struct Server {
     /// The revision at which the server was ready. What was before, watches can't begin with: upstream's caches are
     /// filled when it starts.
     pub(crate) ready_at: std::sync::atomic::AtomicU64,
+    /// What goes on after its request was answered: connections that changed their protocol. Ends with the server.
+    streams: Mutex<JoinSet<()>>,
     catalog: ArcSwap<Catalog>,
     catalog_changes: watch::Sender<()>,
     /// Which state of each definition the catalog shows, by group and plural name.
@@ -87,10 +90,18 @@ impl Server {
             definitions: tokio::sync::Mutex::default(),
             events: crate::events::Expiry::default(),
             ready_at: std::sync::atomic::AtomicU64::default(),
+            streams: Mutex::default(),
             catalog: ArcSwap::from_pointee(Catalog::builtin()),
             catalog_changes: watch::Sender::new(()),
             definitions_served: Mutex::default(),
         }
+    }
+
+    /// Goes on with something as long as the server lives. It must not hold the server.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut streams = self.streams.lock();
+        while streams.try_join_next().is_some() {}
+        streams.spawn(task);
     }
 
     /// What is served now.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use steersman_machinery::status::Status;
 use tower::Service;
 use tracing::Instrument;
@@ -97,6 +98,8 @@ pub struct Call {
     pub annotations: Annotations,
     /// The request in the audit log.
     pub trail: Trail,
+    /// The connection, if it may change its protocol.
+    pub upgrade: Option<OnUpgrade>,
 }
 
 /// Who is behind a write, and where what is noticed about it goes. Clones share the notes.
@@ -142,7 +145,8 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::new(&parts.method, parts.uri.path(), &query);
     let span = tracing::debug_span!("request", verb = %info.verb, path = %parts.uri.path());
@@ -173,6 +177,7 @@ where
         warnings,
         annotations,
         trail,
+        upgrade,
     };
     let (told, trail) = (call.warnings.clone(), call.trail.clone());
     let answer = pass(call, &identity, body).instrument(span).await;

@@ -12,6 +12,13 @@ impl Query {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
+    /// The parameters as they stand in a URL, sorted by name.
+    pub fn encode(&self) -> String {
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    }
+
     /// The first value of a parameter.
     pub fn first(&self, name: &str) -> Option<&str> {
         self.all(name).next()

@@ -12,9 +12,6 @@ use super::resource::{ObjectType, Resource, ScalePaths, Subresource};
 use crate::kinds;
 use crate::printers;
 
-/// Subresources that need a node to answer; they are not offered as long as nodes are simulated.
-const NEEDS_NODE: [&str; 5] = ["attach", "exec", "log", "portforward", "proxy"];
-
 /// The resources that are served.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -122,14 +119,14 @@ fn scale_paths(info: &ResourceInfo) -> Option<ScalePaths> {
 }
 
 fn subresources(info: &ResourceInfo) -> Vec<Subresource> {
-    let served = |name: &str| !NEEDS_NODE.contains(&name);
-    let all = info.subresources.iter().filter(|it| served(&it.name));
-    all.map(|it| Subresource {
-        name: it.name.clone(),
-        kind: GroupVersionKind::new(it.group.clone(), it.version.clone(), it.kind.clone()),
-        verbs: it.verbs.clone(),
-    })
-    .collect()
+    info.subresources
+        .iter()
+        .map(|it| Subresource {
+            name: it.name.clone(),
+            kind: GroupVersionKind::new(it.group.clone(), it.version.clone(), it.kind.clone()),
+            verbs: it.verbs.clone(),
+        })
+        .collect()
 }
 
 /// Events of both groups are the same objects.

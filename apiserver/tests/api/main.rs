@@ -3,6 +3,7 @@
 
 mod audit;
 mod client;
+mod connect;
 mod conversions;
 mod definitions;
 mod deletes;
