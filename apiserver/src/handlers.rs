@@ -124,7 +124,7 @@ fn check_route(call: &mut Call, resource: &Resource) -> Result<(), Status> {
     if verb == "patch" {
         negotiate::route_consumes(&call.headers, &patch::TYPES)?;
     }
-    let streams = if matches!(verb, "list" | "watch") { &watch::STREAM_TYPES[..] } else { &[] };
+    let streams = if matches!(verb, "list" | "watch") { &negotiate::STREAMED[..] } else { &[] };
     negotiate::route_produces(&call.headers, &[&negotiate::ACCEPTED, streams].concat())
 }
 

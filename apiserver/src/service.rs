@@ -22,7 +22,8 @@ use crate::authentication::{self, Identity, UserInfo};
 use crate::authorization;
 use crate::handlers;
 use crate::http::body::Body;
-use crate::http::negotiate::{self, Output};
+use crate::http::compression;
+use crate::http::negotiate;
 use crate::http::query::Query;
 use crate::http::request_info::RequestInfo;
 use crate::http::respond;
@@ -151,8 +152,8 @@ where
     let info = RequestInfo::new(&parts.method, parts.uri.path(), &query);
     let span = tracing::debug_span!("request", verb = %info.verb, path = %parts.uri.path());
     let labels = labels(&info, &query);
-    let output = negotiate::output(&parts.headers, &query).unwrap_or_default();
-    let output = Output { form: negotiate::Form::Plain, ..output };
+    let output = negotiate::error_output(&parts.headers, &query);
+    let gzip = compression::is_accepted(&parts.headers);
     let audit_id = audit_id(&parts.headers, &server);
     let (user, warnings, annotations) = (UserInfo::default(), Warnings::default(), Annotations::default());
     let (method, headers) = (parts.method, parts.headers);
@@ -182,6 +183,9 @@ where
     let (told, trail) = (call.warnings.clone(), call.trail.clone());
     let answer = pass(call, &identity, body).instrument(span).await;
     let mut response = answer.unwrap_or_else(|status: Status| respond::status(&status, output));
+    if gzip {
+        response = compression::compress(response);
+    }
     let headers = response.headers_mut();
     // What failed may have been warned about, too.
     told.write(headers);

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 use steersman_machinery::decode::{self, TypeError};
+use steersman_machinery::group::GroupVersion;
 use steersman_machinery::meta;
 use steersman_machinery::protobuf;
 use steersman_machinery::schema::{Type, TypeRef, builtin};
 use steersman_machinery::status::Status;
 
-use super::yaml;
+use super::{output, yaml};
 use crate::http::negotiate::{self, BodyForm};
 use crate::object;
 use crate::options::FieldValidation;
@@ -264,6 +265,9 @@ fn excerpt(body: &[u8]) -> String {
 const GO_TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
+/// The set of kinds that upstream looks in, by the line that makes it.
+const SCHEME: &str = "\"pkg/api/legacyscheme/scheme.go:30\"";
+
 fn check_type(value: Value, expected: Expected<'_>, body: &[u8]) -> Result<Value, Status> {
     let found = match &value {
         Value::Object(_) => "",
@@ -294,9 +298,18 @@ fn check_type(value: Value, expected: Expected<'_>, body: &[u8]) -> Result<Value
     // That of a custom object is validated with the rest of it.
     if !custom && !kind.is_empty() && kind != expected.kind {
         let version = expected.api_version.rsplit('/').next().unwrap_or_default();
+        let wanted = expected.kind;
+        let why = match builtin::type_of(&GroupVersion::parse(expected.api_version).with_kind(kind)) {
+            Some(_) => {
+                let package = output::go_package(expected.api_version.split_once('/').map_or("", |(group, _)| group));
+                format!("converting ({version}.{kind}) to ({package}.{wanted}): unknown conversion")
+            }
+            None => {
+                format!("no kind \"{kind}\" is registered for version \"{}\" in scheme {SCHEME}", expected.api_version)
+            }
+        };
         return Err(Status::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {}: no conversion from {kind} exists",
-            expected.kind
+            "{kind} in version \"{version}\" cannot be handled as a {wanted}: {why}"
         )));
     }
     Ok(value)

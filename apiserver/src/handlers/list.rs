@@ -19,7 +19,7 @@ use super::{Answer, output};
 use crate::conversion;
 use crate::http::body::Body;
 use crate::http::negotiate::{self, Form, Media, Output};
-use crate::http::respond;
+use crate::http::{protobuf, respond};
 use crate::object;
 use crate::options::{ListOptions, Match};
 use crate::printers;
@@ -208,6 +208,12 @@ pub(super) async fn render(call: &Call, resource: &Resource, page: &Page, output
     let as_stored = output.form == Form::Plain && output.media == Media::Json && !output.pretty;
     if as_stored && !resource.strategy.converts() {
         return Ok(respond::with_body(200, "application/json", splice(resource, page)));
+    }
+    if output.form == Form::Plain && output.media == Media::Protobuf {
+        let items = page.entries.iter().map(|entry| object::decode(entry, resource));
+        let body = protobuf::list(&resource.api_version(), &resource.list_kind, (page.metadata(), items));
+        let body = body.ok_or_else(|| Status::not_acceptable(&negotiate::CUSTOM_READABLE))?;
+        return Ok(respond::with_body(200, negotiate::PROTOBUF, body.into()));
     }
     let entries = page.entries.iter().map(AsRef::as_ref);
     let objects = conversion::read_all(&call.server, entries, resource).await?;

@@ -8,7 +8,7 @@ use steersman_machinery::status::Status;
 
 use super::{Answer, open_id};
 use crate::http::body::Body;
-use crate::http::negotiate::{self, Media, Output};
+use crate::http::negotiate::{self, Endpoint, Media, Output};
 use crate::http::respond;
 use crate::service::Call;
 use crate::{discovery, health, openapi, version};
@@ -88,7 +88,7 @@ fn bare(code: u16) -> Answer {
 }
 
 fn document(call: &Call, value: Option<Value>) -> Answer {
-    let output = negotiate::output(&call.headers, &call.query)?;
+    let output = negotiate::output(&call.headers, &call.query, Endpoint::Plain)?;
     value.map_or_else(not_found, |value| Ok(respond::object(200, &value, output)))
 }
 

@@ -10,16 +10,21 @@ use steersman_store::Entry;
 use super::Answer;
 use crate::conversion;
 use crate::http::body::Body;
-use crate::http::negotiate::{self, Form, Media, Output};
+use crate::http::negotiate::{self, Endpoint, Form, Media, Output};
 use crate::http::respond;
 use crate::object;
 use crate::printers::{self, BadIncludeObject, TableOptions};
 use crate::registry::resource::Resource;
 use crate::service::Call;
 
+/// Which answers the endpoints of a resource can give.
+pub(super) fn endpoint(resource: &Resource) -> Endpoint {
+    if resource.custom { Endpoint::Custom } else { Endpoint::BuiltIn }
+}
+
 /// Negotiates the form of an answer that holds one object.
 pub(super) fn negotiate(call: &Call, resource: &Resource) -> Result<Output, Status> {
-    let output = negotiate::output(&call.headers, &call.query)?;
+    let output = negotiate::output(&call.headers, &call.query, endpoint(resource))?;
     match output.form {
         Form::MetadataList { .. } => {
             Err(wrong_form("PartialObjectMetadataList", "is not a list", &go_type(resource, "")))
@@ -30,7 +35,7 @@ pub(super) fn negotiate(call: &Call, resource: &Resource) -> Result<Output, Stat
 
 /// Negotiates the form of an answer that holds a list.
 pub(super) fn negotiate_list(call: &Call, resource: &Resource) -> Result<Output, Status> {
-    let output = negotiate::output(&call.headers, &call.query)?;
+    let output = negotiate::output(&call.headers, &call.query, endpoint(resource))?;
     match output.form {
         Form::Metadata { .. } => Err(wrong_form("PartialObjectMetadata", "is a list", &go_type(resource, "List"))),
         _ => Ok(output),
@@ -44,10 +49,17 @@ fn wrong_form(asked: &str, why: &str, go_type: &str) -> Status {
 
 /// Upstream's name of the type in memory.
 fn go_type(resource: &Resource, suffix: &str) -> String {
-    match resource.storage.group.split('.').next() {
-        _ if resource.custom => format!("*unstructured.Unstructured{suffix}"),
-        None | Some("") => format!("*core.{}{suffix}", resource.kind),
-        Some(package) => format!("*{package}.{}{suffix}", resource.kind),
+    match resource.custom {
+        true => format!("*unstructured.Unstructured{suffix}"),
+        false => format!("*{}.{}{suffix}", go_package(&resource.storage.group), resource.kind),
+    }
+}
+
+/// Upstream's name of the package that has the types of a group in memory.
+pub(super) fn go_package(group: &str) -> &str {
+    match group.split('.').next() {
+        None | Some("") => "core",
+        Some(package) => package,
     }
 }
 

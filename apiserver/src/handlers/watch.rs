@@ -19,7 +19,7 @@ use super::{Answer, output};
 use crate::conversion;
 use crate::http::body::Body;
 use crate::http::negotiate::{self, Form, Media, Output};
-use crate::http::respond;
+use crate::http::{protobuf, respond};
 use crate::object;
 use crate::options::{ListOptions, Match};
 use crate::printers::{self, IncludeObject, TableOptions};
@@ -36,14 +36,12 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The annotation of the bookmark that ends the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
-/// The media type that a watch can have.
-pub(super) const STREAM_TYPES: [&str; 1] = ["application/json;stream=watch"];
 
 /// Answers with a stream of events.
 pub(super) async fn handle(call: &Call, resource: Arc<Resource>) -> Answer {
-    let output = output::negotiate(call, &resource)?;
-    if output.media != Media::Json {
-        return Err(Status::not_acceptable(&STREAM_TYPES));
+    let output = negotiate::output(&call.headers, &call.query, output::endpoint(&resource))?;
+    if output.media == Media::Yaml {
+        return Err(Status::not_acceptable(&negotiate::STREAMED));
     }
     let options = ListOptions::read(&call.query, true)?;
     let selection = Selection::read(call, &resource, &options)?;
@@ -53,11 +51,12 @@ pub(super) async fn handle(call: &Call, resource: Arc<Resource>) -> Answer {
         Ok(watcher) => watcher.into_stream().boxed(),
         Err(Start::Refused(status)) => return Err(status),
         Err(Start::Error(status)) => {
-            let frame = error_frame(&status);
+            let frame = frame("ERROR", &json!(status), output.media);
             futures::stream::once(std::future::ready(frame)).boxed()
         }
     };
-    Ok(respond::with_body(200, "application/json", Body::stream(stream)))
+    let content_type = if output.media == Media::Protobuf { negotiate::STREAMED[1] } else { "application/json" };
+    Ok(respond::with_body(200, content_type, Body::stream(stream)))
 }
 
 /// Why a watch does not start.
@@ -167,7 +166,8 @@ impl Watcher {
             event = self.watch.next() => match event {
                 Ok(event) => self.deliver(&event).await,
                 Err(error) => {
-                    self.ready.push_back(error_frame(&expired(&error)));
+                    let status = json!(expired(&error));
+                    self.ready.push_back(frame("ERROR", &status, self.framer.media));
                     self.end = Instant::now();
                 }
             },
@@ -229,8 +229,13 @@ fn expired(error: &StoreError) -> Status {
     }
 }
 
-fn error_frame(status: &Status) -> Bytes {
-    Bytes::from(respond::json(&json!({"type": "ERROR", "object": status}), false))
+/// An event with an object, in a media type that can be streamed.
+fn frame(event: &str, object: &Value, media: Media) -> Bytes {
+    let message = if media == Media::Protobuf { protobuf::of(object) } else { None };
+    match message {
+        Some(message) => protobuf::frame(event, &message).into(),
+        None => respond::json(&json!({"type": event, "object": object}), false).into(),
+    }
 }
 
 /// Writes events in the form that was negotiated.
@@ -238,6 +243,7 @@ struct Framer {
     server: Arc<Server>,
     resource: Arc<Resource>,
     form: Form,
+    media: Media,
     include: IncludeObject,
     /// Whether a Table still has to name its columns.
     columns: bool,
@@ -251,7 +257,7 @@ impl Framer {
         let head =
             |name: &str| Bytes::from([format!("{{\"type\":\"{name}\",\"object\":").as_bytes(), &prefix[..]].concat());
         let heads = [head("ADDED"), head("MODIFIED"), head("DELETED")];
-        Self { server, resource, form: output.form, include, columns: true, heads }
+        Self { server, resource, form: output.form, media: output.media, include, columns: true, heads }
     }
 
     /// Whether the catalog still has the very resource that is watched.
@@ -263,7 +269,7 @@ impl Framer {
     }
 
     async fn event(&mut self, seen: Seen, entry: &Entry, out: &mut VecDeque<Bytes>) -> Result<(), Status> {
-        if self.form == Form::Plain && !self.resource.strategy.converts() {
+        if self.form == Form::Plain && self.media == Media::Json && !self.resource.strategy.converts() {
             out.extend([self.heads[seen as usize].clone(), object::tail(entry), Bytes::from_static(b"}\n")]);
             return Ok(());
         }
@@ -274,7 +280,7 @@ impl Framer {
             Seen::Modified => "MODIFIED",
             Seen::Deleted => "DELETED",
         };
-        out.push_back(Bytes::from(respond::json(&json!({"type": name, "object": shaped}), false)));
+        out.push_back(frame(name, &shaped, self.media));
         Ok(())
     }
 
@@ -308,6 +314,6 @@ impl Framer {
             include => include,
         };
         let shaped = self.shape(object, include);
-        Bytes::from(respond::json(&json!({"type": "BOOKMARK", "object": shaped}), false))
+        frame("BOOKMARK", &shaped, self.media)
     }
 }

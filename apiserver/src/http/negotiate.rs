@@ -7,11 +7,15 @@ use steersman_machinery::status::Status;
 
 use super::query::Query;
 
-/// The media types that resource endpoints write, and that endpoints of custom resources read.
-pub const ACCEPTED: [&str; 2] = ["application/json", "application/yaml"];
-/// The media types that endpoints of built-in resources read.
-pub const READABLE: [&str; 3] = [ACCEPTED[0], ACCEPTED[1], PROTOBUF];
-const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// The media types that resource endpoints write and read. Custom resources themselves are not written or read in
+/// protobuf, but what is said about them (errors, metadata) is.
+pub const ACCEPTED: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
+/// The media types that endpoints of custom resources read.
+pub const CUSTOM_READABLE: [&str; 2] = [ACCEPTED[0], ACCEPTED[1]];
+/// The media types that a watch can have.
+pub const STREAMED: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+/// Kubernetes' protobuf envelope.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// A media type of answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +25,19 @@ pub enum Media {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes' protobuf envelope.
+    Protobuf,
+}
+
+/// Which answers an endpoint can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Objects of a built-in type, Tables and metadata.
+    BuiltIn,
+    /// Custom objects, Tables and metadata.
+    Custom,
+    /// Only objects as they are: discovery and errors.
+    Plain,
 }
 
 /// The form in which objects are returned.
@@ -60,7 +77,7 @@ pub struct Output {
 /// One clause of an Accept header.
 #[derive(Clone, Debug)]
 pub struct Clause<'a> {
-    /// The type and subtype, in lower case.
+    /// The type and subtype as they stand.
     pub media: String,
     parameters: Vec<(&'a str, &'a str)>,
     quality: f32,
@@ -69,69 +86,103 @@ pub struct Clause<'a> {
 impl Clause<'_> {
     /// The value of a parameter; empty if it is absent.
     pub fn parameter(&self, name: &str) -> &str {
-        self.parameters.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+        self.parameters.iter().rev().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.parameters.iter().any(|(key, _)| *key == name)
     }
 
     fn matches(&self, media: &str) -> bool {
         matches!(self.media.as_str(), "*/*" | "application/*") || self.media == media
     }
+
+    /// Whether the clause goes before another. Upstream's order is none: a wildcard of better quality goes behind.
+    fn is_before(&self, other: &Self) -> bool {
+        let any_type = |clause: &Self| clause.media.starts_with('*');
+        let any_subtype = |clause: &Self| clause.media.ends_with('*');
+        self.quality > other.quality
+            || (!any_type(self) && any_type(other))
+            || (!any_subtype(self) && any_subtype(other))
+    }
 }
 
-/// The clauses of the Accept headers, best first.
+/// The clauses of the Accept header, best first.
+/// Source: `github.com/munnerz/goautoneg`, which upstream parses the header with.
 pub fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
-    let mut clauses: Vec<Clause<'_>> = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(parse_clause)
-        .filter(|clause| !clause.media.is_empty())
-        .collect();
-    clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality));
-    clauses
-}
-
-fn parse_clause(text: &str) -> Clause<'_> {
-    let mut parts = text.split(';').map(str::trim);
-    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
-    let quality = parameters.iter().find(|(key, _)| *key == "q").and_then(|(_, q)| q.parse().ok()).unwrap_or(1.0);
-    Clause { media, parameters, quality }
-}
-
-/// Chooses the form of the answer of a resource endpoint, or says 406.
-pub fn output(headers: &HeaderMap, query: &Query) -> Result<Output, Status> {
-    let clauses = clauses(headers);
-    let pretty = pretty(headers, query);
-    if clauses.is_empty() {
-        return Ok(Output { pretty, ..Output::default() });
+    let header = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut clauses: Vec<Clause<'_>> = Vec::new();
+    for clause in header.split(',').filter_map(parse_clause) {
+        // The order of an insertion sort, since what is compared is no order.
+        let after = clauses.iter().rposition(|before| !clause.is_before(before));
+        clauses.insert(after.map_or(0, |at| at + 1), clause);
     }
     clauses
-        .iter()
-        .find_map(|clause| {
-            let media = media_of(clause)?;
-            let pretty = pretty || clause.parameter("pretty") == "1";
-            Some(Output { media, form: form_of(clause)?, pretty })
+}
+
+fn parse_clause(text: &str) -> Option<Clause<'_>> {
+    let mut parts = text.split(';').map(|part| part.trim_matches(' '));
+    let media = match parts.next().unwrap_or_default() {
+        "*" => "*/*".to_owned(),
+        media => {
+            let (ty, subtype) = media.split_once('/').filter(|(_, subtype)| !subtype.contains('/'))?;
+            format!("{}/{}", ty.trim_matches(' '), subtype.trim_matches(' '))
+        }
+    };
+    let mut clause = Clause { media, parameters: Vec::new(), quality: 1.0 };
+    for (name, value) in parts.filter_map(|part| part.split_once('=')).filter(|(_, value)| !value.contains('=')) {
+        match name.trim_matches(' ') {
+            "q" => clause.quality = value.parse().unwrap_or(0.0),
+            name => clause.parameters.push((name, value.trim_matches(' '))),
+        }
+    }
+    Some(clause)
+}
+
+/// Chooses the form of the answer of an endpoint, or says 406: the first clause that can be served in the first media type
+/// that it matches.
+pub fn output(headers: &HeaderMap, query: &Query, endpoint: Endpoint) -> Result<Output, Status> {
+    let pretty = pretty(headers, query);
+    if headers.get(ACCEPT).is_none_or(http::HeaderValue::is_empty) {
+        return Ok(Output { pretty, ..Output::default() });
+    }
+    let medias = [Media::Json, Media::Yaml, Media::Protobuf];
+    let clauses = clauses(headers);
+    let candidates = clauses.iter().flat_map(|clause| medias.into_iter().zip(ACCEPTED).map(move |it| (clause, it)));
+    candidates
+        .filter(|(clause, (_, name))| clause.matches(name))
+        .find_map(|(clause, (media, _))| {
+            let form = form_of(clause, media, endpoint)?;
+            Some(Output { media, form, pretty: pretty || clause.parameter("pretty") == "1" })
         })
         .ok_or_else(|| Status::not_acceptable(&ACCEPTED))
 }
 
-fn media_of(clause: &Clause<'_>) -> Option<Media> {
-    [(Media::Json, ACCEPTED[0]), (Media::Yaml, ACCEPTED[1])]
-        .into_iter()
-        .find(|(_, name)| clause.matches(name))
-        .map(|(media, _)| media)
+/// The form of an error: what the client asked for, as far as that can be; else JSON for a person to read.
+pub fn error_output(headers: &HeaderMap, query: &Query) -> Output {
+    let readable = Output { pretty: true, ..Output::default() };
+    output(headers, query, Endpoint::Plain).unwrap_or(readable)
 }
 
-fn form_of(clause: &Clause<'_>) -> Option<Form> {
+/// `None` if the endpoint cannot give the answer that a clause wants in that media type.
+fn form_of(clause: &Clause<'_>, media: Media, endpoint: Endpoint) -> Option<Form> {
+    let stream = clause.parameter("stream");
+    let streams = stream.is_empty() || (stream == "watch" && media != Media::Yaml);
+    let versions: &[&str] = if endpoint == Endpoint::Plain { &[""] } else { &["", "v1"] };
+    if !streams || !versions.contains(&clause.parameter("sv")) {
+        return None;
+    }
+    if !["as", "g", "v"].iter().any(|name| clause.has(name)) {
+        return (endpoint != Endpoint::Custom || media != Media::Protobuf).then_some(Form::Plain);
+    }
     let beta = match clause.parameter("v") {
-        _ if clause.parameter("as").is_empty() => return Some(Form::Plain),
         "v1" => false,
         "v1beta1" => true,
         _ => return None,
     };
     match (clause.parameter("g"), clause.parameter("as")) {
-        ("meta.k8s.io", "Table") => Some(Form::Table { beta }),
+        _ if endpoint == Endpoint::Plain => None,
+        ("meta.k8s.io", "Table") if media != Media::Protobuf => Some(Form::Table { beta }),
         ("meta.k8s.io", "PartialObjectMetadata") => Some(Form::Metadata { beta }),
         ("meta.k8s.io", "PartialObjectMetadataList") => Some(Form::MetadataList { beta }),
         _ => None,
@@ -208,8 +259,8 @@ pub fn body_form(headers: &HeaderMap, built_in: bool) -> Result<BodyForm, Status
         "" | "application/json" => Ok(BodyForm::Json),
         "application/yaml" => Ok(BodyForm::Yaml),
         PROTOBUF if built_in => Ok(BodyForm::Protobuf),
-        _ if built_in => Err(Status::unsupported_media_type(&READABLE)),
-        _ => Err(Status::unsupported_media_type(&ACCEPTED)),
+        _ if built_in => Err(Status::unsupported_media_type(&ACCEPTED)),
+        _ => Err(Status::unsupported_media_type(&CUSTOM_READABLE)),
     }
 }
 
@@ -217,39 +268,86 @@ pub fn body_form(headers: &HeaderMap, built_in: bool) -> Result<BodyForm, Status
 mod tests {
     use super::*;
 
-    fn check(accept: &str, expect: Option<(Media, Form)>) {
+    fn headers(accept: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
-        let got = output(&headers, &Query::default()).ok().map(|output| (output.media, output.form));
-        assert_eq!(got, expect, "{accept}");
+        headers
     }
+
+    fn check_at(endpoint: Endpoint, accept: &str, expect: Option<(Media, Form)>) {
+        let got = output(&headers(accept), &Query::default(), endpoint).ok();
+        assert_eq!(got.map(|output| (output.media, output.form)), expect, "{endpoint:?} {accept}");
+    }
+
+    const AS: &str = "g=meta.k8s.io;as";
 
     #[test]
     fn the_first_clause_that_can_be_served_wins() {
-        check("application/json", Some((Media::Json, Form::Plain)));
-        check("*/*", Some((Media::Json, Form::Plain)));
-        check("application/yaml", Some((Media::Yaml, Form::Plain)));
-        check("application/json;q=0.5, application/yaml", Some((Media::Yaml, Form::Plain)));
-        check("application/vnd.kubernetes.protobuf,application/json", Some((Media::Json, Form::Plain)));
-        check("application/vnd.kubernetes.protobuf", None);
-        check("text/html", None);
+        let check = |accept: &str, media, form| check_at(Endpoint::BuiltIn, accept, Some((media, form)));
+        check("", Media::Json, Form::Plain);
+        check("application/json", Media::Json, Form::Plain);
+        check("*/*", Media::Json, Form::Plain);
+        check("*", Media::Json, Form::Plain);
+        check("application/yaml", Media::Yaml, Form::Plain);
+        check("application/json;q=0.5, application/yaml", Media::Yaml, Form::Plain);
+        check("application/vnd.kubernetes.protobuf,application/json", Media::Protobuf, Form::Plain);
+        check("application/json;charset=utf-8", Media::Json, Form::Plain);
+        check("application/json;stream=watch", Media::Json, Form::Plain);
+        check("application/*;stream=watch", Media::Json, Form::Plain);
+        check("application/json;sv=v1", Media::Json, Form::Plain);
+        check("text/html,application/xml;q=0.9,*/*;q=0.8", Media::Json, Form::Plain);
+        check("*/*,application/yaml;q=0.1", Media::Yaml, Form::Plain);
+        check("junk,a/b/c,application/yaml", Media::Yaml, Form::Plain);
+        let (v1, beta) = (Form::Table { beta: false }, Form::Table { beta: true });
+        check(&format!("application/json;v=v1;{AS}=Table,application/json"), Media::Json, v1);
+        check(&format!("application/yaml;v=v1beta1;{AS}=Table"), Media::Yaml, beta);
+        check(&format!("application/json;v=v9;{AS}=Table,application/json"), Media::Json, Form::Plain);
+        check(&format!("application/vnd.kubernetes.protobuf;v=v1;{AS}=Table,*/*"), Media::Json, Form::Plain);
+        check(&format!("application/*;v=v1;{AS}=Table"), Media::Json, v1);
+        let metadata = Form::Metadata { beta: false };
         check(
-            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
-            Some((Media::Json, Form::Table { beta: false })),
+            &format!("application/vnd.kubernetes.protobuf;v=v1;{AS}=PartialObjectMetadata"),
+            Media::Protobuf,
+            metadata,
         );
-        check("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Some((Media::Json, Form::Plain)));
-        check(
-            "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-            Some((Media::Json, Form::Metadata { beta: false })),
-        );
+    }
+
+    #[test]
+    fn what_an_endpoint_cannot_give_is_not_acceptable() {
+        for accept in ["text/html", "junk", "application/yaml;stream=watch", "application/json;stream=x"] {
+            check_at(Endpoint::BuiltIn, accept, None);
+        }
+        check_at(Endpoint::BuiltIn, "application/json;sv=v2", None);
+        check_at(Endpoint::BuiltIn, "application/json;as=Table", None);
+        check_at(Endpoint::BuiltIn, "application/json;g=meta.k8s.io", None);
+        check_at(Endpoint::BuiltIn, &format!("application/json;v=v1;{AS}=Chair"), None);
+        check_at(Endpoint::Custom, PROTOBUF, None);
+        check_at(Endpoint::Custom, &format!("{PROTOBUF},application/json"), Some((Media::Json, Form::Plain)));
+        let metadata = Some((Media::Protobuf, Form::MetadataList { beta: true }));
+        check_at(Endpoint::Custom, &format!("{PROTOBUF};v=v1beta1;{AS}=PartialObjectMetadataList"), metadata);
+        check_at(Endpoint::Plain, &format!("application/json;v=v1;{AS}=Table"), None);
+        check_at(Endpoint::Plain, PROTOBUF, Some((Media::Protobuf, Form::Plain)));
+    }
+
+    #[test]
+    fn errors_are_written_as_asked_for_or_for_a_person() {
+        let check = |accept: &str, media, pretty| {
+            let got = error_output(&headers(accept), &Query::default());
+            assert_eq!(got, Output { media, pretty, form: Form::Plain }, "{accept}");
+        };
+        check("application/json", Media::Json, false);
+        check("application/vnd.kubernetes.protobuf", Media::Protobuf, false);
+        check("text/html", Media::Json, true);
+        check(&format!("application/json;v=v1;{AS}=Table,application/yaml"), Media::Yaml, false);
+        check(&format!("{PROTOBUF};v=v1;{AS}=Table"), Media::Json, true);
     }
 
     #[test]
     fn people_get_indented_json() {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, "curl/8.0".parse().unwrap());
-        assert!(output(&headers, &Query::default()).unwrap().pretty);
-        assert!(!output(&headers, &Query::parse("pretty=false")).unwrap().pretty);
+        assert!(output(&headers, &Query::default(), Endpoint::Plain).unwrap().pretty);
+        assert!(!output(&headers, &Query::parse("pretty=false"), Endpoint::Plain).unwrap().pretty);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde_json::Value;
 use steersman_machinery::status::Status;
 
 use super::body::Body;
-use super::negotiate::{Media, Output};
+use super::negotiate::{self, Media, Output};
+use super::{protobuf, yaml};
 
 /// A response with a body of that type.
 pub fn with_body(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
@@ -41,10 +42,20 @@ pub fn status(status: &Status, output: Output) -> Response<Body> {
 }
 
 fn serialized(code: u16, value: &impl Serialize, output: Output) -> Response<Body> {
-    match output.media {
-        Media::Json => with_body(code, "application/json", Body::from(json(value, output.pretty))),
-        Media::Yaml => with_body(code, "application/yaml", Body::from(yaml(value))),
-    }
+    let (content_type, body) = match output.media {
+        Media::Json => ("application/json", json(value, output.pretty)),
+        Media::Yaml => {
+            // Through a Value, so that keys are sorted as upstream's YAML sorts them.
+            let value = serde_json::to_value(value).expect("what was made from JSON can be written as JSON");
+            ("application/yaml", yaml::to_bytes(&value))
+        }
+        Media::Protobuf => match protobuf::of_serialized(value) {
+            Some(body) => (negotiate::PROTOBUF, body),
+            // Kinds without a message are JSON, whatever was asked for; clients that ask for protobuf can read it.
+            None => ("application/json", json(value, output.pretty)),
+        },
+    };
+    with_body(code, content_type, Body::from(body))
 }
 
 /// JSON with a line end, indented by two spaces if `pretty`.
@@ -53,10 +64,4 @@ pub fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
     let mut bytes = bytes.expect("a JSON value with text keys can always be written");
     bytes.push(b'\n');
     bytes
-}
-
-fn yaml(value: &impl Serialize) -> Vec<u8> {
-    // Through a Value, so that keys are sorted as upstream's YAML sorts them.
-    let value = serde_json::to_value(value).expect("what was made from JSON can be written as JSON");
-    serde_saphyr::to_string(&value).expect("a JSON value can always be written as YAML").into_bytes()
 }

@@ -42,7 +42,10 @@ impl Message {
         let (number, rest) = path.split_first()?;
         let found = self.slots.binary_search_by_key(number, |(have, _)| *have);
         let slot = match (found, rest) {
-            (Err(at), []) => return Some(self.slots.insert(at, (*number, Slot::Field(field)))),
+            (Err(at), []) => {
+                self.slots.insert(at, (*number, Slot::Field(field)));
+                return Some(());
+            }
             (Err(at), _) => {
                 self.slots.insert(at, (*number, Slot::Embedded(Self::default())));
                 &mut self.slots[at].1
