@@ -198,7 +198,7 @@ impl Watcher {
     /// Makes an event ready. What cannot be converted ends the watch with an error.
     async fn frame(&mut self, seen: Seen, entry: &Entry) {
         if let Err(status) = self.framer.event(seen, entry, &mut self.ready).await {
-            self.ready.push_back(error_frame(&status));
+            self.ready.push_back(frame("ERROR", &json!(status), self.framer.media));
             self.initial.clear();
             self.initial_end = None;
             self.end = Instant::now();
