@@ -16,6 +16,20 @@ pub enum EventResource {
     Node,
     /// Namespaces, services and owners: what selects pods.
     Selector,
+    /// Persistent volume claims.
+    Claim,
+    /// Persistent volumes.
+    PersistentVolume,
+    /// Storage classes.
+    StorageClass,
+    /// What CSI drivers can do on nodes.
+    CsiNode,
+    /// CSI drivers.
+    CsiDriver,
+    /// The room that CSI drivers have.
+    CsiStorageCapacity,
+    /// Volumes that are attached to nodes.
+    VolumeAttachment,
     /// Anything.
     Any,
 }
@@ -91,6 +105,11 @@ impl ClusterEvent {
         Self { resource: EventResource::Pod, action }
     }
 
+    /// A change of something else.
+    pub const fn of(resource: EventResource, action: ActionType) -> Self {
+        Self { resource, action }
+    }
+
     /// Whether an event of kind `other` is of this kind.
     pub fn covers(&self, other: &Self) -> bool {
         let either_is_any = self.resource == EventResource::Any || other.resource == EventResource::Any;
@@ -112,6 +131,13 @@ pub enum EventObject {
     },
     /// The waiting pod itself, as it is now.
     Pod(Arc<Pod>),
+    /// An object that is of interest by its name.
+    Named {
+        /// Its namespace; empty if it has none.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// A node that came or changed; before and after.
     Node {
         /// As it was; `None` if it is new.

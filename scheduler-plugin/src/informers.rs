@@ -24,10 +24,17 @@ pub(crate) enum Update {
     Namespaces(Change<wire::Meta>),
     Selecting(SelectingKind, Change<wire::Selecting>),
     Budgets(Change<wire::Budget>),
+    Claims(Change<wire::Claim>),
+    Volumes(Change<wire::PersistentVolume>),
+    Classes(Change<wire::StorageClass>),
+    CsiNodes(Change<wire::CsiNode>),
+    CsiDrivers(Change<wire::CsiDriver>),
+    Capacities(Change<wire::CsiStorageCapacity>),
+    Attachments(Change<wire::VolumeAttachment>),
 }
 
 /// Whose first list has to have come before decisions can be made.
-pub(crate) const SOURCES: usize = 8;
+pub(crate) const SOURCES: usize = 15;
 
 struct Forward<T> {
     // Unbounded, since a watch can't be made to wait: the loop takes everything out before each decision, so at most
@@ -51,6 +58,7 @@ pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, (
     let source = Source { api: api.clone(), shutdown: shutdown.clone(), sender };
     let core = |kind, plural| Resource::namespaced("", "v1", kind, plural);
     let apps = |kind, plural| Resource::namespaced("apps", "v1", kind, plural);
+    let storage = |kind, plural| Resource::cluster("storage.k8s.io", "v1", kind, plural);
     let mut running: FuturesUnordered<BoxFuture<'static, ()>> = [
         source.watch(Resource::cluster("", "v1", "Node", "nodes"), Update::Nodes),
         source.watch(core("Pod", "pods"), Update::Pods),
@@ -69,6 +77,16 @@ pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, (
             Resource::namespaced("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
             Update::Budgets,
         ),
+        source.watch(core("PersistentVolumeClaim", "persistentvolumeclaims"), Update::Claims),
+        source.watch(Resource::cluster("", "v1", "PersistentVolume", "persistentvolumes"), Update::Volumes),
+        source.watch(storage("StorageClass", "storageclasses"), Update::Classes),
+        source.watch(storage("CSINode", "csinodes"), Update::CsiNodes),
+        source.watch(storage("CSIDriver", "csidrivers"), Update::CsiDrivers),
+        source.watch(
+            Resource::namespaced("storage.k8s.io", "v1", "CSIStorageCapacity", "csistoragecapacities"),
+            Update::Capacities,
+        ),
+        source.watch(storage("VolumeAttachment", "volumeattachments"), Update::Attachments),
     ]
     .into_iter()
     .collect();
@@ -112,21 +130,28 @@ trait Versioned {
 }
 
 macro_rules! versioned {
-    ($($kind:ty: $selector:literal),*) => {$(
-        impl Versioned for $kind {
+    ($($kind:ident $(.$common:ident)?: $selector:literal),*) => {$(
+        impl Versioned for wire::$kind {
             const FIELD_SELECTOR: &'static str = $selector;
 
             fn version(object: &Self) -> &str {
-                &object.metadata.resource_version
+                &object.metadata$(.$common)?.resource_version
             }
         }
     )*};
 }
 
 versioned!(
-    wire::Node: "",
-    wire::Pod: "status.phase!=Succeeded,status.phase!=Failed",
-    wire::Meta: "",
-    wire::Selecting: "",
-    wire::Budget: ""
+    Node: "",
+    Pod: "status.phase!=Succeeded,status.phase!=Failed",
+    Meta: "",
+    Selecting: "",
+    Budget: "",
+    Claim.common: "",
+    PersistentVolume.common: "",
+    StorageClass: "",
+    CsiNode.common: "",
+    CsiDriver: "",
+    CsiStorageCapacity: "",
+    VolumeAttachment: ""
 );

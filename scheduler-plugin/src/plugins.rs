@@ -11,10 +11,15 @@ pub mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 pub mod node_unschedulable;
+pub mod node_volume_limits;
 pub mod pod_topology_spread;
 pub mod priority_sort;
 pub mod scheduling_gates;
 pub mod taint_toleration;
+pub mod volume_binding;
+pub mod volume_restrictions;
+pub mod volume_zone;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -33,6 +38,10 @@ pub(crate) const DEFAULT: &[(&str, i64)] = &[
     ("NodeAffinity", 2),
     ("NodePorts", 0),
     ("NodeResourcesFit", 1),
+    ("VolumeRestrictions", 0),
+    ("NodeVolumeLimits", 0),
+    ("VolumeBinding", 0),
+    ("VolumeZone", 0),
     ("PodTopologySpread", 2),
     ("InterPodAffinity", 2),
     ("DynamicResources", 2),
@@ -43,8 +52,7 @@ pub(crate) const DEFAULT: &[(&str, i64)] = &[
 ];
 
 /// Upstream's other default plugins: configuration may switch them off and give them arguments.
-pub(crate) const NOT_IMPLEMENTED: [&str; 5] =
-    ["VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "NodeDeclaredFeatures"];
+pub(crate) const NOT_IMPLEMENTED: [&str; 1] = ["NodeDeclaredFeatures"];
 
 /// Registers a plugin that is made from arguments of a type.
 fn with_args<A, P>(registry: &mut Registry, name: &str, make: fn(A) -> Result<P, String>)
@@ -68,6 +76,9 @@ pub(crate) fn registry() -> Registry {
         .add(node_name::NodeName)
         .add(taint_toleration::TaintToleration)
         .add(node_ports::NodePorts)
+        .add(volume_restrictions::VolumeRestrictions)
+        .add(node_volume_limits::NodeVolumeLimits)
+        .add(volume_zone::VolumeZone)
         .add(dynamic_resources::DynamicResources)
         .add(image_locality::ImageLocality)
         .add(default_binder::DefaultBinder);
@@ -75,6 +86,7 @@ pub(crate) fn registry() -> Registry {
         let plugin: Arc<dyn Plugin> = Arc::new(default_preemption::DefaultPreemption::new(args.parse()?, handle)?);
         Ok(plugin)
     });
+    with_args(&mut registry, volume_binding::NAME, volume_binding::VolumeBinding::new);
     with_args(&mut registry, node_affinity::NAME, node_affinity::NodeAffinity::new);
     with_args(&mut registry, node_resources_fit::NAME, node_resources_fit::NodeResourcesFit::new);
     with_args(

@@ -79,6 +79,8 @@ pub struct PodSpec {
     pub host_ports: Vec<HostPort>,
     /// Whether it claims devices (`spec.resourceClaims`).
     pub claims_devices: bool,
+    /// Volumes that only some nodes can have or that cannot be shared.
+    pub volumes: Vec<wire::Volume>,
     /// Images of all containers, with a tag.
     pub images: Vec<String>,
 }
@@ -109,6 +111,15 @@ impl Pod {
     pub fn key(&self) -> String {
         format!("{}/{}", self.spec.namespace, self.name)
     }
+
+    /// The claims of its volumes: each volume, and the name of the claim. That of an ephemeral volume is made for the pod.
+    pub fn claims(&self) -> impl Iterator<Item = (&wire::Volume, String)> {
+        self.spec.volumes.iter().filter_map(|volume| {
+            let own = || volume.ephemeral.map(|_| format!("{}-{}", self.name, volume.name));
+            let named = volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone());
+            named.or_else(own).map(|claim| (volume, claim))
+        })
+    }
 }
 
 impl PodSpec {
@@ -134,6 +145,7 @@ impl PodSpec {
             topology_spread_constraints: spec.topology_spread_constraints.clone(),
             host_ports: host_ports(spec),
             claims_devices: !spec.resource_claims.is_empty(),
+            volumes: spec.volumes.iter().filter(|volume| volume.matters()).cloned().collect(),
             images: containers.map(|container| normalized_image(&container.image)).collect(),
         }
     }

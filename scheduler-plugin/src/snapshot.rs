@@ -10,6 +10,7 @@ mod labels;
 mod node;
 mod order;
 mod selecting;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use images::Images;
 pub use labels::{LabelColumn, Labels, Matcher, ValueId};
 pub use node::NodeRef;
 pub use selecting::{Selecting, SelectingKind};
+pub use storage::{Storage, Stored, Table};
 
 use crate::pod::{HostPort, Pod, PodSpec, SpecId};
 use crate::wire::{self, Map, Taint};
@@ -56,6 +58,7 @@ pub struct Snapshot {
     images: Images,
     namespaces: BTreeMap<String, Map>,
     selecting: Selecting,
+    storage: Storage,
     budgets: BTreeMap<(String, String), wire::Budget>,
     /// Pods for which a node is held, by its name; each names the node as if it were there.
     nominated: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
@@ -114,6 +117,7 @@ impl Default for Snapshot {
             images: Images::default(),
             namespaces: BTreeMap::new(),
             selecting: Selecting::default(),
+            storage: Storage::default(),
             budgets: BTreeMap::new(),
             nominated: BTreeMap::new(),
             generation: 0,

@@ -6,6 +6,7 @@
 mod affinity;
 mod node;
 mod pod;
+mod storage;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 pub use affinity::*;
 pub use node::*;
 pub use pod::*;
+pub use storage::*;
 
 /// Reads `null` as the default, as Kubernetes does.
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {

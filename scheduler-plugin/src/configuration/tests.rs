@@ -104,7 +104,10 @@ fn profiles_that_can_not_work_are_refused() {
     check("plugins: {queueSort: {disabled: [{name: '*'}]}}", "no queue sort plugin is enabled");
     check("plugins: {filter: {enabled: [{name: Nobody}]}}", "plugin \"Nobody\" does not exist");
     check("pluginConfig: [{name: Nobody, args: {a: 1}}]", "plugin \"Nobody\" does not exist");
-    check("plugins: {filter: {enabled: [{name: VolumeZone}]}}", "plugin \"VolumeZone\" is not implemented");
+    check(
+        "plugins: {filter: {enabled: [{name: NodeDeclaredFeatures}]}}",
+        "plugin \"NodeDeclaredFeatures\" is not implemented",
+    );
     check(
         "plugins: {filter: {enabled: [{name: ImageLocality}]}}",
         "plugin \"ImageLocality\" does not extend filter plugin",
@@ -121,7 +124,7 @@ fn profiles_that_can_not_work_are_refused() {
 
 #[test]
 fn what_is_not_implemented_may_be_switched_off_and_given_arguments() {
-    let body = "profiles:\n- plugins: {filter: {disabled: [{name: VolumeZone}]}}\n  \
-                pluginConfig: [{name: VolumeBinding, args: {bindTimeoutSeconds: 60}}]\n";
+    let body = "profiles:\n- plugins: {filter: {disabled: [{name: NodeDeclaredFeatures}]}}\n  \
+                pluginConfig: [{name: NodeDeclaredFeatures, args: {}}]\n";
     assert_eq!(plugins(body, Point::Filter), plugins("", Point::Filter));
 }

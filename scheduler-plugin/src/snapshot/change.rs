@@ -73,6 +73,7 @@ impl Snapshot {
         if pod.spec.has_pod_affinity() {
             self.with_affinity.insert(pod.spec_id);
         }
+        self.storage.count(&pod, true);
         let cell = &mut self.nodes[row as usize];
         cell.ports.extend(pod.spec.host_ports.iter().cloned());
         cell.pods.push(pod);
@@ -106,6 +107,7 @@ impl Snapshot {
                 self.with_affinity.remove(&pod.spec_id);
             }
         }
+        self.storage.count(&pod, false);
         self.account(row, &pod.spec, -1);
         self.touch(row);
         self.free_if_unused(row);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Affinity, LabelSelector, Map, Metadata, Toleration, nullable};
+use super::{Affinity, LabelSelector, Map, Metadata, Toleration, Volume, nullable};
 
 /// `v1.Pod`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -61,6 +61,9 @@ pub struct PodSpec {
     /// Claimed devices.
     #[serde(deserialize_with = "nullable")]
     pub resource_claims: Vec<serde::de::IgnoredAny>,
+    /// Volumes.
+    #[serde(deserialize_with = "nullable")]
+    pub volumes: Vec<Volume>,
     /// Spreading.
     #[serde(deserialize_with = "nullable")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,

@@ -1,0 +1,154 @@
+//! VolumeBinding: a pod runs where its claims' volumes can be had; claims that wait for their first pod are bound, or
+//! given to a provisioner, before the pod is.
+//! Source: `pkg/scheduler/framework/plugins/volumebinding`.
+
+mod assumed;
+mod bind;
+mod find;
+mod prepare;
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
+use crate::cycle_state::CycleState;
+use crate::plugin::{Binding, FilterPlugin, Plugin, PreBindPlugin, PreFilterPlugin, PreFilterResult, ReservePlugin};
+use crate::plugins::volumes;
+use crate::pod::Pod;
+use crate::snapshot::{NodeRef, Snapshot};
+use crate::status::Status;
+use assumed::Assumed;
+use find::find;
+use prepare::Prepared;
+
+/// The name of the plugin.
+pub const NAME: &str = "VolumeBinding";
+const PRE_FILTER: &str = "PreFilterVolumeBinding";
+/// How long a pod waits for its volumes by default.
+const BIND_TIMEOUT_SECONDS: u64 = 600;
+
+/// `VolumeBindingArgs`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Args {
+    /// How long a pod waits for its volumes once they were asked for.
+    pub bind_timeout_seconds: Option<u64>,
+    /// How to score the use of storage; only read to be accepted, since upstream does not score by default.
+    pub shape: Option<serde_json::Value>,
+}
+
+/// Finds volumes for claims.
+pub struct VolumeBinding {
+    timeout: Duration,
+    assumed: Mutex<Assumed>,
+}
+
+impl VolumeBinding {
+    /// Makes the plugin.
+    ///
+    /// # Errors
+    /// None; the type is that of all plugins that take arguments.
+    pub fn new(args: Args) -> Result<Self, String> {
+        let seconds = args.bind_timeout_seconds.unwrap_or(BIND_TIMEOUT_SECONDS);
+        Ok(Self { timeout: Duration::from_secs(seconds), assumed: Mutex::default() })
+    }
+}
+
+impl Plugin for VolumeBinding {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn events_to_register(&self) -> Vec<ClusterEvent> {
+        let changed = ActionType::ADD.or(ActionType::UPDATE);
+        vec![
+            ClusterEvent::of(EventResource::StorageClass, changed),
+            ClusterEvent::of(EventResource::Claim, changed),
+            ClusterEvent::of(EventResource::PersistentVolume, changed),
+            ClusterEvent::node(ActionType::ADD.or(ActionType::UPDATE_NODE_LABEL)),
+            ClusterEvent::of(EventResource::CsiNode, changed),
+            ClusterEvent::of(EventResource::CsiDriver, ActionType::UPDATE),
+            ClusterEvent::of(EventResource::CsiStorageCapacity, changed),
+        ]
+    }
+
+    fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
+        volumes::hint(pod, happening)
+    }
+
+    fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {
+        Some(self)
+    }
+
+    fn as_filter(&self) -> Option<&dyn FilterPlugin> {
+        Some(self)
+    }
+
+    fn as_reserve(&self) -> Option<&dyn ReservePlugin> {
+        Some(self)
+    }
+
+    fn as_pre_bind(&self) -> Option<&dyn PreBindPlugin> {
+        Some(self)
+    }
+}
+
+impl PreFilterPlugin for VolumeBinding {
+    fn pre_filter(&self, state: &mut CycleState, pod: &Pod, snapshot: &Snapshot) -> Result<PreFilterResult, Status> {
+        if pod.claims().next().is_none() {
+            return Err(Status::skip());
+        }
+        let mut assumed = self.assumed.lock();
+        assumed.forget_confirmed(snapshot.storage());
+        state.write(PRE_FILTER, Prepared::new(pod, snapshot, &assumed)?);
+        Ok(PreFilterResult::ALL_NODES)
+    }
+}
+
+impl FilterPlugin for VolumeBinding {
+    fn filter(&self, state: &CycleState, _: &Pod, node: NodeRef<'_>) -> Status {
+        let Some(prepared) = state.read::<Prepared>(PRE_FILTER) else { return Status::success() };
+        match find(prepared, node) {
+            Ok(choice) => {
+                prepared.choose(node.name(), choice);
+                Status::success()
+            }
+            Err(status) => status,
+        }
+    }
+}
+
+impl ReservePlugin for VolumeBinding {
+    fn reserve(&self, state: &mut CycleState, pod: &Pod, node_name: &str) -> Status {
+        let choice = state.read::<Prepared>(PRE_FILTER).and_then(|prepared| prepared.chosen(node_name));
+        if let Some(choice) = choice.filter(|choice| !choice.is_empty()) {
+            self.assumed.lock().assume(&pod.uid, choice, node_name);
+        }
+        Status::success()
+    }
+
+    fn unreserve(&self, _: &mut CycleState, pod: &Pod, _: &str) {
+        self.assumed.lock().forget(&pod.uid);
+    }
+}
+
+impl PreBindPlugin for VolumeBinding {
+    fn pre_bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status> {
+        let choice = self.assumed.lock().choice(&binding.pod.uid);
+        async move {
+            let Some(choice) = choice else { return Status::success() };
+            match bind::bind(binding, &choice, self.timeout).await {
+                Ok(()) => {
+                    self.assumed.lock().settle(&binding.pod.uid);
+                    Status::success()
+                }
+                Err(why) => Status::error(why),
+            }
+        }
+        .boxed()
+    }
+}
