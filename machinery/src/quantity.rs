@@ -127,6 +127,11 @@ impl Quantity {
         self.scaled(NANOS / 1000)
     }
 
+    /// The amount in units as a floating point number, as near as that goes.
+    pub fn approximate(self) -> f64 {
+        self.nanos as f64 / NANOS as f64
+    }
+
     fn scaled(self, nanos: i128) -> i64 {
         let magnitude = (self.nanos.abs() + nanos - 1) / nanos;
         let magnitude = i64::try_from(magnitude).unwrap_or(i64::MAX);
