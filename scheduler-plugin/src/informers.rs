@@ -14,10 +14,6 @@ use crate::wire;
 
 /// Something that the API server told.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "updates don't stay: boxing each pod would cost more than the unused room"
-)]
 pub(crate) enum Update {
     Nodes(Change<wire::Node>),
     Pods(Change<wire::Pod>),
