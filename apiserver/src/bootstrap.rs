@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use http::Method;
 use serde_json::{Value, json};
+use steersman_machinery::clock::format_time;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
 use crate::authentication::{SYSTEM_MASTERS, UserInfo};
 use crate::handlers;
-use crate::server::Server;
+use crate::server::{Server, unavailable};
 
 /// The first address of the service range: that of the API server itself.
 const API_SERVER_IP: &str = "10.0.0.1";
+/// The network of the cluster addresses.
+const SERVICE_CIDR: &str = "10.0.0.0/16";
 /// Where the API server listens by default.
 const SECURE_PORT: u16 = 6443;
 
@@ -26,7 +29,25 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Status> {
         }
     }
     crate::authorization::bootstrap::install(server).await?;
-    crate::definitions::restore(server).await
+    set_range_ready(server).await?;
+    crate::definitions::restore(server).await?;
+    // Who watches begins with what is there now. What was written before is not kept, as a cache of upstream's server keeps
+    // nothing that is older than its first list.
+    let before = server.store.revision();
+    server.store.compact(before).await.map_err(|error| unavailable(&error))
+}
+
+/// Says that addresses of the default range are given away.
+async fn set_range_ready(server: &Arc<Server>) -> Result<(), Status> {
+    let mut range = service_cidr();
+    let condition = json!({
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": format_time(server.clock.now()),
+    });
+    meta::set(&mut range, &["status", "conditions"], json!([condition]));
+    let user = UserInfo::known("system:apiserver", &[SYSTEM_MASTERS]);
+    let path = "/apis/networking.k8s.io/v1/servicecidrs/kubernetes/status";
+    handlers::perform(server, user, (Method::PUT, path), &range).await
 }
 
 async fn make(server: &Arc<Server>, resource: &str, object: &Value) -> Result<(), Status> {
@@ -63,8 +84,36 @@ fn objects() -> Vec<(&'static str, Value)> {
         });
         objects.push(("priorityclasses", class));
     }
-    objects.extend([("services", service()), ("endpointslices", endpoint_slice())]);
+    objects.extend([
+        ("servicecidrs", service_cidr()),
+        ("services", service()),
+        ("endpoints", endpoints()),
+        ("endpointslices", endpoint_slice()),
+    ]);
     objects
+}
+
+/// The range of the cluster addresses.
+fn service_cidr() -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [SERVICE_CIDR]},
+    })
+}
+
+/// The older form of [`endpoint_slice`], which nobody need mirror.
+fn endpoints() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{
+            "addresses": [{"ip": API_SERVER_IP}],
+            "ports": [{"name": "https", "port": SECURE_PORT, "protocol": "TCP"}],
+        }],
+    })
 }
 
 fn service() -> Value {

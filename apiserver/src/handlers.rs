@@ -1,6 +1,7 @@
 //! What is done with a request: one file a verb or subresource.
 
 mod binding;
+mod component_status;
 mod connect;
 mod create;
 mod delete;
@@ -98,6 +99,9 @@ async fn on_object(call: &mut Call, resource: Arc<Resource>) -> Answer {
     }
     check_route(call, &resource)?;
     match call.info.verb.as_str() {
+        "get" if resource.group.is_empty() && resource.name == "componentstatuses" => {
+            component_status::get(call, &resource)
+        }
         "get" => get::handle(call, &resource).await,
         "list" => list::handle(call, &resource).await,
         "watch" => watch::handle(call, resource).await,

@@ -5,6 +5,7 @@
 //! commits it, and the answer is spliced from the stored bytes. What is particular about a kind is in [`kinds`] (its
 //! rules), [`printers`] (its columns) and [`crd`] (custom resources).
 
+mod addresses;
 pub mod admission;
 pub mod audit;
 pub mod authentication;

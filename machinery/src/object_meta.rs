@@ -20,6 +20,21 @@ const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", meta::FINALIZER_ORPHAN, me
 /// What is wrong with the metadata of an object. `name_check` complains about a name as the type's rule does, such as
 /// [`names::dns1123_subdomain`].
 pub fn validate(object: &Value, namespaced: bool, name_check: &dyn Fn(&str) -> Vec<String>) -> ErrorList {
+    look(object, namespaced, name_check, qualified_finalizers)
+}
+
+/// What is wrong with the metadata of an object as far as all kinds are concerned: any name that can stand in a path
+/// will do, and any finalizer.
+pub fn validate_common(object: &Value, namespaced: bool) -> ErrorList {
+    look(object, namespaced, &names::path_segment, |_| ErrorList::new())
+}
+
+fn look(
+    object: &Value,
+    namespaced: bool,
+    name_check: &dyn Fn(&str) -> Vec<String>,
+    finalizer_check: fn(&Value) -> ErrorList,
+) -> ErrorList {
     let path = Path::new("metadata");
     let mut errors = validate_names(object, namespaced, name_check);
     let generation = meta::generation(object);
@@ -31,6 +46,7 @@ pub fn validate(object: &Value, namespaced: bool, name_check: &dyn Fn(&str) -> V
     errors.extend(validate_annotations(object));
     errors.extend(validate_owners(meta::items(object, &["metadata", "ownerReferences"])));
     errors.extend(validate_finalizers(object));
+    errors.extend(finalizer_check(object));
     errors.extend(validate_managed_fields(meta::items(object, &["metadata", "managedFields"])));
     errors
 }
@@ -228,6 +244,13 @@ fn validate_finalizers(object: &Value) -> ErrorList {
         let why = format!("finalizer {} and {} cannot be both set", meta::FINALIZER_ORPHAN, meta::FINALIZER_FOREGROUND);
         errors.push(FieldError::invalid(&path, &object["metadata"]["finalizers"], why));
     }
+    errors
+}
+
+/// The finalizers that are neither standard ones nor have a prefix.
+fn qualified_finalizers(object: &Value) -> ErrorList {
+    let path = Path::new("metadata").child("finalizers");
+    let mut errors = Vec::new();
     if wants_qualified_finalizers(object) {
         let unqualified = |it: &&str| !it.contains('/') && !STANDARD_FINALIZERS.contains(it);
         for (at, finalizer) in meta::finalizers(object).enumerate().filter(|(_, it)| unqualified(it)) {

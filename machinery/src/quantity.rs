@@ -12,6 +12,9 @@ use serde_json::Value;
 const NANOS: i128 = 1_000_000_000;
 /// The largest quantity; larger ones are cut to it.
 const MAX: i128 = i64::MAX as i128 * NANOS;
+/// The most digits of a number that upstream's quick look takes in, and of one with a binary suffix, whose power counts.
+const MAX_QUICK_DIGITS: usize = 18;
+const MAX_QUICK_BINARY_DIGITS: usize = 15;
 /// Decimal suffixes and their powers of ten.
 const DECIMAL: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
@@ -88,6 +91,17 @@ impl Quantity {
         let nanos = nanos(&digits, point);
         let nanos = if parts.negative { -nanos } else { nanos };
         Ok(Self { nanos, format })
+    }
+
+    /// The form in which an API server gives a quantity back: its canonical form, unless the text passes for canonical
+    /// by upstream's quick look at it (`+1`, `01` and `1.500` do).
+    ///
+    /// # Errors
+    /// If the text is not a quantity.
+    pub fn rewrite(text: &str) -> Result<String, ParseQuantityError> {
+        let text = text.trim();
+        let quantity = Self::parse(text)?;
+        Ok(if passes_for_canonical(text) { text.to_owned() } else { quantity.to_string() })
     }
 
     /// Reads a JSON value: a text or a number.
@@ -261,6 +275,33 @@ fn split(text: &str) -> Result<Parts<'_>, ParseQuantityError> {
 
 fn take_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
+}
+
+/// Whether upstream's parser keeps a text that is a quantity: it looks at the digits and the power alone.
+fn passes_for_canonical(text: &str) -> bool {
+    let Ok(Parts { whole, fraction, suffix, .. }) = split(text) else {
+        return false;
+    };
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    let digits = [whole, fraction].concat();
+    let Ok(number) = digits.parse::<i64>() else {
+        return false;
+    };
+    match interpret(suffix) {
+        Some((Scale::Ten(power), _)) => {
+            let power = power - fraction.len() as i64;
+            let short = digits.len() <= MAX_QUICK_DIGITS;
+            short && power >= -9 && power % 3 == 0 && !digits.ends_with("000") && !digits.starts_with('0')
+        }
+        // 1024 needs about three digits.
+        Some((Scale::Kibi(power), _)) => {
+            fraction.is_empty() && digits.len() + 3 * power < MAX_QUICK_BINARY_DIGITS && number & 7 != 0
+        }
+        None => false,
+    }
 }
 
 /// What a suffix multiplies with.

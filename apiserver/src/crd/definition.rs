@@ -159,6 +159,9 @@ pub fn validate_update(object: &Value, old: &Value) -> ErrorList {
 fn check_stored_versions(object: &Value, errors: &mut ErrorList) {
     let versions = meta::items(object, &["spec", "versions"]);
     let path = Path::from("status.storedVersions");
+    if meta::items(object, &["status", "storedVersions"]).is_empty() {
+        errors.push(FieldError::invalid(&path, &Value::Null, "must have at least one stored version"));
+    }
     for (index, stored) in meta::items(object, &["status", "storedVersions"]).iter().enumerate() {
         let stored = stored.as_str().unwrap_or_default();
         if !versions.iter().any(|version| meta::text(version, &["name"]) == stored) {

@@ -24,6 +24,7 @@ pub(super) use identity::check_place;
 use identity::{check_identity, check_namespace, sent_version, unique_owners, wipe};
 pub(super) use ownership::writer;
 
+use crate::addresses;
 use crate::admission::{Attributes, Operation};
 use crate::authorization::{self, escalation};
 use crate::conversion;
@@ -215,6 +216,9 @@ async fn attempt_create(
     match commit(&server, attributes, object, Expect::Absent).await {
         Ok(entry) => {
             meta::set(object, &["metadata", "resourceVersion"], entry.revision.to_string());
+            if addresses::has_addresses(resource) {
+                addresses::follow(&server, None, Some(object)).await?;
+            }
             crate::definitions::written(&server, resource, object).await
         }
         Err(Failure::Store(StoreError::Conflict(Some(entry)))) => Err(already_exists(resource, &entry)),
@@ -300,7 +304,7 @@ async fn attempt_update(
     let server = call.server.clone();
     check_place(call, resource, &mut new)?;
     check_identity(resource, how, live, &new)?;
-    if how.part == Part::Subresource {
+    if how.part == Part::Subresource && !how.strategy.owns_what_it_ignores() {
         // Nobody comes to own what a subresource does not write.
         how.strategy.prepare_for_update(&mut new, live);
     }
@@ -343,6 +347,9 @@ async fn attempt_update(
     match commit(&server, &attributes, &new, Expect::Revision(entry.revision)).await {
         Ok(entry) => {
             meta::set(&mut new, &["metadata", "resourceVersion"], entry.revision.to_string());
+            if addresses::has_addresses(resource) {
+                addresses::follow(&server, Some(live), Some(&new)).await?;
+            }
             crate::definitions::written(&server, resource, &mut new).await?;
             Ok(new)
         }
@@ -376,6 +383,10 @@ pub(super) async fn remove(
     let write = Write::Delete { key: entry.key.clone(), expect: Expect::Revision(entry.revision) };
     match call.server.store.commit(write).await {
         Ok(removed) => {
+            if addresses::has_addresses(resource) {
+                let gone = object::decode(&removed, resource);
+                addresses::follow(&call.server, Some(&gone), None).await.map_err(Attempted)?;
+            }
             crate::definitions::removed(&call.server, resource, &removed).await.map_err(Attempted)?;
             Ok(Some(removed))
         }
@@ -420,13 +431,16 @@ async fn allocate<'a>(
     object: &mut Value,
     old: Option<&Value>,
 ) -> Result<Option<tokio::sync::MutexGuard<'a, ()>>, Status> {
-    if !(resource.group.is_empty() && resource.name == "services") {
+    if !addresses::has_addresses(resource) {
         return Ok(None);
     }
     let guard = server.service_allocation.lock().await;
     let services = server.read_all("services").await?;
     let others = services.iter().filter(|service| meta::uid(service) != meta::uid(object));
-    let used = kinds::service::Used::of(others);
+    let mut used = kinds::service::Used::of(others);
+    let own = old.map(addresses::of).unwrap_or_default();
+    used.cluster_ips
+        .extend(addresses::taken(server).await?.into_iter().filter(|ip| ip.parse().is_ok_and(|ip| !own.contains(&ip))));
     let allocated = kinds::service::allocate(object, old, &used, &server.random);
     allocated.map_err(|errors: ErrorList| Status::invalid(&resource.group_kind(), meta::name(object), &errors))?;
     Ok(Some(guard))
@@ -490,12 +504,14 @@ fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) ->
     let mut errors = ErrorList::new();
     let strategy = &how.strategy;
     if how.part != Part::Internal {
-        errors.extend(object_meta::validate(new, resource.namespaced, &|name| resource.strategy.validate_name(name)));
-        let changes = object_meta::validate_update(new, live);
-        // Upstream looks at the metadata twice, once for all kinds and once for this one, and shows what it finds twice.
-        // Of custom objects the second look is for changes only.
-        let again = if resource.custom { changes.clone() } else { [errors.clone(), changes.clone()].concat() };
-        errors.extend(changes.into_iter().chain(again));
+        // Upstream looks at the metadata once for all kinds and again for this one, and shows all that it finds.
+        errors.extend(object_meta::validate_common(new, resource.namespaced));
+        errors.extend(object_meta::validate_update(new, live));
+        if how.part != Part::Status && strategy.revalidates_metadata() {
+            let name_check = |name: &str| resource.strategy.validate_name(name);
+            errors.extend(object_meta::validate(new, resource.namespaced, &name_check));
+        }
+        errors.extend(object_meta::validate_update(new, live));
     }
     match how.part {
         Part::Main | Part::Subresource => errors.extend(strategy.validate_update(new, live)),

@@ -173,3 +173,40 @@ mod tests {
         check("{\"a\": 1, \"a\": 2}", json!({"a": 2}), &["line 1: key \"a\" already set in map"]);
     }
 }
+#[cfg(test)]
+mod probe {
+    #[test]
+    fn probe() {
+        for t in [
+            "a: [b\nc: d\n",
+            "apiVersion: v1\nkind: [A\nmetadata:\n  x: y\n",
+            "a: {b\nc: d\n",
+            "a: b: c\n",
+            "a:\n\tb: c\n",
+            "a: 'x\nb: c\n",
+            "a: \"x\nb: c\n",
+            "- a\nb: c\n",
+            "a: b\n- c\n",
+            "a: *x\n",
+            "a: @b\n",
+            "a: %b\n",
+            "a: b\n  c: d\n",
+            "{a: b",
+            "[",
+            "]",
+            "a: b\nfoo\n",
+            "a: \"\\q\"\n",
+            "? a\n: b\n c",
+            ":\n",
+            "a: |\nb\n",
+            "&a",
+            "a: !!foo b\n",
+            "a: ]\n",
+            "a: - b\n",
+            "\"a\" b: c",
+            "a: &x [*x]",
+        ] {
+            println!("{t:?} => {:?}", super::parse(t.as_bytes()).map(|d| d.value));
+        }
+    }
+}

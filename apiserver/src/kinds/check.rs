@@ -10,6 +10,7 @@ use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::names;
 
 pub(crate) mod amount;
+pub(crate) mod dump;
 pub(crate) mod selector;
 pub(crate) mod text;
 

@@ -24,6 +24,10 @@ pub struct ConfigMap;
 pub struct Secret;
 
 impl Strategy for ConfigMap {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| {
             let (data, binary) = (root.at("data"), root.at("binaryData"));
@@ -54,6 +58,10 @@ impl Strategy for ConfigMap {
 }
 
 impl Strategy for Secret {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules::DEFAULT
     }

@@ -32,6 +32,10 @@ const COUNTS: &[&str] = &[
 pub struct DaemonSet;
 
 impl Strategy for DaemonSet {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { tracks_generation: true, has_status: true, ..Rules::DEFAULT }
     }

@@ -30,6 +30,8 @@ const METRICS: [(&str, &str); 5] = [
     ("Pods", "pods"),
     ("Resource", "resource"),
 ];
+/// The fields that describe metrics, in the order in which upstream looks at them.
+const SOURCES: [&str; 5] = ["object", "external", "pods", "resource", "containerResource"];
 const MAX_WINDOW_SECONDS: i64 = 3600;
 const MAX_PERIOD_SECONDS: i64 = 1800;
 
@@ -166,32 +168,32 @@ fn metrics(metrics: &Cursor<'_>, least: Option<i64>) {
     }
 }
 
-/// A metric has the one source that its type names.
+/// A metric has the one source that its type names. Upstream looks at the type before and after it looks at the sources.
 fn validate_metric(metric: &Cursor<'_>) {
     let sort = metric.at("type");
     if sort.is_empty() {
         sort.required("must specify a metric source type");
-        return;
     }
-    let Some((_, expected)) = METRICS.iter().find(|(name, _)| *name == sort.text()) else {
-        sort.not_supported(&METRICS.map(|(name, _)| name));
-        return;
-    };
-    let mut found = false;
-    for (_, field) in METRICS {
-        let source = metric.at(field);
-        if !source.is_set() {
-            continue;
-        }
-        if field == *expected {
-            found = true;
-            metric_source(field, &source);
-        } else {
-            source.forbidden("must populate the given metric source only");
-        }
+    let known = METRICS.map(|(name, _)| name);
+    let expected = METRICS.iter().find(|(name, _)| *name == sort.text()).map(|(_, field)| *field);
+    if expected.is_none() {
+        sort.not_supported(&known);
     }
-    if !found {
-        metric.at(expected).required("must populate information for the given metric source");
+    let present: Vec<_> = SOURCES.into_iter().filter(|field| metric.at(field).is_set()).collect();
+    if let Some(first) = present.first() {
+        metric_source(first, &metric.at(first));
+    }
+    match expected {
+        Some(expected) if !present.contains(&expected) => {
+            metric.at(expected).required("must populate information for the given metric source");
+        }
+        Some(_) => {}
+        None => sort.not_supported(&known),
+    }
+    if present.len() > 1 {
+        for field in present.into_iter().filter(|field| Some(*field) != expected) {
+            metric.at(field).forbidden("must populate the given metric source only");
+        }
     }
 }
 
@@ -311,6 +313,7 @@ mod tests {
         check(
             &json!({"metrics": [{"type": "Weird"}]}),
             &[
+                r#"spec.metrics[0].type: Unsupported value: "Weird": supported values: "ContainerResource", "External", "Object", "Pods", "Resource""#,
                 r#"spec.metrics[0].type: Unsupported value: "Weird": supported values: "ContainerResource", "External", "Object", "Pods", "Resource""#,
             ],
         );

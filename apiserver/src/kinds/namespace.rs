@@ -18,6 +18,10 @@ pub const LABEL_NAME: &str = "kubernetes.io/metadata.name";
 pub struct Namespace;
 
 impl Strategy for Namespace {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { has_status: true, returns_deleted_object: true, ..Rules::DEFAULT }
     }

@@ -14,6 +14,10 @@ use crate::registry::strategy::{Rules, Strategy};
 pub struct NetworkPolicy;
 
 impl Strategy for NetworkPolicy {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { tracks_generation: true, ..Rules::DEFAULT }
     }

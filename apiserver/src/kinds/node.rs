@@ -30,6 +30,10 @@ const NODE_INFO: &[&str] = &[
 ];
 
 impl Strategy for Node {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { has_status: true, ..Rules::DEFAULT }
     }

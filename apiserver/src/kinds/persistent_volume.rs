@@ -43,6 +43,10 @@ const SOURCES: &[&str] = &[
 ];
 
 impl Strategy for PersistentVolume {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { has_status: true, returns_deleted_object: true, ..Rules::DEFAULT }
     }

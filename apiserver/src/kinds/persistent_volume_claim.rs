@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
+use super::check::dump::{self, Fields, Shape};
 use super::check::{self, Cursor, amount};
 use super::persistent_volume::{VOLUME_MODES, access_modes};
 use crate::registry::strategy::{Rules, Strategy, restore};
@@ -15,9 +16,46 @@ pub struct PersistentVolumeClaim;
 
 const FROZEN: &str =
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+/// `core.PersistentVolumeClaimSpec`.
+const SPEC: Fields = &[
+    ("AccessModes", "accessModes", Shape::Same),
+    ("Selector", "selector", Shape::Same),
+    (
+        "Resources",
+        "resources",
+        Shape::Struct(&[("Limits", "limits", Shape::Same), ("Requests", "requests", Shape::Same)]),
+    ),
+    ("VolumeName", "volumeName", Shape::Text),
+    ("StorageClassName", "storageClassName", Shape::Same),
+    ("VolumeMode", "volumeMode", Shape::Same),
+    (
+        "DataSource",
+        "dataSource",
+        Shape::Pointer(&[
+            ("APIGroup", "apiGroup", Shape::Same),
+            ("Kind", "kind", Shape::Text),
+            ("Name", "name", Shape::Text),
+        ]),
+    ),
+    (
+        "DataSourceRef",
+        "dataSourceRef",
+        Shape::Pointer(&[
+            ("APIGroup", "apiGroup", Shape::Same),
+            ("Kind", "kind", Shape::Text),
+            ("Name", "name", Shape::Text),
+            ("Namespace", "namespace", Shape::Same),
+        ]),
+    ),
+    ("VolumeAttributesClassName", "volumeAttributesClassName", Shape::Same),
+];
 const TOO_SMALL: &str = "field can not be less than status.capacity";
 
 impl Strategy for PersistentVolumeClaim {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { has_status: true, returns_deleted_object: true, ..Rules::DEFAULT }
     }
@@ -125,7 +163,8 @@ fn change(spec: &Cursor<'_>, old: &Value) {
         restore(&mut compared, &before, &["volumeAttributesClassName"]);
     }
     if !check::same(Some(&compared), Some(&before)) {
-        spec.forbidden(FROZEN);
+        let difference = dump::unified(&dump::lines(&before, SPEC), &dump::lines(&compared, SPEC));
+        spec.forbidden(format!("{FROZEN}\n{difference}"));
         return;
     }
     let storage = spec.down(&["resources", "requests", "storage"]);
@@ -181,7 +220,9 @@ mod tests {
         let old = claim(&json!({}));
         assert_eq!(
             check::messages(&PersistentVolumeClaim.validate_update(&claim(&larger), &old)),
-            [format!("spec: Forbidden: {FROZEN}")]
+            [format!(
+                "spec: Forbidden: {FROZEN}\n@@ -6,7 +6,7 @@\n  \"Resources\": {{\n   \"Limits\": null,\n   \"Requests\": {{\n-   \"storage\": \"5Gi\"\n+   \"storage\": \"8Gi\"\n   }}\n  }},\n  \"VolumeName\": \"\",\n"
+            )]
         );
         let mut bound = claim(&json!({}));
         bound["status"] = json!({"phase": "Bound", "capacity": {"storage": "5Gi"}});

@@ -33,6 +33,10 @@ const RULES: Rules =
     Rules { tracks_generation: true, has_status: true, returns_deleted_object: true, ..Rules::DEFAULT };
 
 impl Strategy for Pod {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         RULES
     }

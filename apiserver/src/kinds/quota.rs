@@ -34,6 +34,10 @@ const CONFLICTS: [(&str, &str); 2] = [("BestEffort", "NotBestEffort"), ("Termina
 const COMPUTE: &[&str] = &["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods"];
 
 impl Strategy for ResourceQuota {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { has_status: true, returns_deleted_object: true, ..Rules::DEFAULT }
     }

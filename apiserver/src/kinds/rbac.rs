@@ -26,6 +26,10 @@ pub struct RoleBinding {
 }
 
 impl Strategy for Role {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         RULES
     }
@@ -82,6 +86,10 @@ fn policy_rule(rule: &Cursor<'_>, namespaced: bool) {
 }
 
 impl Strategy for RoleBinding {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         RULES
     }

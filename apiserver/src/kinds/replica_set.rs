@@ -23,6 +23,10 @@ const COUNTS: &[&str] = &[
 ];
 
 impl Strategy for ReplicaSet {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { tracks_generation: true, has_status: true, ..Rules::DEFAULT }
     }

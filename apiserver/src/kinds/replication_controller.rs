@@ -17,6 +17,10 @@ const COUNTS: &[&str] =
     &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
 
 impl Strategy for ReplicationController {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { tracks_generation: true, has_status: true, ..Rules::DEFAULT }
     }

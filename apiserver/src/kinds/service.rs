@@ -25,6 +25,10 @@ const CLIENT_IP_SECONDS: i64 = 10800;
 pub struct Service;
 
 impl Strategy for Service {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { create_on_update: true, has_status: true, returns_deleted_object: true, ..Rules::DEFAULT }
     }

@@ -7,6 +7,10 @@ use crate::registry::strategy::{Rules, Strategy};
 pub struct ServiceAccount;
 
 impl Strategy for ServiceAccount {
+    fn revalidates_metadata(&self) -> bool {
+        true
+    }
+
     fn rules(&self) -> Rules {
         Rules { returns_deleted_object: true, ..Rules::DEFAULT }
     }

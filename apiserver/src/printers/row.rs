@@ -26,18 +26,29 @@ pub(super) struct Def {
 /// The name of the object.
 pub(super) const NAME: Def = Def {
     format: "name",
-    ..text("Name", "The name of the object, unique among the objects of its kind and namespace.")
+    ..text(
+        "Name",
+        "Name must be unique within a namespace. Is required when creating resources, although some resources may allow \
+         a client to request the generation of an appropriate name automatically. Name is primarily intended for \
+         creation idempotence and configuration definition. Cannot be updated. More info: \
+         https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+    )
 };
 
 /// The name of the object, where `-o wide` alone shows it.
 pub(super) const WIDE_NAME: Def = Def { priority: 1, ..NAME };
 
 /// How long ago the object was made.
-pub(super) const AGE: Def = text("Age", "The time since the object was created.");
+pub(super) const AGE: Def = text("Age", CREATED);
 
 /// When the object was made.
-pub(super) const CREATED_AT: Def =
-    Def { kind: "date", ..text("Created At", "The time at which the object was created.") };
+pub(super) const CREATED_AT: Def = Def { kind: "date", ..text("Created At", CREATED) };
+
+/// What upstream says of `metadata.creationTimestamp`.
+const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is \
+     not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is \
+     represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
+     https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 /// A column of texts.
 pub(super) const fn text(name: &'static str, description: &'static str) -> Def {

@@ -81,9 +81,19 @@ pub trait Strategy: Send + Sync {
         self.validate(object)
     }
 
+    /// Whether upstream's validation of an update of this kind looks at the whole metadata again, as on create.
+    fn revalidates_metadata(&self) -> bool {
+        false
+    }
+
     /// What a write to the status subresource leaves alone besides `spec`, and whose ownership it does not record.
     fn status_keeps(&self) -> &'static [&'static [&'static str]] {
         &[]
+    }
+
+    /// Whether who writes to this subresource comes to own what it does not change: upstream's resize resets no fields.
+    fn owns_what_it_ignores(&self) -> bool {
+        false
     }
 
     /// What is wrong with a write to the status subresource.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Decoded, TypeError, base64, go_type, time};
-use crate::quantity::Quantity;
+use crate::quantity::{ParseQuantityError, Quantity};
 use crate::schema::{Empty, Field, FieldRef, Type, TypeRef};
 
 pub(super) fn run(value: Value, ty: TypeRef<'_>, kind: &str) -> Result<Decoded, TypeError> {
@@ -100,8 +100,12 @@ impl<'a> Converter<'a> {
             (_, Value::Null) => None,
             (Type::Any | Type::FreeForm, value) => Some(value),
             (Type::Quantity, value) => {
-                let quantity = Quantity::from_value(&value).map_err(|error| TypeError(error.to_string()))?;
-                Some(quantity.to_string().into())
+                let text = match &value {
+                    Value::String(text) => Quantity::rewrite(text),
+                    Value::Number(number) => Quantity::rewrite(&number.to_string()),
+                    _ => Err(ParseQuantityError::Format),
+                };
+                Some(text.map_err(|error| TypeError(error.to_string()))?.into())
             }
             (Type::Time | Type::MicroTime, value) => self.time(&value, ty)?,
             (Type::IntOrString, value) => Some(self.int_or_string(value)?),

@@ -117,3 +117,29 @@ proptest! {
         prop_assert_eq!(Quantity::from_milli(i64::from(milli)).milli_value(), i64::from(milli));
     }
 }
+
+#[test]
+fn what_passes_for_canonical_is_given_back() {
+    let cases = [
+        ("1000m", "1"),
+        ("1500m", "1500m"),
+        ("+1", "+1"),
+        ("+5Gi", "+5Gi"),
+        ("01", "01"),
+        ("1.500", "1.500"),
+        ("0.5", "500m"),
+        ("2.0", "2"),
+        ("1000", "1k"),
+        ("1e3", "1e3"),
+        ("1e4", "10e3"),
+        ("1024Ki", "1Mi"),
+        ("12Ki", "12Ki"),
+        ("1.5Gi", "1536Mi"),
+        ("100u", "100u"),
+        ("00", "0"),
+        ("1111111111111111111", "1111111111111111111"),
+    ];
+    for (text, expect) in cases {
+        assert_eq!(Quantity::rewrite(text).unwrap(), expect, "{text}");
+    }
+}

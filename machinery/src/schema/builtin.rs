@@ -4,7 +4,7 @@
 //! line that begins with a space is a field of it: `NAME TYPE [FLAG…]`. A type is a scalar's name, the last three parts
 //! of a definition's name, `[]T` (atomic list), `[set]T`, `[KEY,…]T` (list of objects with these keys), `{}T` or
 //! `{atomic}T` (map). Flags: `required`, `atomic`, `merge`, `merge=KEY`, `replace`, `retainKeys` (see
-//! [`PatchStrategy`]), `pointer`, `always`, `null` (see [`Empty`]), `default=JSON`, `go=TYPE`.
+//! [`PatchStrategy`]), `pointer`, `always`, `omit`, `null` (see [`Empty`]), `default=JSON`, `go=TYPE`.
 //!
 //! `protobuf.txt` is generated as well: a line a definition, with the number of each field in its protobuf message. Two
 //! numbers (`2.1`) are those of an embedded message and of the field in it.
@@ -129,6 +129,7 @@ fn parse_field(line: &str, ids: &BTreeMap<&str, StructId>) -> Option<Field> {
                 "retainKeys" => field.patch.retain_keys = true,
                 "pointer" => empty = Some(Empty::Keep),
                 "always" => empty = Some(Empty::Always),
+                "omit" => empty = Some(Empty::Omit),
                 "null" => empty = Some(Empty::Null),
                 _ => return None,
             },

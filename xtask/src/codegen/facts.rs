@@ -26,7 +26,7 @@ impl Facts {
             };
             for word in words {
                 let (field, flag) = match fact {
-                    "pointer" | "always" | "null" => (word, fact.to_owned()),
+                    "pointer" | "always" | "omit" | "null" => (word, fact.to_owned()),
                     "default" | "go" => {
                         let (field, value) = word.split_once('=').with_context(|| format!("go.txt: {line:?}"))?;
                         (field, format!("{fact}={value}"))

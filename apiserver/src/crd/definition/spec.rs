@@ -58,7 +58,7 @@ fn check_versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
             errors.push(FieldError::required(&schema, "schemas are required"));
         }
     }
-    let shown = Value::Array(versions.to_vec());
+    let shown = if versions.is_empty() { Value::Null } else { Value::Array(versions.to_vec()) };
     if !unique {
         errors.push(FieldError::invalid(&path, &shown, "must contain unique version names"));
     }

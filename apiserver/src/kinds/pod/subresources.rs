@@ -73,6 +73,10 @@ impl Strategy for Resize {
         Pod.rules()
     }
 
+    fn owns_what_it_ignores(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         Pod.default(object);
     }
