@@ -1,6 +1,8 @@
 //! YAML as clients send it: the first document, keys that stand twice noted, keys of any scalar type as texts.
 //! Source: `sigs.k8s.io/yaml`.
 
+mod error;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,7 +22,7 @@ pub(super) struct Document {
     pub(super) duplicates: Vec<String>,
 }
 
-/// Parses the first document. The error is the parser's own.
+/// Parses the first document. The error is in upstream's words.
 pub(super) fn parse(body: &[u8]) -> Result<Document, String> {
     // JSON is by far the most frequent form, and its parser is much faster.
     if let Ok(parsed) = decode::parse_json(body)
@@ -34,7 +36,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Document, String> {
     let parsed = serde_saphyr::with_deserializer_from_str_with_options(first_document(text), options, |yaml| {
         Node(&duplicates).deserialize(yaml)
     });
-    let value = parsed.map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())?;
+    let value = parsed.map_err(|error| error::translate(&error.to_string(), text))?;
     Ok(Document { value, duplicates: duplicates.into_inner() })
 }
 
@@ -171,42 +173,5 @@ mod tests {
             &["line 4: key \"c\" already set in map", "line 5: key \"a\" already set in map"],
         );
         check("{\"a\": 1, \"a\": 2}", json!({"a": 2}), &["line 1: key \"a\" already set in map"]);
-    }
-}
-#[cfg(test)]
-mod probe {
-    #[test]
-    fn probe() {
-        for t in [
-            "a: [b\nc: d\n",
-            "apiVersion: v1\nkind: [A\nmetadata:\n  x: y\n",
-            "a: {b\nc: d\n",
-            "a: b: c\n",
-            "a:\n\tb: c\n",
-            "a: 'x\nb: c\n",
-            "a: \"x\nb: c\n",
-            "- a\nb: c\n",
-            "a: b\n- c\n",
-            "a: *x\n",
-            "a: @b\n",
-            "a: %b\n",
-            "a: b\n  c: d\n",
-            "{a: b",
-            "[",
-            "]",
-            "a: b\nfoo\n",
-            "a: \"\\q\"\n",
-            "? a\n: b\n c",
-            ":\n",
-            "a: |\nb\n",
-            "&a",
-            "a: !!foo b\n",
-            "a: ]\n",
-            "a: - b\n",
-            "\"a\" b: c",
-            "a: &x [*x]",
-        ] {
-            println!("{t:?} => {:?}", super::parse(t.as_bytes()).map(|d| d.value));
-        }
     }
 }
