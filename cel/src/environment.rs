@@ -8,6 +8,7 @@ use crate::declared::DeclaredType;
 use crate::error::CompileError;
 use crate::parser;
 use crate::program::Program;
+use crate::stack;
 use crate::types::Type;
 
 /// The variables and types of expressions; functions are always Kubernetes' own. Cheap to clone.
@@ -51,9 +52,14 @@ impl Environment {
 
     /// Parses and checks an expression.
     pub fn compile(&self, source: &str) -> Result<Program, CompileError> {
-        let (expr, count) = parser::parse(source).map_err(|findings| CompileError::new(source, findings))?;
-        let checked = checker::check(self, &expr, count).map_err(|findings| CompileError::new(source, findings))?;
-        Ok(Program::new(source, expr, checked, self.clone()))
+        let compiled = stack::with_room(stack::depth_of(source), || {
+            let (expr, count, depth) = parser::parse(source)?;
+            let checked = stack::with_room(depth, || checker::check(self, &expr, count)).ok_or_else(Vec::new)??;
+            Ok((expr, checked, depth))
+        });
+        let (expr, checked, depth) =
+            compiled.ok_or_else(Vec::new).flatten().map_err(|findings| CompileError::new(source, findings))?;
+        Ok(Program::new(source, (expr, depth), checked, self.clone()))
     }
 
     /// The type of a name: a variable's or a type's.

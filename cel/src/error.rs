@@ -17,6 +17,9 @@ pub enum EvaluationError {
     /// An operator or function has no overload for the values it was given.
     #[error("no such overload")]
     NoSuchOverload,
+    /// The machine has no thread left for an expression that nests deeply.
+    #[error("no room to evaluate a deeply nested expression")]
+    NoRoom,
     /// The expression did more than one evaluation may do ([`crate::PER_CALL_LIMIT`]).
     #[error("operation cancelled: actual cost limit exceeded")]
     CallLimitExceeded,

@@ -227,7 +227,7 @@ impl<'p, 'a> Evaluator<'p, 'a> {
             }
         }
         // A list of constants is made once.
-        let constant = !items.is_empty() && items.iter().all(|(item, _)| matches!(item.kind, Kind::Literal(_)));
+        let constant = items.iter().all(|(item, _)| matches!(item.kind, Kind::Literal(_)));
         self.budget.charge(if constant { 0 } else { LIST_COST })?;
         Ok(Value::List(List::owned(values)))
     }
@@ -252,7 +252,9 @@ impl<'p, 'a> Evaluator<'p, 'a> {
                 return Err(EvaluationError::failed(message));
             }
         }
-        self.budget.charge(MAP_COST)?;
+        let literal = |part: &Expr| matches!(part.kind, Kind::Literal(_));
+        let constant = entries.iter().all(|entry| literal(&entry.key) && literal(&entry.value));
+        self.budget.charge(if constant { 0 } else { MAP_COST })?;
         Ok(Value::Map(Map::owned(map)))
     }
 

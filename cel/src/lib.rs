@@ -37,6 +37,7 @@ mod lexer;
 mod library;
 mod parser;
 mod program;
+mod stack;
 mod types;
 mod value;
 

@@ -60,8 +60,8 @@ const COMMA: Set = Set::of(&[Token::Comma]);
 const MEMBER: Set = Set::of(&[Token::Dot, Token::OpenBracket]);
 const NOTHING: Set = Set::of(&[]);
 
-/// Reads a source; the number says how many expressions there are.
-pub(crate) fn parse(source: &str) -> Result<(Expr, usize), Vec<Finding>> {
+/// Reads a source; the numbers say how many expressions there are and how deep they nest.
+pub(crate) fn parse(source: &str) -> Result<(Expr, usize, usize), Vec<Finding>> {
     let length = source.chars().count();
     if length > MAX_LENGTH {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
@@ -69,10 +69,11 @@ pub(crate) fn parse(source: &str) -> Result<(Expr, usize), Vec<Finding>> {
     }
     let mut findings = Vec::new();
     let lexemes = lex(source, &mut findings);
-    let mut parser = Parser { tokens: Tokens::new(source, lexemes, findings), next_id: 0, depth: 0, too_deep: false };
+    let mut parser =
+        Parser { tokens: Tokens::new(source, lexemes, findings), next_id: 0, depth: 0, deepest: 0, too_deep: false };
     let expr = parser.start();
     match parser.tokens.findings.is_empty() {
-        true => Ok((expr, parser.next_id)),
+        true => Ok((expr, parser.next_id, parser.deepest)),
         false => Err(parser.tokens.findings),
     }
 }
@@ -81,6 +82,7 @@ pub(crate) struct Parser<'a> {
     tokens: Tokens<'a>,
     next_id: usize,
     depth: usize,
+    deepest: usize,
     too_deep: bool,
 }
 
@@ -123,6 +125,7 @@ impl Parser<'_> {
     /// Counts a level; false at the limit.
     fn deeper(&mut self) -> bool {
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         if self.depth > MAX_DEPTH && !self.too_deep {
             self.too_deep = true;
             let offset = self.tokens.peek().offset;

@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::error::EvaluationError;
 use crate::estimate::{self, CostEstimate};
 use crate::evaluator;
+use crate::stack;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -21,6 +22,7 @@ pub struct Program(Arc<Inner>);
 struct Inner {
     source: String,
     expr: Expr,
+    depth: usize,
     checked: Checked,
     environment: Environment,
 }
@@ -32,8 +34,8 @@ pub struct Variables<'a> {
 }
 
 impl Program {
-    pub(crate) fn new(source: &str, expr: Expr, checked: Checked, environment: Environment) -> Self {
-        Self(Arc::new(Inner { source: source.to_owned(), expr, checked, environment }))
+    pub(crate) fn new(source: &str, (expr, depth): (Expr, usize), checked: Checked, environment: Environment) -> Self {
+        Self(Arc::new(Inner { source: source.to_owned(), expr, depth, checked, environment }))
     }
 
     /// The expression.
@@ -67,7 +69,8 @@ impl Program {
     /// Runs it. What it costs is taken from the budget, also when it fails.
     pub fn evaluate<'a>(&self, variables: &Variables<'a>, budget: &mut Budget) -> Result<Value<'a>, EvaluationError> {
         let outer = budget.begin();
-        let result = evaluator::evaluate(&self.0.expr, &self.0.checked, variables, budget);
+        let run = || evaluator::evaluate(&self.0.expr, &self.0.checked, variables, budget);
+        let result = stack::with_room(self.0.depth, run).unwrap_or(Err(EvaluationError::NoRoom));
         match budget.finish(outer) {
             Err(exceeded) if !matches!(result, Err(EvaluationError::CallLimitExceeded)) => Err(exceeded),
             _ => result,
@@ -76,7 +79,8 @@ impl Program {
 
     /// What it costs at least and at most, by the sizes that the types of its variables allow.
     pub fn estimate(&self) -> CostEstimate {
-        estimate::estimate(&self.0.expr, &self.0.checked, &self.0.environment)
+        let run = || estimate::estimate(&self.0.expr, &self.0.checked, &self.0.environment);
+        stack::with_room(self.0.depth, run).unwrap_or(CostEstimate::UNKNOWN)
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::{Budget, Environment, Value, Variables, functions};
 
 mod conformance;
+mod findings;
 
 /// The result of an expression without variables: as JSON, or the error's text.
 fn run(source: &str) -> Result<Json, String> {
