@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::registry::resource::{Resource, Subresource};
 
 pub use aggregated::{AGGREGATED_CONTENT_TYPE, aggregated};
+pub(crate) use groups::group_priority;
 pub use groups::{api_group, api_group_list, group_versions};
 
 /// The verbs of a custom resource, in the order in which upstream lists them.

@@ -24,6 +24,7 @@ mod watch;
 mod write;
 mod yaml;
 
+pub(crate) use connect::forward::to as forward_to;
 pub(crate) use input::shape;
 pub(crate) use write::put;
 
@@ -35,6 +36,7 @@ use serde_json::Value;
 use steersman_machinery::names;
 use steersman_machinery::status::Status;
 
+use crate::aggregation;
 use crate::audit::{Annotations, Trail};
 use crate::authentication::UserInfo;
 use crate::events;
@@ -53,6 +55,9 @@ pub(crate) type Answer = Result<Response<Body>, Status>;
 
 /// Finds what is to be done and does it.
 pub(crate) async fn dispatch(call: &mut Call) -> Answer {
+    if let Some(answer) = aggregation::serve(call).await {
+        return answer;
+    }
     let path = &call.info.path;
     if !call.info.is_resource || path.starts_with("//") {
         return nonresource::handle(call).await;

@@ -7,6 +7,7 @@
 
 mod addresses;
 pub mod admission;
+mod aggregation;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admission;
+use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authorization::Authorizer;
@@ -51,6 +52,7 @@ pub struct Server {
     /// The revision at which the server was ready. What was before, watches can't begin with: upstream's caches are
     /// filled when it starts.
     pub(crate) ready_at: std::sync::atomic::AtomicU64,
+    pub(crate) aggregation: Aggregation,
     /// What goes on after its request was answered: connections that changed their protocol. Ends with the server.
     streams: Mutex<JoinSet<()>>,
     catalog: ArcSwap<Catalog>,
@@ -90,6 +92,7 @@ impl Server {
             definitions: tokio::sync::Mutex::default(),
             events: crate::events::Expiry::default(),
             ready_at: std::sync::atomic::AtomicU64::default(),
+            aggregation: Aggregation::default(),
             streams: Mutex::default(),
             catalog: ArcSwap::from_pointee(Catalog::builtin()),
             catalog_changes: watch::Sender::new(()),

@@ -83,7 +83,8 @@ fn group_entry(group: &str, versions: &[&str]) -> Value {
     json!({"name": group, "versions": versions, "preferredVersion": versions.first()})
 }
 
-fn group_priority(group: &str) -> i32 {
+/// The priority of a group; the greatest comes first.
+pub(crate) fn group_priority(group: &str) -> i32 {
     GROUP_PRIORITIES.into_iter().find(|(name, _)| *name == group).map_or(GROUP_PRIORITY, |(_, priority)| priority)
 }
 

@@ -1,5 +1,7 @@
 //! Paths that are no resource: discovery, OpenAPI, version, health, metrics.
 
+use std::sync::Arc;
+
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
 use http::{HeaderValue, Method};
 use serde_json::Value;
@@ -11,7 +13,7 @@ use crate::http::body::Body;
 use crate::http::negotiate::{self, Endpoint, Media, Output};
 use crate::http::respond;
 use crate::service::Call;
-use crate::{discovery, health, openapi, version};
+use crate::{aggregation, discovery, health, openapi, version};
 
 /// The checks of the health endpoints. The server answers only once it is complete, so that they hold whenever it does.
 const CHECKS: [&str; 4] = ["ping", "log", "etcd", "poststarthook/start-system-namespaces-controller"];
@@ -43,6 +45,7 @@ pub(super) async fn handle(call: &Call) -> Answer {
         return if known { Err(Status::method_not_allowed()) } else { not_found() };
     }
     let catalog = call.server.catalog();
+    let others = aggregation::all(&call.server).await?;
     match segments.as_slice() {
         [] | ["index.html"] => document(call, Some(discovery::root_paths(catalog.all()))),
         ["version"] => pretty(&version::info()),
@@ -50,15 +53,22 @@ pub(super) async fn handle(call: &Call) -> Answer {
         [".well-known", "openid-configuration"] => open_id::configuration(call).await,
         ["openid", "v1", "jwks"] => open_id::keys(call).await,
         ["metrics"] => Ok(respond::text(200, call.server.metrics.render())),
-        ["api"] if wants_aggregated(call) => aggregated(call, true),
-        ["apis"] if wants_aggregated(call) => aggregated(call, false),
+        ["api"] if wants_aggregated(call) => aggregated(call, true, &others),
+        ["apis"] if wants_aggregated(call) => aggregated(call, false, &others),
         ["api"] => document(call, Some(discovery::api_versions(&host(call)))),
-        ["apis"] => document(call, Some(discovery::api_group_list(catalog.all()))),
+        ["apis"] => {
+            let mut list = discovery::api_group_list(catalog.all());
+            aggregation::discovery::add_groups(&mut list, &others);
+            document(call, Some(list))
+        }
         ["api", version] => match discovery::api_resource_list(catalog.all(), "", version) {
             None => Err(Status::no_such_resource()),
             list => document(call, list),
         },
-        ["apis", group] => document(call, discovery::api_group(catalog.all(), group)),
+        ["apis", group] => {
+            let found = discovery::api_group(catalog.all(), group);
+            document(call, aggregation::discovery::add_to_group(found, group, &others))
+        }
         ["apis", group, version] => match discovery::api_resource_list(catalog.all(), group, version) {
             None if catalog.all().iter().any(|it| it.group == *group) => Err(Status::no_such_resource()),
             list => document(call, list),
@@ -119,8 +129,12 @@ fn wants_aggregated(call: &Call) -> bool {
     readable.is_some_and(|clause| !clause.parameter("as").is_empty())
 }
 
-fn aggregated(call: &Call, core: bool) -> Answer {
-    let body = respond::json(&discovery::aggregated(call.server.catalog().all(), core), false);
+fn aggregated(call: &Call, core: bool, others: &[Arc<aggregation::ApiService>]) -> Answer {
+    let mut list = discovery::aggregated(call.server.catalog().all(), core);
+    if !core {
+        aggregation::discovery::add_resources(&call.server, &mut list, others);
+    }
+    let body = respond::json(&list, false);
     let tag = discovery::hash(&body);
     let mut response = tagged(call, &tag, discovery::AGGREGATED_CONTENT_TYPE, || body);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));

@@ -219,6 +219,7 @@ async fn attempt_create(
             if addresses::has_addresses(resource) {
                 addresses::follow(&server, None, Some(object)).await?;
             }
+            crate::aggregation::follow(&server, resource, object).await?;
             crate::definitions::written(&server, resource, object).await
         }
         Err(Failure::Store(StoreError::Conflict(Some(entry)))) => Err(already_exists(resource, &entry)),
@@ -350,6 +351,7 @@ async fn attempt_update(
             if addresses::has_addresses(resource) {
                 addresses::follow(&server, Some(live), Some(&new)).await?;
             }
+            crate::aggregation::follow(&server, resource, &new).await?;
             crate::definitions::written(&server, resource, &mut new).await?;
             Ok(new)
         }
@@ -387,6 +389,7 @@ pub(super) async fn remove(
                 let gone = object::decode(&removed, resource);
                 addresses::follow(&call.server, Some(&gone), None).await.map_err(Attempted)?;
             }
+            crate::aggregation::follow_removal(&call.server, resource, &removed).await.map_err(Attempted)?;
             crate::definitions::removed(&call.server, resource, &removed).await.map_err(Attempted)?;
             Ok(Some(removed))
         }

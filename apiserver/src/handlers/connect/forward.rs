@@ -81,6 +81,32 @@ pub(in crate::handlers) async fn run(
     over(call, Box::new(stream), request).await
 }
 
+/// Passes the request on to a service that another server answers for, with headers that say who asks.
+///
+/// # Errors
+/// Why there is no answer, in Go's words.
+pub(crate) async fn to(
+    call: &mut Call,
+    target: &Target,
+    path: &str,
+    identity: HeaderMap,
+) -> Result<Response<Body>, String> {
+    let query = call.query.encode();
+    let question = if query.is_empty() { "" } else { "?" };
+    let uri = format!("https://{}{path}{question}{query}", target.authority);
+    let mut request = Request::new(call.body.clone());
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = uri.parse().map_err(|_| format!("invalid URL {uri}"))?;
+    *request.headers_mut() = passed(&call.headers);
+    add_forwarded(call, request.headers_mut());
+    request.headers_mut().extend(identity);
+    if let Some(handler) = call.server.outbound.in_process(&target.host) {
+        return Ok(handler(request).await.map(Body::from));
+    }
+    let stream = exchange::connect(&call.server, target).await?;
+    over(call, Box::new(stream), request).await
+}
+
 fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
@@ -112,11 +138,7 @@ fn add_forwarded(call: &Call, headers: &mut HeaderMap) {
 }
 
 /// Sends the request over a connection that is there.
-pub(in crate::handlers) async fn over(
-    call: &mut Call,
-    stream: Box<dyn Stream>,
-    request: Request<Bytes>,
-) -> Result<Response<Body>, String> {
+async fn over(call: &mut Call, stream: Box<dyn Stream>, request: Request<Bytes>) -> Result<Response<Body>, String> {
     let upgrades = request.headers().contains_key(header::UPGRADE);
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| exchange::explain(&error))?;
