@@ -1,5 +1,6 @@
 //! What is done with a request: one file a verb or subresource.
 
+mod access_review;
 mod binding;
 mod component_status;
 mod connect;

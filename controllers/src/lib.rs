@@ -1,5 +1,5 @@
-//! The controllers of kube-controller-manager that Steersman has: Deployment, ReplicaSet, garbage collector, namespace
-//! and service account. They speak to the API through a [`kube::Client`] and nothing else.
+//! The controllers of kube-controller-manager that Steersman has: Deployment, ReplicaSet, garbage collector, namespace,
+//! service account and aggregation of ClusterRoles. They speak to the API through a [`kube::Client`] and nothing else.
 //!
 //! [`run`] runs the selected ones until shutdown. Each is in a module of its own; what it decides is in pure functions
 //! there (`plan_…`), and what it does is the thin rest.
@@ -14,6 +14,7 @@ use steersman_framework::events::broadcaster;
 use steersman_framework::informer::Informers;
 use steersman_framework::runtime::{Context, Shutdown};
 
+use crate::clusterrole_aggregation::ClusterRoleAggregation;
 use crate::deployment::DeploymentController;
 use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
@@ -22,6 +23,7 @@ use crate::serviceaccount::ServiceAccountController;
 use crate::shared::Shared;
 
 mod claim;
+pub mod clusterrole_aggregation;
 pub mod deployment;
 mod error;
 pub mod garbage_collector;
@@ -110,6 +112,9 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
             running.push(controller(context.shutdown.clone()));
         }
     };
+    start("clusterrole-aggregation-controller", &|shutdown| {
+        Box::pin(ClusterRoleAggregation::new(shared).run(syncs, shutdown))
+    });
     start("deployment-controller", &|shutdown| Box::pin(DeploymentController::new(shared).run(syncs, shutdown)));
     start("replicaset-controller", &|shutdown| Box::pin(ReplicaSetController::new(shared).run(syncs, shutdown)));
     start("namespace-controller", &|shutdown| {

@@ -19,6 +19,9 @@ pub static PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
 pub static NAMESPACES: Resource = Resource::cluster("", "v1", "Namespace", "namespaces");
 /// `serviceaccounts`.
 pub static SERVICE_ACCOUNTS: Resource = Resource::namespaced("", "v1", "ServiceAccount", "serviceaccounts");
+/// `clusterroles.rbac.authorization.k8s.io`.
+pub static CLUSTER_ROLES: Resource =
+    Resource::cluster("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles");
 /// `configmaps`.
 pub static CONFIG_MAPS: Resource = Resource::namespaced("", "v1", "ConfigMap", "configmaps");
 /// `replicasets.apps`.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// The controllers there are, by upstream's names.
-pub const NAMES: [&str; 5] = [
+pub const NAMES: [&str; 6] = [
+    "clusterrole-aggregation-controller",
     "deployment-controller",
     "garbage-collector-controller",
     "namespace-controller",
@@ -89,19 +90,30 @@ mod tests {
 
     #[test]
     fn lists_are_read_as_kube_controller_manager_does() {
-        let all = ["deployment", "garbage-collector", "namespace", "replicaset", "serviceaccount"];
+        let all =
+            ["clusterrole-aggregation", "deployment", "garbage-collector", "namespace", "replicaset", "serviceaccount"];
         check("*", &all);
         check("all", &all);
         check("", &[]);
         check("none", &[]);
         check("deployment,replicaset-controller", &["deployment", "replicaset"]);
-        check("*,-deployment-controller,-replicaset", &["garbage-collector", "namespace", "serviceaccount"]);
-        check("-namespace, *", &["deployment", "garbage-collector", "replicaset", "serviceaccount"]);
+        check(
+            "*,-deployment-controller,-replicaset",
+            &["clusterrole-aggregation", "garbage-collector", "namespace", "serviceaccount"],
+        );
+        check(
+            "-namespace, *",
+            &["clusterrole-aggregation", "deployment", "garbage-collector", "replicaset", "serviceaccount"],
+        );
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = "*,-job".parse::<ControllerSelection>().unwrap_err();
-        assert!(error.to_string().starts_with("there is no controller \"job\"; there are: deployment-controller,"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("there is no controller \"job\"; there are: clusterrole-aggregation-controller,")
+        );
     }
 }

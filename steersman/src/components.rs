@@ -12,6 +12,9 @@ use crate::Error;
 /// The controller without which pods cannot be created: they need the service account that it makes.
 const SERVICE_ACCOUNTS: &str = "serviceaccount-controller";
 
+/// The controller that fills the ClusterRoles for people.
+const ROLES: &str = "clusterrole-aggregation-controller";
+
 /// Which components a cluster has, and how they are set.
 pub(crate) struct Choice {
     pub(crate) controllers: ControllerSelection,
@@ -39,6 +42,11 @@ impl Choice {
     /// Whether namespaces will get a service account.
     pub(crate) fn has_service_accounts(&self) -> bool {
         self.controllers.contains(SERVICE_ACCOUNTS)
+    }
+
+    /// Whether `admin`, `edit` and `view` will get their rules.
+    pub(crate) fn has_aggregated_roles(&self) -> bool {
+        self.controllers.contains(ROLES)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::runtime::wait::{Condition, conditions};
@@ -17,6 +18,8 @@ pub(crate) struct Wanted {
     pub(crate) nodes: usize,
     /// Whether pods need the service account of the namespace `default`.
     pub(crate) service_account: bool,
+    /// Whether `admin`, `edit` and `view` gather their rules.
+    pub(crate) roles: bool,
 }
 
 /// Creates the definitions, then waits for everything.
@@ -32,7 +35,14 @@ pub(crate) async fn prepare(client: Client, wanted: &Wanted) -> kube::Result<()>
     .await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
     wait_for(&accounts, usize::from(wanted.service_account), |account| account.name_any() == "default").await?;
+    wait_for(&Api::<ClusterRole>::all(client.clone()), usize::from(wanted.roles), has_all_rules).await?;
     wait_for(&Api::<Node>::all(client), wanted.nodes, is_ready).await
+}
+
+/// What `view` gives reaches `admin` last, by way of `edit`.
+fn has_all_rules(role: &ClusterRole) -> bool {
+    let reads_logs = |rule: &PolicyRule| rule.resources.iter().flatten().any(|resource| resource == "pods/log");
+    role.name_any() == "admin" && role.rules.iter().flatten().any(reads_logs)
 }
 
 /// Waits until `count` objects fit.

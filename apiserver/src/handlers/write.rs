@@ -20,8 +20,8 @@ use steersman_store::{Entry, Expect, StoreError, Write};
 
 use admitted::Admitted;
 use commit::{Failure, commit};
-pub(super) use identity::check_place;
-use identity::{check_identity, check_namespace, sent_version, unique_owners, wipe};
+use identity::{check_identity, sent_version, unique_owners, wipe};
+pub(super) use identity::{check_namespace, check_place};
 pub(super) use ownership::writer;
 
 use crate::addresses;

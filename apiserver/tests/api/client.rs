@@ -84,7 +84,7 @@ impl Client {
     }
 }
 
-async fn read(response: Response<Body>) -> Reply {
+pub(crate) async fn read(response: Response<Body>) -> Reply {
     let code = response.status().as_u16();
     let warnings = response.headers().get_all("Warning");
     let warnings = warnings.iter().map(|value| value.to_str().unwrap().to_owned()).collect();

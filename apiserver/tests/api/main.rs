@@ -3,6 +3,7 @@
 
 mod aggregation;
 mod audit;
+mod authorization;
 mod client;
 mod connect;
 mod conversions;

@@ -179,6 +179,7 @@ impl ClusterBuilder {
             crds: self.crds,
             nodes: self.components.node_count(),
             service_account: self.components.has_service_accounts(),
+            roles: self.components.has_aggregated_roles(),
         };
         let context = |agent: &str| Context {
             client: client::in_process(&api_server, agent, trace.as_ref()),

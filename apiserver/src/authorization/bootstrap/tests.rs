@@ -1,6 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::authentication::UserInfo;
+use crate::authorization::Attributes;
+use crate::http::query::Query;
+use crate::http::request_info::RequestInfo;
 
 #[test]
 fn the_table_is_complete_and_well_formed() {
@@ -42,5 +46,126 @@ fn roles_are_as_upstream_writes_them() {
             "apiGroups": [GROUP], "resources": ["clusterroles"],
             "verbs": ["escalate", "get", "list", "patch", "update", "watch"],
         }])
+    );
+}
+
+/// The rules of a role as they are in a cluster where the aggregation has taken place.
+fn effective(name: &str) -> Vec<PolicyRule> {
+    let role = policy().roles.iter().find(|role| role.namespace.is_empty() && role.name == name).unwrap();
+    let gathered = policy().roles.iter().filter(|other| role.aggregates.is_some_and(|to| other.labels.contains(&to)));
+    gathered.flat_map(|other| effective(&other.name)).chain(role.rules.iter().cloned()).collect()
+}
+
+#[track_caller]
+fn check(role: &str, allowed: &[&str], denied: &[&str]) {
+    let (user, rules) = (UserInfo::default(), effective(role));
+    for (requests, expect) in [(allowed, true), (denied, false)] {
+        for request in requests {
+            let (method, path) = request.split_once(' ').unwrap();
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let info = RequestInfo::new(&method.parse().unwrap(), path, &Query::parse(query));
+            let attributes = Attributes::of(&user, &info);
+            assert_eq!(rules.iter().any(|rule| rule.allows(&attributes)), expect, "{role}: {request}");
+        }
+    }
+}
+
+const NS: &str = "/api/v1/namespaces/a";
+
+/// Source: Kubernetes doc "Using RBAC Authorization", "Default roles and role bindings".
+#[test]
+fn roles_for_people_allow_what_the_documentation_says() {
+    let on = |method: &str, path: &str| format!("{method} {NS}/{path}");
+    let texts = |list: &[(&str, &str)]| list.iter().map(|(method, path)| on(method, path)).collect::<Vec<_>>();
+    let reads = texts(&[("GET", "pods"), ("GET", "pods/x/log"), ("GET", "configmaps/x"), ("GET", "services?watch=1")]);
+    let writes = texts(&[("POST", "pods"), ("DELETE", "services/x"), ("PATCH", "configmaps/x"), ("PUT", "secrets/x")]);
+    let enters = texts(&[("GET", "secrets/x"), ("POST", "pods/x/exec"), ("POST", "serviceaccounts/x/token")]);
+    let quota = texts(&[("POST", "resourcequotas"), ("DELETE", "resourcequotas/x"), ("PUT", "limitranges/x")]);
+    let cluster = ["GET /api/v1/nodes", "GET /api/v1/persistentvolumes", "DELETE /api/v1/namespaces/a"];
+    let roles = ["POST", "DELETE", "GET"].map(|method| match method {
+        "POST" => "POST /apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings".to_owned(),
+        method => format!("{method} /apis/rbac.authorization.k8s.io/v1/namespaces/a/roles/x"),
+    });
+    let deployments = "POST /apis/apps/v1/namespaces/a/deployments";
+    let refs = |lists: &[&[String]], more: &[&'static str]| -> Vec<String> {
+        lists.iter().flat_map(|list| list.iter().cloned()).chain(more.iter().map(|&it| it.to_owned())).collect()
+    };
+    let check = |role: &str, allowed: Vec<String>, denied: Vec<String>| {
+        let (allowed, denied): (Vec<&str>, Vec<&str>) =
+            (allowed.iter().map(String::as_str).collect(), denied.iter().map(String::as_str).collect());
+        check(role, &allowed, &denied);
+    };
+    check(
+        "view",
+        refs(&[&reads], &["GET /apis/apps/v1/deployments"]),
+        refs(&[&writes, &enters, &roles, &quota], &cluster),
+    );
+    check("edit", refs(&[&reads, &writes, &enters], &[deployments]), refs(&[&roles, &quota], &cluster));
+    check("admin", refs(&[&reads, &writes, &enters, &roles], &[deployments]), refs(&[&quota], &cluster));
+    check("cluster-admin", refs(&[&reads, &writes, &enters, &roles, &quota], &cluster), vec![]);
+    check("cluster-admin", refs(&[], &["GET /metrics", "POST /anything"]), vec![]);
+}
+
+#[test]
+fn roles_for_everybody_allow_what_the_documentation_says() {
+    check(
+        "system:discovery",
+        &["GET /apis", "GET /api/v1", "GET /openapi/v3", "GET /version/"],
+        &["GET /metrics", "POST /apis"],
+    );
+    check(
+        "system:public-info-viewer",
+        &["GET /version", "GET /healthz", "GET /livez", "GET /readyz"],
+        &["GET /apis", "GET /healthz/ping"],
+    );
+    check(
+        "system:basic-user",
+        &[
+            "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            "POST /apis/authentication.k8s.io/v1/selfsubjectreviews",
+        ],
+        &["POST /apis/authorization.k8s.io/v1/subjectaccessreviews"],
+    );
+    check("system:auth-delegator", &["POST /apis/authentication.k8s.io/v1/tokenreviews"], &["GET /api/v1/pods"]);
+    check("system:monitoring", &["GET /metrics", "GET /livez/ping"], &["GET /version"]);
+}
+
+#[test]
+fn roles_for_components_allow_what_these_do() {
+    check(
+        "system:kube-scheduler",
+        &["POST /api/v1/namespaces/a/pods/x/binding", "PATCH /api/v1/namespaces/a/pods/x/status", "GET /api/v1/nodes"],
+        &["POST /api/v1/namespaces/a/pods", "GET /api/v1/namespaces/a/secrets/x"],
+    );
+    check(
+        "system:kube-controller-manager",
+        &["GET /apis/apps/v1/deployments", "POST /api/v1/namespaces/a/serviceaccounts/x/token"],
+        &["POST /api/v1/namespaces/a/pods"],
+    );
+    check(
+        "system:controller:deployment-controller",
+        &["POST /apis/apps/v1/namespaces/a/replicasets", "PUT /apis/apps/v1/namespaces/a/deployments/x/status"],
+        &["POST /api/v1/namespaces/a/pods", "DELETE /apis/apps/v1/namespaces/a/deployments/x"],
+    );
+    check(
+        "system:controller:generic-garbage-collector",
+        &["DELETE /apis/anything/v1/namespaces/a/things/x", "PATCH /api/v1/namespaces/a/pods/x"],
+        &["POST /api/v1/namespaces/a/pods"],
+    );
+    check(
+        "system:controller:horizontal-pod-autoscaler",
+        &["PUT /apis/apps/v1/namespaces/a/deployments/x/scale"],
+        &["PUT /apis/apps/v1/namespaces/a/deployments/x"],
+    );
+    check(
+        "system:controller:namespace-controller",
+        &["PUT /api/v1/namespaces/a/finalize", "DELETE /api/v1/namespaces/a/secrets"],
+        &["POST /api/v1/namespaces"],
+    );
+    check("system:node-proxier", &["GET /apis/discovery.k8s.io/v1/endpointslices?watch"], &["GET /api/v1/pods"]);
+    check(
+        "system:node-bootstrapper",
+        &["POST /apis/certificates.k8s.io/v1/certificatesigningrequests"],
+        &["GET /api/v1/nodes"],
     );
 }

@@ -19,7 +19,7 @@ pub(super) fn wipe(object: &mut Value) {
     }
 }
 
-pub(super) fn check_namespace(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Status> {
+pub(in crate::handlers) fn check_namespace(call: &Call, resource: &Resource, object: &mut Value) -> Result<(), Status> {
     if !resource.namespaced {
         meta::remove(object, &["metadata", "namespace"]);
         return Ok(());
