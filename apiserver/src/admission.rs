@@ -2,11 +2,15 @@
 //! Source: Kubernetes doc "Admission Control in Kubernetes".
 
 pub mod cached;
+mod certificate_subject_restriction;
 mod default_class;
 mod default_toleration_seconds;
+mod deny_service_external_ips;
 mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;
+mod persistent_volume_claim_resize;
+mod pod_rules;
 mod pod_security;
 mod pod_topology_labels;
 mod priority;
@@ -14,6 +18,8 @@ pub mod reinvocation;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod storage_object_in_use_protection;
+mod taint_nodes_by_condition;
 mod webhook;
 
 use std::fmt;
@@ -174,14 +180,22 @@ pub struct Chain(Vec<Box<dyn Plugin>>);
 fn all() -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(pod_rules::LIMIT_ANTI_AFFINITY),
         Box::new(limit_ranger::LimitRanger),
         Box::new(service_account::ServiceAccount),
+        Box::new(taint_nodes_by_condition::TaintNodesByCondition),
+        Box::new(pod_rules::ALWAYS_PULL_IMAGES),
         Box::new(pod_security::PodSecurity),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+        Box::new(pod_rules::TOLERATE_EXTENDED_RESOURCES),
         Box::new(default_class::STORAGE),
+        Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
+        Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
+        Box::new(certificate_subject_restriction::CertificateSubjectRestriction),
         Box::new(default_class::INGRESS),
+        Box::new(deny_service_external_ips::DenyServiceExternalIps),
         Box::new(pod_topology_labels::PodTopologyLabels),
         Box::new(webhook::MutatingAdmissionWebhook::default()),
         Box::new(webhook::ValidatingAdmissionWebhook::default()),
@@ -189,18 +203,29 @@ fn all() -> Vec<Box<dyn Plugin>> {
     ]
 }
 
+/// Those that work only if they are asked for. Source: `kubernetes/pkg/kubeapiserver/options.DefaultOffAdmissionPlugins`.
+const OFF_BY_DEFAULT: [&str; 4] =
+    ["AlwaysPullImages", "DenyServiceExternalIPs", "ExtendedResourceToleration", "LimitPodHardAntiAffinityTopology"];
+
 impl Chain {
-    /// All plugins but these.
+    /// Upstream's default plugins, those that are enabled, and without those that are disabled.
     ///
     /// # Errors
-    /// A text that names a plugin that does not exist, and those that do.
-    pub fn without(disabled: &[String]) -> Result<Self, String> {
+    /// A text that names a plugin that does not exist, and those that do, or one that is named in both lists.
+    pub fn new(enabled: &[String], disabled: &[String]) -> Result<Self, String> {
         let all = all();
         let names: Vec<&str> = all.iter().map(|plugin| plugin.name()).collect();
-        if let Some(unknown) = disabled.iter().find(|name| !names.contains(&name.as_str())) {
+        if let Some(unknown) = enabled.iter().chain(disabled).find(|name| !names.contains(&name.as_str())) {
             return Err(format!("unknown admission plugin {unknown:?}; there are {}", names.join(", ")));
         }
-        Ok(Self(all.into_iter().filter(|plugin| !disabled.iter().any(|name| name == plugin.name())).collect()))
+        if let Some(both) = enabled.iter().find(|name| disabled.contains(name)) {
+            return Err(format!("admission plugin {both:?} is both enabled and disabled"));
+        }
+        let is_on = |name: &str| {
+            let named = |list: &[String]| list.iter().any(|it| it == name);
+            named(enabled) || !(named(disabled) || OFF_BY_DEFAULT.contains(&name))
+        };
+        Ok(Self(all.into_iter().filter(|plugin| is_on(plugin.name())).collect()))
     }
 
     /// Lets every plugin change the object; once more if one of those who are asked from outside did. For a delete, it

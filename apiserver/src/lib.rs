@@ -59,6 +59,7 @@ pub struct Builder {
     random: Random,
     store: Option<Arc<dyn Store>>,
     authentication: authentication::Options,
+    enabled_admission: Vec<String>,
     disabled_admission: Vec<String>,
     audit: Audit,
 }
@@ -83,6 +84,7 @@ impl ApiServer {
             random,
             store: None,
             authentication: authentication::Options::default(),
+            enabled_admission: Vec::new(),
             disabled_admission: Vec::new(),
             audit: Audit::default(),
         }
@@ -140,6 +142,13 @@ impl Builder {
         self
     }
 
+    /// Switches admission plugins on that are off by default, by upstream's names.
+    #[must_use]
+    pub fn enable_admission(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.enabled_admission.extend(names);
+        self
+    }
+
     /// Switches admission plugins off, by upstream's names.
     #[must_use]
     pub fn disable_admission(mut self, names: impl IntoIterator<Item = String>) -> Self {
@@ -156,7 +165,8 @@ impl Builder {
 
     /// Makes the server and writes the objects that must always be there.
     pub async fn build(self) -> Result<ApiServer, Error> {
-        let admission = admission::Chain::without(&self.disabled_admission).map_err(Error::Admission)?;
+        let admission = admission::Chain::new(&self.enabled_admission, &self.disabled_admission);
+        let admission = admission.map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
         let authentication = Authentication::new(self.authentication);
         let Self { clock, random, audit, .. } = self;

@@ -18,9 +18,11 @@ use crate::clusterrole_aggregation::ClusterRoleAggregation;
 use crate::deployment::DeploymentController;
 use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
+use crate::node_lifecycle::NodeLifecycleController;
 use crate::replicaset::ReplicaSetController;
 use crate::serviceaccount::ServiceAccountController;
 use crate::shared::Shared;
+use crate::taint_eviction::TaintEvictionController;
 
 mod claim;
 pub mod clusterrole_aggregation;
@@ -28,11 +30,13 @@ pub mod deployment;
 mod error;
 pub mod garbage_collector;
 pub mod namespace;
+pub mod node_lifecycle;
 pub mod objects;
 pub mod replicaset;
 mod selection;
 pub mod serviceaccount;
 mod shared;
+pub mod taint_eviction;
 #[cfg(test)]
 mod testing;
 
@@ -123,6 +127,8 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
     start("serviceaccount-controller", &|shutdown| {
         Box::pin(ServiceAccountController::new(shared, options.root_ca.clone()).run(syncs, shutdown))
     });
+    start("node-lifecycle-controller", &|shutdown| Box::pin(NodeLifecycleController::new(shared).run(syncs, shutdown)));
+    start("taint-eviction-controller", &|shutdown| Box::pin(TaintEvictionController::new(shared).run(syncs, shutdown)));
     start("garbage-collector-controller", &|shutdown| {
         Box::pin(GarbageCollector::new(shared).run(shared.informers.clone(), options.concurrent_gc_syncs, shutdown))
     });

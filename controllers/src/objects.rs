@@ -15,6 +15,10 @@ use crate::deployment::template;
 
 /// `pods`.
 pub static PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
+/// `nodes`.
+pub static NODES: Resource = Resource::cluster("", "v1", "Node", "nodes");
+/// `leases.coordination.k8s.io`.
+pub static LEASES: Resource = Resource::namespaced("coordination.k8s.io", "v1", "Lease", "leases");
 /// `namespaces`.
 pub static NAMESPACES: Resource = Resource::cluster("", "v1", "Namespace", "namespaces");
 /// `serviceaccounts`.

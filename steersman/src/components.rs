@@ -11,6 +11,8 @@ use crate::Error;
 
 /// The controller without which pods cannot be created: they need the service account that it makes.
 const SERVICE_ACCOUNTS: &str = "serviceaccount-controller";
+/// The controller that opens nodes to pods.
+const NODE_LIFECYCLE: &str = "node-lifecycle-controller";
 
 /// The controller that fills the ClusterRoles for people.
 const ROLES: &str = "clusterrole-aggregation-controller";
@@ -37,6 +39,11 @@ impl Choice {
     pub(crate) fn node_count(&self) -> usize {
         let templates = self.kubelet.iter().flat_map(|options| &options.nodes);
         templates.map(|template| template.count).sum()
+    }
+
+    /// Whether nodes are looked after.
+    pub(crate) fn has_node_lifecycle(&self) -> bool {
+        self.controllers.contains(NODE_LIFECYCLE)
     }
 
     /// Whether namespaces will get a service account.

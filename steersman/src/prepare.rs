@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount, Taint};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::runtime::wait::{Condition, conditions};
 use kube::{Client, ResourceExt};
+use serde_json::json;
 
 /// What has to be there.
 pub(crate) struct Wanted {
@@ -16,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) crds: Vec<CustomResourceDefinition>,
     /// How many nodes have to be ready.
     pub(crate) nodes: usize,
+    /// Whether the node lifecycle controller runs, which opens nodes to pods once they are ready.
+    pub(crate) node_lifecycle: bool,
     /// Whether pods need the service account of the namespace `default`.
     pub(crate) service_account: bool,
     /// Whether `admin`, `edit` and `view` gather their rules.
@@ -36,7 +39,33 @@ pub(crate) async fn prepare(client: Client, wanted: &Wanted) -> kube::Result<()>
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
     wait_for(&accounts, usize::from(wanted.service_account), |account| account.name_any() == "default").await?;
     wait_for(&Api::<ClusterRole>::all(client.clone()), usize::from(wanted.roles), has_all_rules).await?;
-    wait_for(&Api::<Node>::all(client), wanted.nodes, is_ready).await
+    let nodes: Api<Node> = Api::all(client);
+    if !wanted.node_lifecycle {
+        wait_for(&nodes, wanted.nodes, is_ready).await?;
+        return if wanted.nodes > 0 { open(&nodes).await } else { Ok(()) };
+    }
+    wait_for(&nodes, wanted.nodes, |node| is_ready(node) && !is_closed(node)).await
+}
+
+/// Opens the simulated nodes to pods in place of the controller that is left out: somebody has to.
+async fn open(nodes: &Api<Node>) -> kube::Result<()> {
+    for node in nodes.list(&ListParams::default()).await?.into_iter().filter(is_closed) {
+        let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+        let others: Vec<_> = taints.into_iter().flatten().filter(|taint| !is_new(taint)).collect();
+        let patch = Patch::Merge(json!({"spec": {"taints": others}}));
+        nodes.patch_metadata(&node.name_any(), &PatchParams::default(), &patch).await?;
+    }
+    Ok(())
+}
+
+/// Whether a taint is that of nodes which nobody has seen ready yet.
+fn is_new(taint: &Taint) -> bool {
+    taint.key == "node.kubernetes.io/not-ready" && taint.effect == "NoSchedule"
+}
+
+fn is_closed(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    taints.is_some_and(|taints| taints.iter().any(is_new))
 }
 
 /// What `view` gives reaches `admin` last, by way of `edit`.

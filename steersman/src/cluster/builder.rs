@@ -30,6 +30,7 @@ pub struct ClusterBuilder {
     time: Time,
     seed: u64,
     authentication: authentication::Options,
+    enabled_admission: Vec<String>,
     disabled_admission: Vec<String>,
     record_writes: bool,
     record_requests: bool,
@@ -50,6 +51,7 @@ impl Default for ClusterBuilder {
             time: Time::Wall,
             seed: 0,
             authentication: authentication::Options::default(),
+            enabled_admission: Vec::new(),
             disabled_admission: Vec::new(),
             record_writes: false,
             record_requests: false,
@@ -77,7 +79,8 @@ impl ClusterBuilder {
     }
 
     /// Runs no controllers. Nobody makes service accounts then: to create pods, make one or switch the admission plugin
-    /// `ServiceAccount` off.
+    /// `ServiceAccount` off. Nobody looks after nodes either: the simulated ones are opened to pods when the cluster
+    /// starts, others keep the taint `node.kubernetes.io/not-ready` that they get when they are created.
     pub fn without_controllers(self) -> Self {
         self.controllers(ControllerSelection::none())
     }
@@ -135,6 +138,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Switches admission plugins on that are off by default, by kube-apiserver's names.
+    pub fn enable_admission<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.enabled_admission.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Switches admission plugins off, by kube-apiserver's names.
     pub fn disable_admission<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.disabled_admission.extend(names.into_iter().map(Into::into));
@@ -168,6 +177,7 @@ impl ClusterBuilder {
         };
         let mut api_server = ApiServer::builder(clock.clone(), random.fork())
             .authentication(self.authentication)
+            .enable_admission(self.enabled_admission)
             .disable_admission(self.disabled_admission);
         if self.record_requests {
             api_server = api_server.record_requests();
@@ -178,6 +188,7 @@ impl ClusterBuilder {
         let wanted = prepare::Wanted {
             crds: self.crds,
             nodes: self.components.node_count(),
+            node_lifecycle: self.components.has_node_lifecycle(),
             service_account: self.components.has_service_accounts(),
             roles: self.components.has_aggregated_roles(),
         };

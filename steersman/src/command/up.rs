@@ -39,6 +39,9 @@ pub(crate) struct Up {
     kubeconfig: PathBuf,
     #[command(flatten)]
     authentication: authentication::Flags,
+    /// Admission plugins to have besides those that are on by default, separated by commas.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    enable_admission_plugins: Vec<String>,
     /// Admission plugins to leave out, separated by commas.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     disable_admission_plugins: Vec<String>,
@@ -70,6 +73,7 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .nodes(up.nodes)
         .controllers(up.controllers.clone())
         .authentication(up.authentication.options()?)
+        .enable_admission(up.enable_admission_plugins.clone())
         .disable_admission(up.disable_admission_plugins.clone());
     if up.no_scheduler {
         builder = builder.without_scheduler();

@@ -1,0 +1,206 @@
+//! Drives pods off nodes whose `NoExecute` taints they do not tolerate, or not any longer.
+//! Source: `k8s.io/kubernetes/pkg/controller/tainteviction`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::api::{DeleteParams, ListParams, Patch};
+use parking_lot::Mutex;
+use serde_json::json;
+use steersman_framework::api::{Api, Written, is_not_found};
+use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::events::{EventType, Involved, Recorder};
+use steersman_framework::informer::{Delta, Informer};
+use steersman_framework::meta::{Meta, ObjectKey};
+use steersman_framework::queue::WorkQueue;
+use steersman_framework::runtime::Shutdown;
+use steersman_machinery::clock::{SharedClock, format_time};
+
+use crate::error::SyncError;
+use crate::node_lifecycle::objects::{Node, Taint};
+use crate::node_lifecycle::taints::NO_EXECUTE;
+use crate::objects::{NODES, PODS, Pod};
+use crate::shared::{Shared, wait};
+use crate::taint_eviction::plan::{Decision, Placed, Scheduled, decide};
+
+pub mod plan;
+
+const COMPONENT: &str = "taint-eviction-controller";
+const REASON: &str = "TaintManagerEviction";
+
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// All pods of a node.
+    Node(String),
+    /// A pod whose time may have come.
+    Pod(ObjectKey),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(name) => write!(f, "node {name}"),
+            Self::Pod(key) => write!(f, "pod {key}"),
+        }
+    }
+}
+
+/// A pod that is to go, and the node on which it is.
+struct Waiting {
+    node: String,
+    meta: Meta,
+    scheduled: Scheduled,
+}
+
+/// The running controller.
+pub(crate) struct TaintEvictionController {
+    api: Api,
+    clock: SharedClock,
+    recorder: Recorder,
+    nodes: Informer<Node>,
+    pods: Informer<Pod>,
+    queue: WorkQueue<Key>,
+    waiting: Mutex<BTreeMap<ObjectKey, Waiting>>,
+}
+
+fn no_execute(node: &Node) -> Vec<Taint> {
+    node.spec.taints.iter().filter(|taint| taint.effect == NO_EXECUTE).cloned().collect()
+}
+
+impl TaintEvictionController {
+    /// Registers with the informers; call it before they run.
+    pub(crate) fn new(shared: &Shared) -> Self {
+        let controller = Self {
+            api: shared.api.clone(),
+            clock: shared.clock.clone(),
+            recorder: shared.recorder.of(COMPONENT),
+            nodes: shared.informers.informer(&NODES),
+            pods: shared.informers.informer(&PODS),
+            queue: WorkQueue::default(),
+            waiting: Mutex::default(),
+        };
+        let queue = controller.queue.clone();
+        controller.nodes.on_change(move |delta: &Delta<Node>| {
+            let taints = |node: &Option<Arc<Node>>| node.as_ref().map(|node| no_execute(node)).unwrap_or_default();
+            if taints(&delta.old) != taints(&delta.new)
+                && let Some(node) = delta.new.as_ref().or(delta.old.as_ref())
+            {
+                queue.add(Key::Node(node.metadata.name.clone()));
+            }
+        });
+        let (queue, nodes) = (controller.queue.clone(), controller.nodes.clone());
+        controller.pods.on_change(move |delta: &Delta<Pod>| {
+            // Only pods on nodes that drive pods away matter, and there are few of those.
+            let pod = delta.new.as_ref().filter(|pod| !pod.node_name.is_empty() && !pod.metadata.is_deleting());
+            if let Some(pod) = pod
+                && nodes.get(&ObjectKey::new("", &pod.node_name)).is_some_and(|node| !no_execute(&node).is_empty())
+            {
+                queue.add(Key::Node(pod.node_name.clone()));
+            }
+        });
+        controller
+    }
+
+    /// Works until shutdown.
+    pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
+        let synced = async {
+            self.nodes.synced().await;
+            self.pods.synced().await;
+        };
+        if !wait(&shutdown, synced).await {
+            return;
+        }
+        let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
+        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+    }
+
+    async fn sync(&self, key: Key) -> Result<Outcome, SyncError> {
+        match key {
+            Key::Node(name) => self.sync_node(&name).await,
+            Key::Pod(key) => self.sync_pod(&key).await,
+        }
+    }
+
+    async fn sync_node(&self, name: &str) -> Result<Outcome, SyncError> {
+        let taints = self.nodes.get(&ObjectKey::new("", name)).map(|node| no_execute(&node)).unwrap_or_default();
+        let pods: Vec<Placed> = match taints.is_empty() {
+            true => Vec::new(),
+            false => {
+                let params = ListParams::default().fields(&format!("spec.nodeName={name}"));
+                self.api.list(&PODS, "", &params).await?.items
+            }
+        };
+        let now = self.clock.now();
+        self.cancel(|key, waiting| waiting.node == name && !pods.iter().any(|pod| pod.metadata.key() == *key));
+        for pod in pods.iter().filter(|pod| !pod.metadata.is_deleting()) {
+            let key = pod.metadata.key();
+            let before = self.waiting.lock().get(&key).map(|waiting| waiting.scheduled);
+            match decide(&taints, &pod.spec.tolerations, before, now) {
+                Decision::Stay => self.cancel(|it, _| *it == key),
+                Decision::Keep => {}
+                Decision::Go(scheduled) => self.schedule(name, &pod.metadata, scheduled, now),
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn schedule(&self, node: &str, meta: &Meta, scheduled: Scheduled, now: Timestamp) {
+        let key = meta.key();
+        let waiting = Waiting { node: node.to_owned(), meta: meta.clone(), scheduled };
+        self.waiting.lock().insert(key.clone(), waiting);
+        self.queue.add_after(Key::Pod(key), Duration::try_from(scheduled.at.duration_since(now)).unwrap_or_default());
+    }
+
+    /// Pods that were to go stay after all, or are gone.
+    fn cancel(&self, stays: impl Fn(&ObjectKey, &Waiting) -> bool) {
+        let mut cancelled = Vec::new();
+        self.waiting.lock().retain(|key, waiting| {
+            let stays = stays(key, waiting);
+            if stays {
+                cancelled.push((key.clone(), Involved::new(&PODS, &waiting.meta)));
+            }
+            !stays
+        });
+        for (key, involved) in cancelled {
+            if self.pods.get(&key).is_some() {
+                let message = format!("Cancelling deletion of Pod {key}");
+                self.recorder.record(&involved, EventType::Normal, REASON, message);
+            }
+        }
+    }
+
+    async fn sync_pod(&self, key: &ObjectKey) -> Result<Outcome, SyncError> {
+        let due = self.waiting.lock().get(key).map(|waiting| (waiting.scheduled.at, waiting.meta.clone()));
+        let Some((at, meta)) = due else { return Ok(Outcome::Done) };
+        let now = self.clock.now();
+        if at > now {
+            return Ok(Outcome::After(Duration::try_from(at.duration_since(now)).unwrap_or_default()));
+        }
+        let involved = Involved::new(&PODS, &meta);
+        let message = format!("Marking for deletion Pod {key}");
+        self.recorder.record(&involved, EventType::Normal, REASON, message);
+        self.delete(key, &meta.uid, now).await?;
+        self.waiting.lock().remove(key);
+        Ok(Outcome::Done)
+    }
+
+    async fn delete(&self, key: &ObjectKey, uid: &str, now: Timestamp) -> Result<(), SyncError> {
+        let condition = json!({
+            "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+            "message": "Taint manager: deleting due to NoExecute taint", "lastTransitionTime": format_time(now),
+        });
+        let patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [condition]}});
+        let deleted = match self.api.patch_status::<Written>(&PODS, key, &Patch::Strategic(patch)).await {
+            Ok(_) => self.api.delete(&PODS, key, &DeleteParams::default()).await,
+            Err(error) => Err(error),
+        };
+        match deleted {
+            Err(error) if !is_not_found(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
