@@ -17,6 +17,12 @@ pub(crate) struct Arguments {
 enum What {
     /// Time to the first answer and resident memory, in process and as `steersman up`.
     Start,
+    /// Creates, gets, lists, watches and memory of the API server over TLS and in process.
+    Api {
+        /// The most pods.
+        #[arg(long, default_value_t = 100_000)]
+        pods: usize,
+    },
 }
 
 /// Builds with optimisations, measures, and prints the figures beside their aims.
@@ -26,6 +32,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         What::Start => {
             cmd!(shell, "cargo build --release --package steersman --bin steersman --example bench_start").run()?;
             cmd!(shell, "target/release/examples/bench_start target/release/steersman").run()?;
+        }
+        What::Api { pods } => {
+            let pods = pods.to_string();
+            cmd!(shell, "cargo build --release --package steersman --bin steersman --example bench_api").run()?;
+            cmd!(shell, "target/release/examples/bench_api target/release/steersman {pods}").run()?;
         }
     }
     Ok(())

@@ -34,6 +34,8 @@ const MIN_TIMEOUT_SECONDS: u64 = 1800;
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long before the end of a watch the last bookmark is sent.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+/// The size from which on events are sent although more are there: four TLS records.
+const PIECE: usize = 64 * 1024;
 /// The annotation of the bookmark that ends the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -51,7 +53,7 @@ pub(super) async fn handle(call: &Call, resource: Arc<Resource>) -> Answer {
         Ok(watcher) => watcher.into_stream().boxed(),
         Err(Start::Refused(status)) => return Err(status),
         Err(Start::Error(status)) => {
-            let frame = frame("ERROR", &json!(status), output.media);
+            let frame = Bytes::from(frame("ERROR", &json!(status), output.media));
             futures::stream::once(std::future::ready(frame)).boxed()
         }
     };
@@ -71,8 +73,10 @@ struct Watcher {
     watch: Watch,
     selection: Selection,
     framer: Framer,
-    /// Frames that are ready.
-    ready: VecDeque<Bytes>,
+    /// Events that are ready.
+    ready: Vec<u8>,
+    /// Whether the last event is among them.
+    over: bool,
     /// The objects that were there when the watch began, still to be sent.
     initial: VecDeque<Arc<Entry>>,
     /// Whether a bookmark is still to end the initial events, and at which revision.
@@ -125,7 +129,8 @@ impl Watcher {
         Ok(Self {
             watch,
             selection,
-            ready: VecDeque::new(),
+            ready: Vec::new(),
+            over: false,
             initial,
             initial_end: (with_initial && options.allow_bookmarks).then_some(after),
             bookmarks: options.allow_bookmarks,
@@ -144,19 +149,21 @@ impl Watcher {
         })
     }
 
+    /// The next events: those that are there already in one piece, up to a size.
     async fn next_frame(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(frame) = self.ready.pop_front() {
-                return Some(frame);
-            }
+        while !self.over && self.ready.len() < PIECE {
             if let Some(entry) = self.initial.pop_front() {
                 self.frame(Seen::Added, &entry).await;
             } else if let Some(revision) = self.initial_end.take() {
-                self.ready.push_back(self.framer.bookmark(revision, true));
+                self.ready.extend(self.framer.bookmark(revision, true));
+            } else if !self.ready.is_empty() {
+                let Ok(Some(event)) = self.watch.try_next() else { break };
+                self.deliver(&event).await;
             } else {
                 self.wait().await?;
             }
         }
+        (!self.ready.is_empty()).then(|| std::mem::take(&mut self.ready).into())
     }
 
     /// Waits for something to send; `None` ends the watch.
@@ -167,8 +174,8 @@ impl Watcher {
                 Ok(event) => self.deliver(&event).await,
                 Err(error) => {
                     let status = json!(expired(&error));
-                    self.ready.push_back(frame("ERROR", &status, self.framer.media));
-                    self.end = Instant::now();
+                    self.ready.extend(frame("ERROR", &status, self.framer.media));
+                    self.over = true;
                 }
             },
             changed = self.catalog.changed() => {
@@ -178,7 +185,7 @@ impl Watcher {
             () = sleep_until(self.end) => return None,
             () = sleep_until(self.next_bookmark), if self.bookmarks && self.next_bookmark < self.end => {
                 self.next_bookmark = next_bookmark(Instant::now(), self.end);
-                self.ready.push_back(self.framer.bookmark(self.watch.revision(), false));
+                self.ready.extend(self.framer.bookmark(self.watch.revision(), false));
             }
         }
         Some(())
@@ -198,10 +205,8 @@ impl Watcher {
     /// Makes an event ready. What cannot be converted ends the watch with an error.
     async fn frame(&mut self, seen: Seen, entry: &Entry) {
         if let Err(status) = self.framer.event(seen, entry, &mut self.ready).await {
-            self.ready.push_back(frame("ERROR", &json!(status), self.framer.media));
-            self.initial.clear();
-            self.initial_end = None;
-            self.end = Instant::now();
+            self.ready.extend(frame("ERROR", &json!(status), self.framer.media));
+            self.over = true;
         }
     }
 }
@@ -230,11 +235,11 @@ fn expired(error: &StoreError) -> Status {
 }
 
 /// An event with an object, in a media type that can be streamed.
-fn frame(event: &str, object: &Value, media: Media) -> Bytes {
+fn frame(event: &str, object: &Value, media: Media) -> Vec<u8> {
     let message = if media == Media::Protobuf { protobuf::of(object) } else { None };
     match message {
-        Some(message) => protobuf::frame(event, &message).into(),
-        None => respond::json(&json!({"type": event, "object": object}), false).into(),
+        Some(message) => protobuf::frame(event, &message),
+        None => respond::json(&json!({"type": event, "object": object}), false),
     }
 }
 
@@ -268,9 +273,11 @@ impl Framer {
         found.is_some_and(|found| Arc::ptr_eq(found, resource))
     }
 
-    async fn event(&mut self, seen: Seen, entry: &Entry, out: &mut VecDeque<Bytes>) -> Result<(), Status> {
+    async fn event(&mut self, seen: Seen, entry: &Entry, out: &mut Vec<u8>) -> Result<(), Status> {
         if self.form == Form::Plain && self.media == Media::Json && !self.resource.strategy.converts() {
-            out.extend([self.heads[seen as usize].clone(), object::tail(entry), Bytes::from_static(b"}\n")]);
+            let pieces: [&[u8]; 3] = [&self.heads[seen as usize], &entry.bytes()[1..], b"}\n"];
+            out.reserve(pieces.iter().map(|piece| piece.len()).sum());
+            pieces.into_iter().for_each(|piece| out.extend_from_slice(piece));
             return Ok(());
         }
         let object = conversion::read(&self.server, entry, &self.resource).await?;
@@ -280,7 +287,7 @@ impl Framer {
             Seen::Modified => "MODIFIED",
             Seen::Deleted => "DELETED",
         };
-        out.push_back(frame(name, &shaped, self.media));
+        out.extend(frame(name, &shaped, self.media));
         Ok(())
     }
 
@@ -301,7 +308,7 @@ impl Framer {
         }
     }
 
-    fn bookmark(&mut self, revision: Revision, ends_initial: bool) -> Bytes {
+    fn bookmark(&mut self, revision: Revision, ends_initial: bool) -> Vec<u8> {
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         if ends_initial {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});

@@ -10,6 +10,7 @@ use steersman_apiserver::ApiServer;
 use steersman_apiserver::http::body::Body;
 use steersman_machinery::clock::FixedClock;
 use steersman_machinery::random::Random;
+use steersman_store::{MemoryStore, Store};
 use tower::ServiceExt;
 
 /// Speaks to a server of its own.
@@ -28,8 +29,13 @@ pub(crate) struct Reply {
 impl Client {
     /// A server without the admission of service accounts, which would want a controller beside it.
     pub(crate) async fn new() -> Self {
+        Self::with_store(Arc::new(MemoryStore::default())).await
+    }
+
+    /// The same over a store of the caller's.
+    pub(crate) async fn with_store(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(FixedClock("2026-05-01T10:00:00Z".parse().unwrap()));
-        let builder = ApiServer::builder(clock, Random::seeded(1));
+        let builder = ApiServer::builder(clock, Random::seeded(1)).store(store);
         let api_server = builder.disable_admission(["ServiceAccount".to_owned()]).build().await.unwrap();
         Self { api_server }
     }

@@ -1,10 +1,12 @@
 //! Watches.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use steersman_apiserver::http::body::Body;
+use steersman_store::{Key, MemoryStore, Options, Store};
 
 use crate::client::Client;
 
@@ -33,6 +35,16 @@ impl Stream {
             }
             let frame = self.body.frame().await?.unwrap();
             self.buffer.extend_from_slice(frame.data_ref().unwrap());
+        }
+    }
+
+    /// Waits for the next event without looking at it.
+    async fn skip(&mut self) {
+        loop {
+            let frame = self.body.frame().await.unwrap().unwrap();
+            if frame.data_ref().unwrap().ends_with(b"\n") {
+                return;
+            }
         }
     }
 
@@ -116,4 +128,38 @@ async fn a_watch_ends_when_its_time_is_up() {
     }
     assert_eq!(started.elapsed(), Duration::from_secs(30));
     assert_eq!(events, ["BOOKMARK", "BOOKMARK"], "one ends the initial events, one comes before the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_thousand_watchers_those_that_never_read_cost_nothing_and_slow_nobody() {
+    const WATCHERS: usize = 1000;
+    const STUCK: usize = 10;
+    const WRITES: usize = 40;
+    let store = Arc::new(MemoryStore::new(Options { history: 16, ..Options::default() }));
+    let client = Client::with_store(store.clone()).await;
+    client.config_map("a", json!({})).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let from = format!("resourceVersion={}", store.revision());
+    let mut streams = Vec::new();
+    for _ in 0..WATCHERS {
+        streams.push(Stream::open(&client, &from).await);
+    }
+    let mut stuck = streams.split_off(WATCHERS - STUCK);
+    let mut versions = Vec::new();
+    for number in 0..WRITES {
+        client.patch("merge", &path, json!({"data": {"k": number.to_string()}})).await;
+        let entry = store.get(&Key::new("configmaps", "default", "a")).await.unwrap().unwrap();
+        versions.push(Arc::downgrade(&entry));
+        // Time stands still as long as anybody has something to do: all of them have the event before a tick is over.
+        let all = streams.iter_mut().map(|stream| stream.skip());
+        tokio::time::timeout(Duration::from_millis(1), futures::future::join_all(all)).await.expect("nobody is slowed");
+    }
+    // The history holds its sixteen writes and what they superseded; those that never read hold nothing.
+    let alive = versions.iter().filter(|version| version.strong_count() > 0).count();
+    assert!(alive <= 17, "{alive} of {WRITES} versions are kept for those that do not read");
+    for stream in &mut stuck {
+        let event = stream.next().await.unwrap();
+        assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
+        assert!(stream.next().await.is_none());
+    }
 }
