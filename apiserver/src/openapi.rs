@@ -1,12 +1,15 @@
 //! OpenAPI: the shapes of all kinds and the operations on them, for clients that explain, validate and patch. The
-//! documents are built from the catalog and the schema table when somebody asks, never at the start of the server; they
-//! have types, no prose.
+//! documents are built from the catalog, the schema table and [`texts`] when somebody asks, never at the start of the
+//! server.
 //! Source: `k8s.io/kube-openapi`; Kubernetes doc "The Kubernetes API", section "OpenAPI interface definition".
 
+pub mod cache;
 mod operation;
 mod paths;
 mod published;
 mod schemas;
+mod shared;
+mod texts;
 pub mod v2;
 pub mod v3;
 
@@ -17,6 +20,8 @@ use crate::registry::resource::Resource;
 
 /// `metav1.ObjectMeta`.
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+/// Some type that says what `apiVersion` and `kind` are; all say the same.
+const OBJECT_WITH_TYPE: &str = "io.k8s.api.core.v1.ConfigMap";
 /// `metav1.ListMeta`.
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 /// `metav1.Patch`.
@@ -29,6 +34,13 @@ const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 /// `metav1.APIResourceList`.
 const RESOURCE_LIST: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList";
+
+/// `metav1.APIVersions`.
+const API_VERSIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions";
+/// `metav1.APIGroupList`.
+const API_GROUP_LIST: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList";
+/// `metav1.APIGroup`.
+const API_GROUP: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup";
 
 /// Which of the two formats is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

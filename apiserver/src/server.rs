@@ -49,6 +49,8 @@ pub struct Server {
     /// Held while a definition changes what is served, so that changes apply in the order in which they were written.
     pub definitions: tokio::sync::Mutex<()>,
     pub(crate) events: crate::events::Expiry,
+    /// OpenAPI documents.
+    pub(crate) openapi: crate::openapi::cache::Cache,
     /// The revision at which the server was ready. What was before, watches can't begin with: upstream's caches are
     /// filled when it starts.
     pub(crate) ready_at: std::sync::atomic::AtomicU64,
@@ -91,6 +93,7 @@ impl Server {
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),
             events: crate::events::Expiry::default(),
+            openapi: crate::openapi::cache::Cache::default(),
             ready_at: std::sync::atomic::AtomicU64::default(),
             aggregation: Aggregation::default(),
             streams: Mutex::default(),

@@ -2,14 +2,15 @@
 //! package `kubernetes-validate` carries them. The table holds facts only, no descriptions.
 
 mod convert;
+mod descriptions;
 mod facts;
 mod protobuf;
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Map, Value};
 use xshell::{Shell, cmd};
 
 use crate::workspace;
@@ -29,7 +30,8 @@ pub(crate) const TABLE: &str = "machinery/src/schema/builtin.txt";
 /// Writes the table, or with `check` fails if the committed one is stale.
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = workspace::root();
-    let table = generate(&root)?;
+    let definitions = definitions(&root)?;
+    let table = generate(&root, &definitions)?;
     let path = root.join(TABLE);
     if check {
         let committed = fs::read_to_string(&path).unwrap_or_default();
@@ -37,18 +39,26 @@ pub(crate) fn run(check: bool) -> Result<()> {
     } else {
         fs::write(&path, &table).with_context(|| format!("writing {TABLE}"))?;
     }
+    descriptions::run(&root, &definitions, &table, check)?;
     protobuf::run(check)
 }
 
-/// The text of the table.
-fn generate(root: &Path) -> Result<String> {
+/// The definitions that the package carries.
+fn definitions(root: &Path) -> Result<Map<String, Value>> {
     let path = root.join(INSTALL_DIR).join(DEFINITIONS);
     if !path.is_file() {
         install(root)?;
     }
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let document: Value = serde_json::from_str(&text).context("the definitions are not JSON")?;
-    let definitions = document["$defs"].as_object().context("no `$defs` in the definitions")?;
+    let mut document: Value = serde_json::from_str(&text).context("the definitions are not JSON")?;
+    match document["$defs"].take() {
+        Value::Object(definitions) => Ok(definitions),
+        _ => bail!("no `$defs` in the definitions"),
+    }
+}
+
+/// The text of the table.
+fn generate(root: &Path, definitions: &Map<String, Value>) -> Result<String> {
     let resources = fs::read_to_string(root.join(RESOURCES)).with_context(|| format!("reading {RESOURCES}"))?;
     Ok(header() + &convert::table(definitions, &resources)?)
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, IF_NONE_MATCH, LOCATION, VARY};
 use http::{HeaderValue, Method};
 use serde_json::Value;
 use steersman_machinery::group::GroupVersion;
@@ -78,8 +79,13 @@ pub(super) async fn handle(call: &Call) -> Answer {
             Ok(respond::with_body(200, openapi::v2::PROTOBUF_SERVED, body))
         }
         ["openapi", "v2"] if !accepts_json(call) => bare(406),
-        ["openapi", "v2"] => cacheable(call, &openapi::v2::document(catalog.all())),
-        ["openapi", "v3"] => cacheable(call, &openapi::v3::index(catalog.all())),
+        ["openapi", "v2"] => {
+            let document = call.server.openapi.v2(catalog.all());
+            let mut response = tagged(call, &document.hash, "application/json", || document.body);
+            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+            Ok(response)
+        }
+        ["openapi", "v3"] => index(call, &openapi::v3::index(catalog.all())),
         ["openapi", "v3", "api", version] => openapi_v3(call, &GroupVersion::new("", *version)),
         ["openapi", "v3", "apis", group, version] => openapi_v3(call, &GroupVersion::new(*group, *version)),
         _ => not_found(),
@@ -136,22 +142,21 @@ fn aggregated(call: &Call, core: bool, others: &[Arc<aggregation::ApiService>]) 
     }
     let body = respond::json(&list, false);
     let tag = discovery::hash(&body);
-    let mut response = tagged(call, &tag, discovery::AGGREGATED_CONTENT_TYPE, || body);
+    let mut response = tagged(call, &tag, discovery::AGGREGATED_CONTENT_TYPE, || body.into());
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public"));
     Ok(response)
 }
 
-fn cacheable(call: &Call, value: &Value) -> Answer {
+/// The index of OpenAPI documents. Upstream leaves its type to be guessed from its beginning, which gives a plain text.
+fn index(call: &Call, value: &Value) -> Answer {
     let body = respond::json(value, false);
     let tag = discovery::hash(&body);
-    let mut response = tagged(call, &tag, "application/json", || body);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
-    Ok(response)
+    Ok(tagged(call, &tag, "text/plain; charset=utf-8", || body.into()))
 }
 
 /// The body with its ETag, or 304 if the client has it.
-fn tagged(call: &Call, tag: &str, content_type: &'static str, body: impl FnOnce() -> Vec<u8>) -> http::Response<Body> {
+fn tagged(call: &Call, tag: &str, content_type: &'static str, body: impl FnOnce() -> Bytes) -> http::Response<Body> {
     let tag = format!("\"{tag}\"");
     let known = call.headers.get_all(IF_NONE_MATCH).iter().any(|have| have.as_bytes() == tag.as_bytes());
     let mut response = match known {
@@ -184,7 +189,7 @@ fn openapi_v3(call: &Call, group_version: &GroupVersion) -> Answer {
     if !catalog.has_group_version(group, version) {
         return bare(404);
     }
-    let hash = openapi::v3::hash(catalog.all(), group, version);
+    let openapi::cache::Document { hash, body } = call.server.openapi.v3(catalog.all(), group_version);
     let named = call.query.first("hash");
     if named.is_some_and(|named| named != hash) {
         let mut response = respond::with_body(301, "text/plain", Body::empty());
@@ -194,11 +199,15 @@ fn openapi_v3(call: &Call, group_version: &GroupVersion) -> Answer {
         }
         return Ok(response);
     }
-    let build = || respond::json(&openapi::v3::document(catalog.all(), group, version), false);
-    let mut response = tagged(call, &hash, "application/json", build);
+    let mut response = tagged(call, &hash, "application/json", || body);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     if named.is_some() {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        let expires = call.server.clock.now() + jiff::SignedDuration::from_hours(365 * 24);
+        let date = expires.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            response.headers_mut().insert(EXPIRES, date);
+        }
     }
     Ok(response)
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use steersman_machinery::group::GroupVersionKind;
 
+use super::texts::Texts;
 use super::{Dialect, gvk_value};
 
 /// A parameter: its name and the type of its value.
@@ -35,6 +36,49 @@ pub(super) const DELETE: [Parameter; 5] = [
     ("propagationPolicy", "string"),
 ];
 
+/// Parameters of subresources that have options of their own, by the name of the options.
+pub(super) const OPTIONS: [(&str, &[Parameter]); 7] = [
+    ("NodeProxyOptions", &[("path", "string")]),
+    (
+        "PodAttachOptions",
+        &[
+            ("container", "string"),
+            ("stderr", "boolean"),
+            ("stdin", "boolean"),
+            ("stdout", "boolean"),
+            ("tty", "boolean"),
+        ],
+    ),
+    (
+        "PodExecOptions",
+        &[
+            ("command", "string"),
+            ("container", "string"),
+            ("stderr", "boolean"),
+            ("stdin", "boolean"),
+            ("stdout", "boolean"),
+            ("tty", "boolean"),
+        ],
+    ),
+    (
+        "PodLogOptions",
+        &[
+            ("container", "string"),
+            ("follow", "boolean"),
+            ("insecureSkipTLSVerifyBackend", "boolean"),
+            ("limitBytes", "integer"),
+            ("previous", "boolean"),
+            ("sinceSeconds", "integer"),
+            ("stream", "string"),
+            ("tailLines", "integer"),
+            ("timestamps", "boolean"),
+        ],
+    ),
+    ("PodPortForwardOptions", &[("ports", "integer")]),
+    ("PodProxyOptions", &[("path", "string")]),
+    ("ServiceProxyOptions", &[("path", "string")]),
+];
+
 /// The media types of answers.
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
@@ -45,11 +89,15 @@ const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch"
 /// An operation.
 pub(super) struct Operation {
     pub(super) id: String,
+    /// What it does.
+    pub(super) description: String,
     pub(super) tag: String,
     /// `x-kubernetes-action`.
     pub(super) action: &'static str,
     pub(super) gvk: Option<GroupVersionKind>,
     pub(super) parameters: Vec<Parameter>,
+    /// The options whose fields the parameters are, if they are not those of all resources.
+    pub(super) options_of: Option<&'static str>,
     pub(super) body: Option<Body>,
     /// The codes of success.
     pub(super) codes: &'static [u16],
@@ -94,14 +142,25 @@ pub(super) fn patch_types(custom: bool) -> Vec<&'static str> {
 }
 
 impl Operation {
-    /// The operation in the words of the dialect.
-    pub(super) fn render(&self, dialect: Dialect) -> Value {
+    /// Adds the parameters that are the fields of some options.
+    pub(super) fn take_options(&mut self, kind: &str) {
+        if let Some((name, parameters)) = OPTIONS.iter().find(|(name, _)| *name == kind) {
+            self.options_of = Some(name);
+            self.parameters.extend(*parameters);
+            self.parameters.sort_unstable();
+        }
+    }
+
+    /// The operation in the words of the dialect, without the parameters of which `left_out` says that they stand elsewhere.
+    pub(super) fn render(&self, (dialect, texts): (Dialect, &Texts), left_out: &[Parameter]) -> Value {
         let mut value = json!({
+            "description": self.description,
             "operationId": self.id,
             "tags": [self.tag],
             "responses": self.responses(dialect),
         });
-        let mut parameters: Vec<_> = self.parameters.iter().map(|it| parameter(*it, "query", dialect)).collect();
+        let own = self.parameters.iter().filter(|it| !left_out.contains(it));
+        let mut parameters: Vec<_> = own.map(|it| self.parameter(*it, dialect, texts)).collect();
         match (dialect, &self.body) {
             (Dialect::V3, Some(body)) => value["requestBody"] = body.render(),
             (Dialect::V2, Some(body)) => {
@@ -127,6 +186,15 @@ impl Operation {
             value["x-kubernetes-group-version-kind"] = gvk_value(gvk);
         }
         value
+    }
+
+    /// A parameter in the query.
+    pub(super) fn parameter(&self, parameter: Parameter, dialect: Dialect, texts: &Texts) -> Value {
+        let said = match self.options_of {
+            Some(kind) if parameter != PRETTY => texts.of_option(kind, parameter.0),
+            _ => texts.of_parameter(parameter.0, self.action),
+        };
+        describe(parameter, ("query", said), dialect)
     }
 
     fn responses(&self, dialect: Dialect) -> Value {
@@ -173,8 +241,8 @@ fn description(code: u16) -> &'static str {
 }
 
 /// A parameter in the query or in the path.
-pub(super) fn parameter((name, kind): Parameter, place: &str, dialect: Dialect) -> Value {
-    let mut value = json!({"name": name, "in": place});
+pub(super) fn describe((name, kind): Parameter, (place, said): (&str, &str), dialect: Dialect) -> Value {
+    let mut value = json!({"name": name, "in": place, "description": said});
     if place == "path" {
         value["required"] = true.into();
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use steersman_machinery::group::{GroupVersion, GroupVersionKind};
 use steersman_machinery::schema::{Empty, Field, ListKind, PatchStrategy, Schema, StructId, StructType, Type, builtin};
 
+use super::texts::Texts;
 use super::{DELETE_OPTIONS, Dialect, LIST_META, PATCH, WATCH_EVENT, definition_name, gvk_value, published};
 use crate::registry::resource::Resource;
 
@@ -16,18 +17,28 @@ const FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
 /// Collects definitions, each with all that it refers to.
-pub(super) struct Schemas {
+pub(super) struct Schemas<'a> {
     dialect: Dialect,
+    texts: &'a Texts,
     /// The group versions of the document: `DeleteOptions` and `WatchEvent` are kinds of each.
     group_versions: BTreeSet<GroupVersion>,
     definitions: Map<String, Value>,
 }
 
-impl Schemas {
-    pub(super) fn new(dialect: Dialect, group_versions: impl IntoIterator<Item = GroupVersion>) -> Self {
+impl<'a> Schemas<'a> {
+    pub(super) fn new(
+        dialect: Dialect,
+        texts: &'a Texts,
+        group_versions: impl IntoIterator<Item = GroupVersion>,
+    ) -> Self {
         let mut group_versions: BTreeSet<_> = group_versions.into_iter().collect();
         group_versions.insert(GroupVersion::new("", "v1"));
-        Self { dialect, group_versions, definitions: Map::new() }
+        Self { dialect, texts, group_versions, definitions: Map::new() }
+    }
+
+    /// What documents say.
+    pub(super) fn texts(&self) -> &'a Texts {
+        self.texts
     }
 
     /// All definitions that were asked for, and what they refer to.
@@ -50,8 +61,16 @@ impl Schemas {
             Some(schema) => published::schema(schema, self.dialect),
             None => self.bare(&resource.object_type.schema, &resource.object_type.root),
         };
-        published::add_type_and_metadata(&mut schema, self.dialect);
+        let bare = self.dialect == Dialect::V2 && resource.published_schema.as_deref().is_some_and(published::is_open);
+        if !bare {
+            published::add_type_and_metadata(&mut schema, self.dialect, self.texts);
+        }
         schema["x-kubernetes-group-version-kind"] = json!([gvk_value(&resource.gvk())]);
+        let selectable = resource.strategy.selectable_fields(&Value::Null);
+        if !selectable.is_empty() {
+            let fields = selectable.iter().map(|(name, _)| json!({"fieldPath": name}));
+            schema["x-kubernetes-selectable-fields"] = fields.collect();
+        }
         self.definitions.insert(name.clone(), schema);
         name
     }
@@ -68,14 +87,27 @@ impl Schemas {
             None => format!("{object}List"),
         };
         self.named(LIST_META);
+        let more = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
+        let described = |mut schema: Value, text: &str| {
+            schema["description"] = text.into();
+            schema
+        };
+        let type_meta =
+            |field: &str| json!({"type": "string", "description": self.texts.of_field(super::OBJECT_WITH_TYPE, field)});
+        let metadata = format!("Standard list metadata. {more}#types-kinds");
         let list = json!({
+            "description": format!("{} is a list of {}", resource.list_kind, resource.kind),
             "type": "object",
             "required": ["items"],
             "properties": {
-                "apiVersion": {"type": "string"},
-                "kind": {"type": "string"},
-                "metadata": self.dialect.wrapped_reference(LIST_META),
-                "items": {"type": "array", "items": self.dialect.reference(&object)},
+                "apiVersion": type_meta("apiVersion"),
+                "kind": type_meta("kind"),
+                "metadata": described(self.dialect.wrapped_reference(LIST_META), &metadata),
+                "items": {
+                    "type": "array",
+                    "description": format!("List of {}. {more}", resource.name),
+                    "items": self.dialect.reference(&object),
+                },
             },
             "x-kubernetes-group-version-kind": [gvk_value(&gvk)],
         });
@@ -97,7 +129,8 @@ impl Schemas {
             return self.definition(builtin::schema(), id);
         }
         if name == PATCH {
-            self.definitions.insert(name.to_owned(), json!({"type": "object"}));
+            let said = self.texts.of_type(name);
+            self.definitions.insert(name.to_owned(), json!({"description": said, "type": "object"}));
         }
         name.to_owned()
     }
@@ -116,6 +149,10 @@ impl Schemas {
 
     fn structure(&mut self, schema: &Schema, definition: &StructType) -> Value {
         let mut value = Map::from_iter([("type".to_owned(), "object".into())]);
+        let said = self.texts.of_type(&definition.name);
+        if !said.is_empty() {
+            value.insert("description".into(), said.into());
+        }
         let required: Vec<_> = definition.fields.iter().filter(|it| it.required).map(|it| it.name.as_str()).collect();
         if !required.is_empty() {
             value.insert("required".into(), required.into());
@@ -165,6 +202,11 @@ impl Schemas {
                 None => self.bare(schema, ty),
             },
         };
+        let said = self.texts.of_field(&owner.name, &field.name);
+        if !said.is_empty() {
+            value["description"] = said.into();
+        }
+        self.texts.add_values(&owner.name, &field.name, &mut value);
         if field.atomic {
             value["x-kubernetes-map-type"] = "atomic".into();
         }
@@ -239,8 +281,17 @@ impl Schemas {
             (false, "fieldsV1") => (FIELDS, json!({"type": "object"})),
             (false, _) => (RAW_EXTENSION, json!({"type": "object"})),
         };
-        self.definitions.entry(name).or_insert(value);
+        self.add(name, value);
         name
+    }
+
+    /// Adds a definition with what is said of it.
+    fn add(&mut self, name: &str, mut value: Value) {
+        let said = self.texts.of_type(name);
+        if !said.is_empty() {
+            value["description"] = said.into();
+        }
+        self.definitions.entry(name).or_insert(value);
     }
 
     /// The scalars that have a definition of their own. Makes it.
@@ -268,7 +319,7 @@ impl Schemas {
             ),
             _ => return None,
         };
-        self.definitions.entry(name).or_insert(value);
+        self.add(name, value);
         Some(name)
     }
 }

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use super::*;
 use crate::discovery::tests::{catalog, widgets};
 
+const METADATA: &str = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/\
+    sig-architecture/api-conventions.md#metadata";
+
 fn apps() -> Value {
     v3::document(&catalog(), "apps", "v1").unwrap()
 }
@@ -74,7 +77,11 @@ fn operations_have_identifiers_of_their_own() {
             assert!(seen.insert(id.to_owned()), "{id} of {method} {path}");
         }
         for parameter in ["namespace", "name"] {
-            let is_declared = entry["parameters"].as_array().into_iter().flatten().any(|it| it["name"] == parameter);
+            let is_declared = entry["parameters"].as_array().into_iter().flatten().any(|it| {
+                let shared =
+                    it["$ref"].as_str().is_some_and(|it| it.starts_with(&format!("#/parameters/{parameter}-")));
+                it["name"] == parameter || shared
+            });
             assert_eq!(path.contains(&format!("{{{parameter}}}")), is_declared, "{path}");
         }
     }
@@ -101,6 +108,8 @@ fn fields_say_how_they_merge() {
     assert_eq!(
         spec["properties"]["volumes"],
         json!({
+            "description": "List of volumes that can be mounted by containers belonging to the pod. More info: \
+                            https://kubernetes.io/docs/concepts/storage/volumes",
             "type": "array",
             "items": {"$ref": "#/components/schemas/io.k8s.api.core.v1.Volume"},
             "x-kubernetes-list-type": "map",
@@ -110,13 +119,17 @@ fn fields_say_how_they_merge() {
         })
     );
     assert_eq!(spec["required"], json!(["containers"]));
+    let mut selector = spec["properties"]["nodeSelector"].clone();
+    assert!(selector["description"].take().is_string());
     assert_eq!(
-        spec["properties"]["nodeSelector"],
-        json!({"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": "atomic"})
+        selector,
+        json!({"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": "atomic",
+            "description": null})
     );
     assert_eq!(
         definition(&document, "io.k8s.api.apps.v1.DeploymentSpec")["properties"]["strategy"],
         json!({
+            "description": "The deployment strategy to use to replace existing pods with new ones.",
             "allOf": [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentStrategy"}],
             "default": {},
             "x-kubernetes-patch-strategy": "retainKeys",
@@ -204,7 +217,7 @@ fn custom_resources_publish_their_schema() {
     assert_eq!(widget["properties"]["spec"]["properties"]["size"]["nullable"], true);
     assert_eq!(
         widget["properties"]["metadata"],
-        json!({"allOf": [{"$ref": format!("#/components/schemas/{OBJECT_META}")}]})
+        json!({"allOf": [{"$ref": format!("#/components/schemas/{OBJECT_META}")}], "description": METADATA})
     );
     assert_eq!(widget["x-kubernetes-group-version-kind"][0]["kind"], "Widget");
     let list = definition(&document, "com.example.v1.WidgetList");
@@ -229,19 +242,20 @@ fn swagger_writes_parameters_and_bodies_in_its_own_way() {
     let document = v2::document(&catalog());
     assert_eq!(document["swagger"], "2.0");
     let path = &document["paths"]["/api/v1/namespaces/{namespace}/configmaps/{name}"];
+    let body = path["put"]["parameters"][0]["$ref"].as_str().unwrap();
     assert_eq!(
-        path["put"]["parameters"][0],
+        *document.pointer(body.trim_start_matches('#')).unwrap(),
         json!({"in": "body", "name": "body", "required": true,
             "schema": {"$ref": "#/definitions/io.k8s.api.core.v1.ConfigMap"}})
     );
-    assert_eq!(
-        path["put"]["parameters"][1],
-        json!({"in": "query", "name": "dryRun", "type": "string", "uniqueItems": true})
-    );
+    let dry_run = &path["put"]["parameters"][1];
+    assert_eq!((&dry_run["name"], &dry_run["type"]), (&json!("dryRun"), &json!("string")));
+    assert_eq!(path["parameters"][1], json!({"$ref": "#/parameters/namespace-vgWSWtn3"}));
+    assert_eq!(path["parameters"][2], json!({"$ref": "#/parameters/pretty-tJGM1-ng"}));
     assert_eq!(path["get"]["responses"]["200"]["schema"]["$ref"], "#/definitions/io.k8s.api.core.v1.ConfigMap");
     assert_eq!(
         document["definitions"]["io.k8s.api.core.v1.ConfigMap"]["properties"]["metadata"],
-        json!({"$ref": format!("#/definitions/{OBJECT_META}")})
+        json!({"$ref": format!("#/definitions/{OBJECT_META}"), "description": METADATA})
     );
 }
 

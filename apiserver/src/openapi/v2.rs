@@ -1,12 +1,15 @@
 //! Swagger 2.0: everything in one document.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::paths::Paths;
 use super::schemas::Schemas;
-use super::{Dialect, info, security_schemes};
+use super::texts::Texts;
+use super::{Dialect, info, security_schemes, shared};
+use crate::discovery;
 use crate::registry::resource::Resource;
 
 /// The media type of the document in protobuf, as clients ask for it.
@@ -30,26 +33,86 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, length], content].concat()
 }
 
-/// What `GET /openapi/v2` answers. The document is large: keep it as long as the catalog stays.
+/// What `GET /openapi/v2` answers.
 pub fn document(catalog: &[Arc<Resource>]) -> Value {
-    let group_versions = || catalog.iter().map(|resource| resource.gvk().group_version());
-    let mut schemas = Schemas::new(Dialect::V2, group_versions());
-    let mut paths = Paths::new(Dialect::V2, &mut schemas);
-    for group_version in group_versions() {
-        paths.add_group_version(&group_version);
+    let text = encode(&builtin(catalog), catalog);
+    serde_json::from_slice(&text).expect("the document is put together from JSON")
+}
+
+/// Names the content of the document without building it.
+pub fn hash(catalog: &[Arc<Resource>]) -> String {
+    let group_versions = discovery::group_versions(catalog);
+    let pairs = group_versions.iter().flat_map(|(group, versions)| versions.iter().map(move |it| (*group, *it)));
+    let hashes: Vec<String> = pairs.map(|(group, version)| super::v3::hash(catalog, group, version)).collect();
+    discovery::hash(hashes.concat().as_bytes())
+}
+
+/// The members of some maps of the document, as JSON without the braces.
+#[derive(Debug, Default)]
+pub struct Fragments {
+    paths: String,
+    definitions: String,
+    parameters: String,
+    /// The names of the definitions and parameters.
+    names: BTreeSet<String>,
+}
+
+/// What the document says of built-in resources.
+pub fn builtin(catalog: &[Arc<Resource>]) -> Fragments {
+    fragments(catalog.iter().filter(|resource| !resource.custom), &BTreeSet::new())
+}
+
+/// The document of a catalog, given what it says of the built-in resources.
+pub fn encode(builtin: &Fragments, catalog: &[Arc<Resource>]) -> Vec<u8> {
+    let custom = fragments(catalog.iter().filter(|resource| resource.custom), &builtin.names);
+    let join = |ours: &str, theirs: &str| {
+        let parts = [ours, theirs].into_iter().filter(|part| !part.is_empty());
+        format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
+    };
+    let text = format!(
+        "{{\"swagger\":\"2.0\",\"info\":{},\"paths\":{},\"definitions\":{},\"parameters\":{},\
+         \"securityDefinitions\":{},\"security\":[{{\"BearerToken\":[]}}]}}\n",
+        info(),
+        join(&builtin.paths, &custom.paths),
+        join(&builtin.definitions, &custom.definitions),
+        join(&builtin.parameters, &custom.parameters),
+        security_schemes(),
+    );
+    text.into_bytes()
+}
+
+/// What the document says of some resources, without what others have said already.
+fn fragments<'a>(resources: impl Iterator<Item = &'a Arc<Resource>> + Clone, known: &BTreeSet<String>) -> Fragments {
+    if resources.clone().next().is_none() {
+        return Fragments::default();
     }
-    for resource in catalog {
+    let texts = Texts::read();
+    let group_versions: BTreeSet<_> = resources.clone().map(|resource| resource.gvk().group_version()).collect();
+    let mut schemas = Schemas::new(Dialect::V2, &texts, group_versions.iter().cloned());
+    let mut paths = Paths::new(Dialect::V2, &mut schemas);
+    for group_version in &group_versions {
+        paths.add_group_version(group_version);
+    }
+    paths.add_groups(&group_versions);
+    for resource in resources {
         paths.add(resource);
     }
-    let paths = paths.into_value();
-    json!({
-        "swagger": "2.0",
-        "info": info(),
-        "paths": paths,
-        "definitions": schemas.into_definitions(),
-        "securityDefinitions": security_schemes(),
-        "security": [{"BearerToken": []}],
-    })
+    let mut paths = paths.into_value();
+    let parameters = Value::from(shared::extract(&mut paths));
+    let definitions = schemas.into_definitions();
+    let mut names = BTreeSet::new();
+    let mut members = |map: &Value, only_new: bool| {
+        let mut members = Vec::new();
+        for (name, value) in map.as_object().into_iter().flatten() {
+            if !(only_new && known.contains(name)) {
+                members.push(format!("{}:{value}", Value::from(name.as_str())));
+            }
+            names.insert(name.clone());
+        }
+        members.join(",")
+    };
+    let (paths, definitions) = (members(&paths, false), members(&definitions, true));
+    Fragments { parameters: members(&parameters, true), paths, definitions, names }
 }
 
 #[cfg(test)]

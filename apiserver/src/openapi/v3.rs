@@ -7,13 +7,14 @@ use steersman_machinery::group::GroupVersion;
 
 use super::paths::Paths;
 use super::schemas::Schemas;
+use super::texts::Texts;
 use super::{Dialect, group_version_path, info, security_schemes};
 use crate::discovery;
 use crate::registry::resource::Resource;
 
 /// Has to be raised when documents change though the catalog does not: clients keep a document for as long as its hash
 /// stays.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What `GET /openapi/v3` answers: where the document of each group version is.
 pub fn index(catalog: &[Arc<Resource>]) -> Value {
@@ -52,7 +53,8 @@ pub fn hash(catalog: &[Arc<Resource>], group: &str, version: &str) -> String {
 /// What `GET /openapi/v3/api/v1` or `GET /openapi/v3/apis/GROUP/VERSION` answers; `None` if nothing is served there.
 pub fn document(catalog: &[Arc<Resource>], group: &str, version: &str) -> Option<Value> {
     let group_version = GroupVersion::new(group, version);
-    let mut schemas = Schemas::new(Dialect::V3, [group_version.clone()]);
+    let texts = Texts::read();
+    let mut schemas = Schemas::new(Dialect::V3, &texts, [group_version.clone()]);
     let mut paths = Paths::new(Dialect::V3, &mut schemas);
     let mut resources = resources(catalog, group, version).peekable();
     resources.peek()?;

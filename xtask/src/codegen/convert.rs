@@ -116,7 +116,7 @@ fn short(name: &str) -> &str {
 }
 
 /// The types with a JSON form of their own.
-fn special(name: &str) -> Option<&'static str> {
+pub(super) fn special(name: &str) -> Option<&'static str> {
     Some(match short(name) {
         "meta.v1.Time" => "time",
         "meta.v1.MicroTime" => "microtime",
