@@ -6,6 +6,7 @@ mod certificate_subject_restriction;
 mod default_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
+pub mod expressions;
 mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;

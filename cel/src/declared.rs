@@ -64,6 +64,12 @@ impl DeclaredType {
         Self(Arc::new(Node { ty: Type::object(name), shape: Shape::Object(fields), max_elements: 0, min_bytes: 2 }))
     }
 
+    /// An object of these fields, which no schema describes.
+    pub fn record(name: &str, fields: impl IntoIterator<Item = (String, Type)>) -> Self {
+        let fields = fields.into_iter().map(|(field, ty)| (field.clone(), (field, Self::plain(ty)))).collect();
+        Self(Arc::new(Node { ty: Type::object(name), shape: Shape::Object(fields), max_elements: 0, min_bytes: 2 }))
+    }
+
     /// A list of these.
     pub fn list(item: DeclaredType) -> Self {
         list(item, None, Identity::Position)

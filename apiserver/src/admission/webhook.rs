@@ -2,10 +2,10 @@
 //! writes.
 //! Source: Kubernetes doc "Dynamic Admission Control"; `k8s.io/apiserver/pkg/admission/plugin/webhook`.
 
-mod call;
+pub(super) mod call;
 mod configuration;
-mod mutating;
-mod review;
+pub(super) mod mutating;
+pub(super) mod review;
 mod validating;
 
 pub(super) use mutating::MutatingAdmissionWebhook;

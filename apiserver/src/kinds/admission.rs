@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use steersman_cel::{Environment, Type};
 use steersman_machinery::{meta, names};
 
 use super::check::Cursor;
 use super::pod::defaults::each;
+use crate::admission::expressions::{self, Scope};
 use crate::registry::strategy::Rules;
 
 mod policy;
@@ -30,6 +32,16 @@ fn default_match(object: &mut Value, rules: &str) {
     meta::set_default(object, &["objectSelector"], json!({}));
     for list in [rules, "excludeResourceRules"] {
         each(object, list, |rule| meta::set_default(rule, &["scope"], "*"));
+    }
+}
+
+/// An expression that has to be there (or `missing` is said) and to compile, with a result of one of these types.
+fn expression(environment: &Environment, expression: &Cursor<'_>, (missing, results): (&str, &[Type])) {
+    let source = expression.text();
+    if source.trim().is_empty() {
+        expression.required(missing);
+    } else if let Err(fault) = expressions::compile(environment, source, results) {
+        expression.invalid(fault);
     }
 }
 
@@ -78,7 +90,8 @@ fn resources(resources: &Cursor<'_>) {
 }
 
 /// `matchConditions`: named expressions, each name once.
-fn match_conditions(conditions: &Cursor<'_>) {
+fn match_conditions(conditions: &Cursor<'_>, params: bool) {
+    let environment = expressions::environment(Scope { params, mutations: false });
     if conditions.len() > MAX_CONDITIONS {
         conditions.push(steersman_machinery::field::FieldError::too_many(
             &conditions.path,
@@ -88,9 +101,7 @@ fn match_conditions(conditions: &Cursor<'_>) {
     }
     let mut seen = BTreeSet::new();
     for condition in conditions.items() {
-        if condition.at("expression").text().trim().is_empty() {
-            condition.at("expression").required("");
-        }
+        expression(&environment, &condition.at("expression"), ("", &[Type::Bool]));
         let name = condition.at("name");
         if name.must_be_set() {
             name.named(names::qualified_name);

@@ -59,17 +59,23 @@ pub(super) fn request(
     matched: &Matched,
     objects: Objects<'_>,
 ) -> Value {
+    let mut request = self::attributes(attributes, matched);
+    request["uid"] = json!(uid);
+    request["object"] = json!(objects.new);
+    request["oldObject"] = json!(objects.old);
+    json!({"kind": "AdmissionReview", "apiVersion": format!("{GROUP}/{}", version.name()), "request": request})
+}
+
+/// What a request is, without its objects.
+pub(in crate::admission) fn attributes(attributes: &Attributes<'_>, matched: &Matched) -> Value {
     let shown = matched.other.as_deref().unwrap_or(attributes.resource);
     let mut request = json!({
-        "uid": uid,
         "kind": kind(&matched.kind),
         "resource": resource(shown),
         "requestKind": kind(&attributes.kind()),
         "requestResource": resource(attributes.resource),
         "operation": attributes.operation.as_str(),
         "userInfo": attributes.origin.user.to_json(),
-        "object": objects.new,
-        "oldObject": objects.old,
         "dryRun": attributes.dry_run,
         "options": attributes.options.to_json(),
     });
@@ -85,7 +91,7 @@ pub(super) fn request(
             request[field] = json!(text);
         }
     }
-    json!({"kind": "AdmissionReview", "apiVersion": format!("{GROUP}/{}", version.name()), "request": request})
+    request
 }
 
 fn kind(kind: &GroupVersionKind) -> Value {

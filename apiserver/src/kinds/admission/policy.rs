@@ -1,13 +1,15 @@
-//! Admission policies and their bindings, validating and mutating. Whether expressions compile is not checked here.
+//! Admission policies and their bindings, validating and mutating.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use steersman_cel::{Environment, Type};
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
-use super::{RULES, default_match, match_conditions, rule};
+use super::{RULES, default_match, expression, match_conditions, rule};
+use crate::admission::expressions::{self, Scope};
 use crate::kinds::check::{self, Cursor};
 use crate::registry::strategy::{Rules, Strategy};
 
@@ -54,14 +56,14 @@ impl Strategy for ValidatingPolicy {
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| {
             let spec = root.at("spec");
-            common(&spec);
+            let environment = common(&spec, false);
             let (validations, annotations) = (spec.at("validations"), spec.at("auditAnnotations"));
             if validations.is_empty() && annotations.is_empty() {
                 validations.required(NOTHING_TO_CHECK);
                 annotations.required(NOTHING_TO_CHECK);
             }
-            validations.items().for_each(|item| validation(&item));
-            audit_annotations(&annotations, meta::name(object));
+            validations.items().for_each(|item| validation(&environment, &item));
+            audit_annotations(&environment, &annotations, meta::name(object));
         })
     }
 }
@@ -78,7 +80,7 @@ impl Strategy for MutatingPolicy {
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| {
             let spec = root.at("spec");
-            common(&spec);
+            let environment = common(&spec, true);
             let mutations = spec.at("mutations");
             if mutations.is_empty() {
                 mutations.required("mutations must contain at least one item");
@@ -86,8 +88,15 @@ impl Strategy for MutatingPolicy {
             for mutation in mutations.items() {
                 let sort = mutation.at("patchType");
                 match sort.text() {
-                    "ApplyConfiguration" => expression(&mutation.at("applyConfiguration").at("expression")),
-                    "JSONPatch" => expression(&mutation.at("jsonPatch").at("expression")),
+                    "ApplyConfiguration" => {
+                        let source = mutation.at("applyConfiguration").at("expression");
+                        expression(&environment, &source, (NO_EXPRESSION, &[Type::object("Object")]));
+                    }
+                    "JSONPatch" => {
+                        let source = mutation.at("jsonPatch").at("expression");
+                        let patch = Type::list(Type::object("JSONPatch"));
+                        expression(&environment, &source, (NO_EXPRESSION, &[patch]));
+                    }
                     "" => sort.required(""),
                     _ => sort.not_supported(&["ApplyConfiguration", "JSONPatch"]),
                 }
@@ -97,8 +106,8 @@ impl Strategy for MutatingPolicy {
     }
 }
 
-/// What policies of both sorts have.
-fn common(spec: &Cursor<'_>) {
+/// What policies of both sorts have. Gives what their other expressions may refer to.
+fn common(spec: &Cursor<'_>, mutations: bool) -> Environment {
     spec.at("failurePolicy").one_of(&["Fail", "Ignore"]);
     param_kind(&spec.at("paramKind"));
     let constraints = spec.at("matchConstraints");
@@ -111,7 +120,10 @@ fn common(spec: &Cursor<'_>) {
     } else {
         constraints.required("");
     }
-    match_conditions(&spec.at("matchConditions"));
+    let params = spec.at("paramKind").is_set();
+    match_conditions(&spec.at("matchConditions"), params);
+    let environment = expressions::environment(Scope { params, mutations });
+    let mut types = Vec::new();
     let mut seen = BTreeSet::new();
     for variable in spec.at("variables").items() {
         let name = variable.at("name");
@@ -122,19 +134,18 @@ fn common(spec: &Cursor<'_>) {
         } else {
             name.once(&mut seen);
         }
-        expression(&variable.at("expression"));
+        let source = variable.at("expression");
+        let so_far = environment.clone().variable("variables", expressions::variables_type(&types));
+        expression(&so_far, &source, (NO_EXPRESSION, &[]));
+        let compiled = so_far.compile(source.text());
+        types.push((name.text().to_owned(), compiled.map_or(Type::Dyn, |program| program.result_type().clone())));
     }
+    environment.variable("variables", expressions::variables_type(&types))
 }
 
 fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-fn expression(expression: &Cursor<'_>) {
-    if expression.text().trim().is_empty() {
-        expression.required(NO_EXPRESSION);
-    }
 }
 
 fn param_kind(kind: &Cursor<'_>) {
@@ -157,8 +168,8 @@ fn match_resources(resources: &Cursor<'_>) {
     }
 }
 
-fn validation(validation: &Cursor<'_>) {
-    expression(&validation.at("expression"));
+fn validation(environment: &Environment, validation: &Cursor<'_>) {
+    expression(environment, &validation.at("expression"), (NO_EXPRESSION, &[Type::Bool]));
     let message = validation.at("message");
     if message.is_set() && message.text().trim().is_empty() {
         message.invalid_text("message must be non-empty if specified");
@@ -168,12 +179,14 @@ fn validation(validation: &Cursor<'_>) {
     let message = validation.at("messageExpression");
     if message.is_set() && message.text().trim().is_empty() {
         message.invalid_text("must be non-empty if specified");
+    } else if message.is_set() {
+        expression(environment, &message, ("", &[Type::String]));
     }
     validation.at("reason").one_of(REASONS);
 }
 
 /// The keys are prefixed with the name of the policy.
-fn audit_annotations(annotations: &Cursor<'_>, policy: &str) {
+fn audit_annotations(environment: &Environment, annotations: &Cursor<'_>, policy: &str) {
     let mut seen = BTreeSet::new();
     for annotation in annotations.items() {
         let key = annotation.at("key");
@@ -185,9 +198,7 @@ fn audit_annotations(annotations: &Cursor<'_>, policy: &str) {
             key.once(&mut seen);
         }
         let value = annotation.at("valueExpression");
-        if value.text().trim().is_empty() {
-            value.required("valueExpression is not specified");
-        }
+        expression(environment, &value, ("valueExpression is not specified", &[Type::String, Type::Null]));
     }
 }
 

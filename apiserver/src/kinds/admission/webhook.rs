@@ -75,7 +75,7 @@ fn validate(webhook: &Cursor<'_>) {
     webhook.at("namespaceSelector").label_selector();
     webhook.at("objectSelector").label_selector();
     client_config(&webhook.at("clientConfig"));
-    match_conditions(&webhook.at("matchConditions"));
+    match_conditions(&webhook.at("matchConditions"), false);
     webhook.at("reinvocationPolicy").one_of(&["IfNeeded", "Never"]);
 }
 
