@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use steersman_machinery::field::ErrorList;
+use steersman_machinery::field::{ErrorList, FieldError};
 use steersman_machinery::{meta, names};
 
 use super::check::{self, Cursor};
@@ -65,12 +65,15 @@ impl Strategy for CronJob {
 fn validate(spec: &Cursor<'_>, old_schedule: Option<&str>) {
     let text = spec.at("schedule");
     if text.must_be_set() {
-        let zoned = text.text().contains("TZ=");
-        if zoned && old_schedule != Some(text.text()) {
-            text.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
-        }
         if let Err(reason) = schedule::check(text.text()) {
             text.invalid(reason);
+        }
+        let zoned = text.text().contains("TZ");
+        let may = old_schedule.is_some_and(|old| old.contains("TZ"));
+        if zoned && may && spec.at("timeZone").is_set() {
+            text.invalid("cannot use both timeZone field and TZ or CRON_TZ in schedule");
+        } else if zoned && !may {
+            text.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
         }
     }
     time_zone(&spec.at("timeZone"));
@@ -78,15 +81,15 @@ fn validate(spec: &Cursor<'_>, old_schedule: Option<&str>) {
     spec.at("concurrencyPolicy").must_be_one_of(&["Allow", "Forbid", "Replace"]);
     let template = spec.at("jobTemplate").at("spec");
     job::validate_spec(&template);
-    for field in ["selector", "manualSelector"] {
-        let field = template.at(field);
-        if field.is_set() && field.value != &Value::Bool(false) {
-            field.invalid(if field.path.as_str().ends_with("selector") {
-                "`selector` will be auto-generated"
-            } else {
-                "must be nil or false"
-            });
-        }
+    let selector = template.at("selector");
+    if selector.is_set() {
+        selector.invalid("`selector` will be auto-generated");
+    }
+    let manual = template.at("manualSelector");
+    if manual.is_true() {
+        let mut error = FieldError::not_supported(&manual.path, "", &["nil", "false"]);
+        error.value = "true".to_owned();
+        manual.push(error);
     }
     spec.at("successfulJobsHistoryLimit").not_negative();
     spec.at("failedJobsHistoryLimit").not_negative();

@@ -213,7 +213,8 @@ impl Strategy for IngressClass {
     }
 }
 
-fn domain_prefixed_path(name: &Cursor<'_>) {
+/// A path of which the first part is a domain: `acme.io/foo`.
+pub(crate) fn domain_prefixed_path(name: &Cursor<'_>) {
     let fine = name
         .text()
         .split_once('/')

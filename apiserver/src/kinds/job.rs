@@ -9,6 +9,12 @@ use super::check::{self, Cursor};
 use super::pod_template;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
+mod indexes;
+mod spec;
+mod status;
+
+pub(crate) use spec::validate as validate_spec;
+
 /// The strategy of Jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Job;
@@ -16,9 +22,6 @@ pub struct Job;
 /// The labels that say which job a pod belongs to: by uid, then by name; the prefixed ones and the old ones.
 const UID_LABELS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
 const NAME_LABELS: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
-/// The most pods of an indexed job at a time, and the most indexes.
-const MAX_INDEXED_PARALLELISM: i64 = 100_000;
-const COUNTS: &[&str] = &["active", "succeeded", "failed", "ready", "terminating"];
 const IMMUTABLE: &[&str] =
     &["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"];
 
@@ -60,8 +63,10 @@ impl Strategy for Job {
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| {
             let spec = root.at("spec");
+            generated(&root);
             validate_spec(&spec);
             selector(&spec);
+            hostnames(&root);
         })
     }
 
@@ -69,12 +74,13 @@ impl Strategy for Job {
         check::collect(object, |root| {
             let spec = root.at("spec");
             validate_spec(&spec);
+            selector(&spec);
             change(&spec, old);
         })
     }
 
     fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
-        check::collect(object, |root| status(&root.at("status"), old))
+        check::collect(object, |root| status::validate(&root, old))
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
@@ -112,17 +118,53 @@ fn labels_of_template(object: &mut Value) {
     }
 }
 
-/// The selector that no other job has: by the uid.
+/// The selector that no other job has: by the uid. What the client set stays, and is judged later.
 fn generate_selector(object: &mut Value) {
     let (uid, name) = (meta::uid(object).to_owned(), meta::name(object).to_owned());
     let labels = ["spec", "template", "metadata", "labels"];
-    for key in UID_LABELS {
-        meta::set(object, &[&labels[..], &[key]].concat(), uid.clone());
+    for (keys, value) in [(UID_LABELS, &uid), (NAME_LABELS, &name)] {
+        for key in keys {
+            meta::set_default(object, &[&labels[..], &[key]].concat(), value.clone());
+        }
     }
-    for key in NAME_LABELS {
-        meta::set(object, &[&labels[..], &[key]].concat(), name.clone());
+    meta::set_default(object, &["spec", "selector", "matchLabels", UID_LABELS[0]], uid);
+}
+
+/// A selector that was not asked to be the client's own is the generated one, and the pods have the labels.
+fn generated(root: &Cursor<'_>) {
+    let spec = root.at("spec");
+    if spec.at("manualSelector").is_true() || !spec.at("selector").is_set() {
+        return;
     }
-    meta::set(object, &["spec", "selector", "matchLabels", UID_LABELS[0]], uid);
+    let (uid, name) = (meta::uid(root.value), meta::name(root.value));
+    let expected = [(UID_LABELS[1], uid), (NAME_LABELS[1], name), (UID_LABELS[0], uid), (NAME_LABELS[0], name)];
+    let labels = spec.down(&["template", "metadata", "labels"]);
+    for (key, value) in expected {
+        let label = labels.key(key);
+        if !label.is_set() {
+            label.required(&format!("must be '{value}'"));
+        } else if label.text() != value {
+            label.invalid_as(labels.value.to_string(), format!("must be '{value}'"));
+        }
+    }
+    let expected = expected.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
+    if check::selector::matches(spec.at("selector").value, &expected) == Some(false) {
+        spec.at("selector").invalid("`selector` not auto-generated");
+    }
+}
+
+/// The names of the pods of an indexed job are made of its name and the index.
+fn hostnames(root: &Cursor<'_>) {
+    let spec = root.at("spec");
+    let count = spec.at("completions").int().unwrap_or_default();
+    if spec.at("completionMode").text() != "Indexed" || count <= 0 {
+        return;
+    }
+    let name = root.at("metadata").at("name");
+    let longest = format!("{}-{}", name.text(), count - 1);
+    if !names::dns1123_label(&longest).is_empty() {
+        name.invalid_text(format!("will not able to create pod with invalid DNS label: {longest}"));
+    }
 }
 
 fn selector(spec: &Cursor<'_>) {
@@ -135,93 +177,17 @@ fn selector(spec: &Cursor<'_>) {
     pod_template::match_selector(spec, "template");
 }
 
-/// The specification of a job, or of the jobs of a cron job.
-pub(crate) fn validate_spec(spec: &Cursor<'_>) {
-    for field in [
-        "parallelism",
-        "completions",
-        "activeDeadlineSeconds",
-        "backoffLimit",
-        "ttlSecondsAfterFinished",
-        "backoffLimitPerIndex",
-        "maxFailedIndexes",
-    ] {
-        spec.at(field).not_negative();
-    }
-    indexed(spec);
-    pod_failure_policy(&spec.at("podFailurePolicy"));
-    spec.at("podReplacementPolicy").one_of(&["Failed", "TerminatingOrFailed"]);
-    pod_template::validate(&spec.at("template"));
-    let policy = spec.down(&["template", "spec", "restartPolicy"]);
-    match policy.text() {
-        "OnFailure" if spec.at("podFailurePolicy").is_set() => {
-            policy.invalid(r#"only "Never" is supported when podFailurePolicy is specified"#);
-        }
-        "OnFailure" | "Never" => {}
-        "" | "Always" => policy.required(r#"valid values: "OnFailure", "Never""#),
-        _ => policy.not_supported(&["OnFailure", "Never"]),
-    }
-}
-
-fn indexed(spec: &Cursor<'_>) {
-    let (mode, completions, parallelism) = (spec.at("completionMode"), spec.at("completions"), spec.at("parallelism"));
-    mode.one_of(&["Indexed", "NonIndexed"]);
-    if mode.text() == "Indexed" {
-        if !completions.is_set() {
-            completions.required("when completion mode is Indexed");
-        }
-        if parallelism.int().is_some_and(|count| count > MAX_INDEXED_PARALLELISM) {
-            parallelism.invalid(format!(
-                "must be less than or equal to {MAX_INDEXED_PARALLELISM} when completion mode is Indexed"
-            ));
-        }
-    } else {
-        for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
-            let field = spec.at(field);
-            if field.is_set() {
-                field.invalid("requires indexed completion mode");
-            }
-        }
-    }
-    let policy = spec.at("successPolicy");
-    if policy.is_set() {
-        if mode.text() != "Indexed" {
-            policy.invalid("requires indexed completion mode");
-        }
-        let rules = policy.at("rules");
-        if rules.is_empty() {
-            rules.required("at least one rules must be specified");
-        }
-    }
-}
-
-fn pod_failure_policy(policy: &Cursor<'_>) {
-    for rule in policy.at("rules").items() {
-        rule.at("action").must_be_one_of(&["Count", "FailIndex", "FailJob", "Ignore"]);
-        let (codes, conditions) = (rule.at("onExitCodes"), rule.at("onPodConditions"));
-        match (codes.is_set(), !conditions.is_empty()) {
-            (true, true) => rule.invalid("specifying both OnExitCodes and OnPodConditions is not supported"),
-            (false, false) => rule.invalid("specifying one of OnExitCodes and OnPodConditions is required"),
-            _ => {}
-        }
-        if codes.is_set() {
-            codes.at("operator").must_be_one_of(&["In", "NotIn"]);
-            if codes.at("values").is_empty() {
-                codes.at("values").invalid("at least one value is required");
-            }
-        }
-    }
-}
-
 /// What may change of a job: how many pods run at a time, and the pods themselves while none has been started.
 fn change(spec: &Cursor<'_>, old: &Value) {
     let before = |path: &[&str]| meta::at(old, &[&["spec"], path].concat());
     let completions = spec.at("completions");
-    let elastic = spec.at("completionMode").text() == "Indexed"
-        && completions.int() == spec.at("parallelism").int()
-        && before(&["completions"]).is_some();
-    if !elastic {
+    if spec.at("completionMode").text() != "Indexed" {
         completions.immutable(before(&["completions"]));
+    } else if completions.is_set()
+        && !check::same(Some(completions.value), before(&["completions"]))
+        && completions.int() != spec.at("parallelism").int()
+    {
+        completions.invalid("can only be modified in tandem with spec.parallelism");
     }
     pod_template::immutable_selector(spec, old);
     let template = spec.at("template");
@@ -245,31 +211,6 @@ fn change(spec: &Cursor<'_>, old: &Value) {
     }
     for field in IMMUTABLE {
         spec.at(field).immutable(before(&[field]));
-    }
-}
-
-/// The status of a job: counts, and no way back from the end.
-fn status(status: &Cursor<'_>, old: &Value) {
-    COUNTS.iter().for_each(|field| status.at(field).not_negative());
-    let is_true = |condition: &Value| meta::text(condition, &["status"]) == "True";
-    let conditions = status.at("conditions");
-    for before in meta::items(old, &["status", "conditions"]) {
-        let sort = meta::text(before, &["type"]);
-        let finished = matches!(sort, "Complete" | "Failed" | "FailureTarget" | "SuccessCriteriaMet");
-        let still = conditions.items().any(|after| after.at("type").text() == sort && is_true(after.value));
-        if finished && is_true(before) && !still {
-            conditions.invalid(format!("cannot disable {} condition once it is set to true", sort));
-        }
-    }
-    let has = |sort: &str| {
-        conditions.items().any(|condition| condition.at("type").text() == sort && is_true(condition.value))
-    };
-    if has("Complete") && has("Failed") {
-        conditions.invalid("cannot set Complete=True and Failed=true conditions");
-    }
-    let completion = status.at("completionTime");
-    if completion.is_set() && !has("Complete") {
-        completion.invalid("cannot set completionTime when there is no Complete=True condition");
     }
 }
 
@@ -325,7 +266,80 @@ mod tests {
     fn ended_jobs_stay_ended() {
         let old = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
         let new = json!({"status": {"conditions": []}});
-        assert_eq!(Job.validate_status_update(&new, &old).len(), 1);
+        assert_eq!(
+            check::messages(&Job.validate_status_update(&new, &old)),
+            ["status.conditions: Invalid value: cannot disable the terminal Complete=True condition"]
+        );
         assert!(Job.validate_status_update(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn ends_are_announced_and_complete() {
+        let status = |status: Value| {
+            let mut object = job(&json!({}));
+            object["status"] = status;
+            object
+        };
+        let old = status(json!({"startTime": "2024-01-01T00:00:00Z", "active": 1, "failed": 2}));
+        let check = |new: Value, expect: &[&str]| {
+            assert_eq!(check::messages(&Job.validate_status_update(&status(new), &old)), expect);
+        };
+        check(
+            json!({"startTime": "2024-01-01T00:00:00Z", "active": 1, "failed": 1, "conditions": [{"type": "Complete", "status": "True"}]}),
+            &[
+                "status.completionTime: Required value: completionTime is required for Complete jobs",
+                "status.conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+                "status.active: Invalid value: 1: active>0 is invalid for finished job",
+                "status.failed: Invalid value: 1: cannot decrease the failed counter",
+            ],
+        );
+        check(
+            json!({"startTime": "2024-01-01T00:00:00Z", "failed": 2, "completedIndexes": "0", "ready": 1,
+                "uncountedTerminatedPods": {"succeeded": ["a", "a", ""]}}),
+            &[
+                "status.uncountedTerminatedPods.succeeded[1]: Duplicate value: \"a\"",
+                "status.uncountedTerminatedPods.succeeded[2]: Invalid value: \"\": must not be empty",
+                "status.completedIndexes: Invalid value: \"0\": cannot set non-empty completedIndexes when non-indexed completion mode",
+                "status.ready: Invalid value: 1: cannot set more ready pods than active",
+            ],
+        );
+    }
+
+    #[test]
+    fn policies_and_limits_are_checked() {
+        let check = |change: Value, expect: &[&str]| assert_eq!(check::messages(&Job.validate(&job(&change))), expect);
+        check(
+            json!({"managedBy": "me", "maxFailedIndexes": 1, "completionMode": "Sometimes"}),
+            &[
+                "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified",
+                "spec.managedBy: Invalid value: \"me\": must be a domain-prefixed path (such as \"acme.io/foo\")",
+                "spec.completionMode: Unsupported value: \"Sometimes\": supported values: \"NonIndexed\", \"Indexed\"",
+            ],
+        );
+        check(
+            json!({"podFailurePolicy": {"rules": [
+                {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [2, 0, 0], "containerName": "x"}},
+                {"onPodConditions": [{"type": "Ready"}]},
+                {"action": "Count"},
+            ]}}),
+            &[
+                "spec.podFailurePolicy.rules[0].action: Invalid value: \"FailIndex\": requires the backoffLimitPerIndex to be set",
+                "spec.podFailurePolicy.rules[0].onExitCodes.containerName: Invalid value: \"x\": must be one of the container or initContainer names in the pod template",
+                "spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator",
+                "spec.podFailurePolicy.rules[0].onExitCodes.values[2]: Invalid value: 0: must not be 0 for the In operator",
+                "spec.podFailurePolicy.rules[0].onExitCodes.values[2]: Duplicate value: 0",
+                "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: [2,0,0]: must be ordered",
+                "spec.podFailurePolicy.rules[1].action: Required value: valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]",
+                "spec.podFailurePolicy.rules[1].onPodConditions[0].status: Required value: valid values: [\"False\" \"True\" \"Unknown\"]",
+                "spec.podFailurePolicy.rules[2]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
+            ],
+        );
+        check(
+            json!({"completionMode": "Indexed", "completions": 3, "successPolicy": {"rules": [{}, {"succeededIndexes": "0-1", "succeededCount": 3}]}}),
+            &[
+                "spec.successPolicy.rules[0]: Required value: at least one of succeededCount or succeededIndexes must be specified",
+                "spec.successPolicy.rules[1].succeededCount: Invalid value: 3: must be less than or equal to 2 (the number of indexes in the specified succeededIndexes field)",
+            ],
+        );
     }
 }
