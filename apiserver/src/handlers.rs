@@ -176,19 +176,22 @@ async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
     }
 }
 
-/// Performs a request on behalf of the server itself, in the same way as a request from outside. A null body is none.
+/// Performs a request on behalf of the server itself, in the same way as a request from outside. A null body is none. The
+/// path may have a query.
 pub(crate) async fn perform(
     server: &Arc<Server>,
     user: UserInfo,
     (method, path): (Method, &str),
     body: &Value,
 ) -> Result<(), Status> {
-    let query = Query::parse("fieldManager=kube-apiserver");
+    let (path, query) = path.split_once('?').unwrap_or((path, "fieldManager=kube-apiserver"));
+    let query = Query::parse(query);
     let info = RequestInfo::new(&method, path, &query);
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     let (headers, warnings, annotations) = (HeaderMap::new(), Warnings::default(), Annotations::default());
     let (server, trail) = (server.clone(), Trail::default());
+    let (upgrade, flow) = (None, None);
     let mut call =
-        Call { server, info, method, query, headers, body, user, warnings, annotations, trail, upgrade: None };
+        Call { server, info, method, query, headers, body, user, warnings, annotations, trail, upgrade, flow };
     dispatch(&mut call).await.map(drop)
 }

@@ -17,6 +17,7 @@ pub mod crd;
 mod definitions;
 pub mod discovery;
 mod events;
+pub mod flowcontrol;
 mod handlers;
 pub mod health;
 pub mod http;
@@ -62,6 +63,7 @@ pub struct Builder {
     enabled_admission: Vec<String>,
     disabled_admission: Vec<String>,
     audit: Audit,
+    flow: flowcontrol::Options,
 }
 
 /// Why an [`ApiServer`] could not be made.
@@ -87,6 +89,7 @@ impl ApiServer {
             enabled_admission: Vec::new(),
             disabled_admission: Vec::new(),
             audit: Audit::default(),
+            flow: flowcontrol::Options::default(),
         }
     }
 
@@ -156,6 +159,13 @@ impl Builder {
         self
     }
 
+    /// Keeps clients from starving each other in that way.
+    #[must_use]
+    pub fn flow_control(mut self, options: flowcontrol::Options) -> Self {
+        self.flow = options;
+        self
+    }
+
     /// Remembers every request, up to a bound, for [`ApiServer::history`].
     #[must_use]
     pub fn record_requests(mut self) -> Self {
@@ -169,8 +179,8 @@ impl Builder {
         let admission = admission.map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
         let authentication = Authentication::new(self.authentication);
-        let Self { clock, random, audit, .. } = self;
-        let parts = Parts { store, clock, random, admission, authentication, audit };
+        let Self { clock, random, audit, flow, .. } = self;
+        let parts = Parts { store, clock, random, admission, authentication, audit, flow };
         let server = Arc::new(Server::new(parts));
         bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
         server.ready_at.store(server.store.revision(), std::sync::atomic::Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authorization::Authorizer;
+use crate::flowcontrol::{self, FlowControl};
 use crate::impersonation;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -35,6 +36,10 @@ pub struct Server {
     pub admission: admission::Chain,
     /// How requests are authenticated.
     pub authentication: Authentication,
+    /// Who is let in when many come.
+    pub flow: FlowControl,
+    /// Held while the objects that configure [`Server::flow`] are maintained.
+    pub(crate) flow_maintenance: tokio::sync::Mutex<()>,
     /// Where requests are remembered.
     pub audit: Arc<Audit>,
     /// Decides who may do what.
@@ -75,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) admission: admission::Chain,
     pub(crate) authentication: Authentication,
     pub(crate) audit: Audit,
+    pub(crate) flow: flowcontrol::Options,
 }
 
 impl Server {
@@ -86,6 +92,8 @@ impl Server {
             admission: parts.admission,
             authentication: parts.authentication,
             audit: Arc::new(parts.audit),
+            flow: FlowControl::new(parts.flow),
+            flow_maintenance: tokio::sync::Mutex::default(),
             authorizer: Authorizer::default(),
             impersonation: impersonation::Modes::default(),
             metrics: Metrics::default(),

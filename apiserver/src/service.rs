@@ -20,6 +20,7 @@ use crate::admission::reinvocation::Reinvocation;
 use crate::audit::{self, About, Annotations, Trail};
 use crate::authentication::{self, Identity, UserInfo};
 use crate::authorization;
+use crate::flowcontrol::{self, Flow};
 use crate::handlers;
 use crate::http::body::Body;
 use crate::http::compression;
@@ -101,6 +102,8 @@ pub struct Call {
     pub trail: Trail,
     /// The connection, if it may change its protocol.
     pub upgrade: Option<OnUpgrade>,
+    /// Where it belongs, by priority and fairness.
+    pub(crate) flow: Option<Flow>,
 }
 
 /// Who is behind a write, and where what is noticed about it goes. Clones share the notes.
@@ -167,7 +170,7 @@ where
         uri: parts.uri.to_string(),
     });
     let body_to_come = Bytes::new();
-    let call = Call {
+    let mut call = Call {
         server: server.clone(),
         info,
         method,
@@ -179,26 +182,27 @@ where
         annotations,
         trail,
         upgrade,
+        flow: None,
     };
-    let (told, trail) = (call.warnings.clone(), call.trail.clone());
-    let answer = pass(call, &identity, body).instrument(span).await;
+    let answer = pass(&mut call, &identity, body).instrument(span).await;
     let mut response = answer.unwrap_or_else(|status: Status| respond::status(&status, output));
     if gzip {
         response = compression::compress(response);
     }
     let headers = response.headers_mut();
     // What failed may have been warned about, too.
-    told.write(headers);
+    call.warnings.write(headers);
+    flowcontrol::stamp(headers, call.flow.as_ref());
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert("Audit-Id", audit_id);
-    trail.answered(response.status().as_u16());
+    call.trail.answered(response.status().as_u16());
     server.metrics.requests.get_or_create(&RequestLabels { code: response.status().as_u16(), ..labels }).inc();
     response
 }
 
 /// The stages that a request passes, in upstream's order.
 /// Source: `k8s.io/apiserver/pkg/server.DefaultBuildHandlerChain`.
-async fn pass<B>(mut call: Call, identity: &Identity, body: B) -> handlers::Answer
+async fn pass<B>(call: &mut Call, identity: &Identity, body: B) -> handlers::Answer
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -206,12 +210,21 @@ where
     if !matches!(call.info.verb.as_str(), "watch" | "proxy") {
         timeout::check(&call.query)?;
     }
-    call.user = authentication::authenticate(&mut call, identity).await?;
+    call.user = authentication::authenticate(call, identity).await?;
     call.trail.authenticated(&call.user);
-    impersonation::act(&mut call).await?;
-    authorization::authorize(&call).await?;
+    impersonation::act(call).await?;
+    let entered = match call.server.clone().flow.enter(call).await {
+        Ok(entered) => entered,
+        Err(too_many) => return Ok(too_many),
+    };
+    authorization::authorize(call).await?;
     call.body = read_body(body).await?;
-    handlers::dispatch(&mut call).await
+    let answer = handlers::dispatch(call).await;
+    if call.info.group == flowcontrol::GROUP && answer.is_ok() && call.method != Method::GET {
+        flowcontrol::maintain(&call.server).await?;
+    }
+    drop(entered);
+    answer
 }
 
 fn audit_id(headers: &HeaderMap, server: &Server) -> HeaderValue {

@@ -9,6 +9,7 @@ mod connect;
 mod conversions;
 mod definitions;
 mod deletes;
+mod fairness;
 mod formats;
 mod lists;
 mod patches;

@@ -1,0 +1,120 @@
+//! Priority and fairness, as clients see it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use steersman_apiserver::ApiServer;
+use steersman_apiserver::authentication::UserInfo;
+use steersman_apiserver::flowcontrol::Options;
+use steersman_apiserver::http::body::Body;
+use steersman_machinery::clock::FixedClock;
+use steersman_machinery::random::Random;
+use tower::ServiceExt;
+
+use crate::client::Client;
+
+const SCHEMAS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+const LEVELS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations";
+
+async fn client(options: Options) -> Client {
+    let clock = Arc::new(FixedClock("2026-05-01T10:00:00Z".parse().unwrap()));
+    let api_server = ApiServer::builder(clock, Random::seeded(1)).flow_control(options).build().await.unwrap();
+    Client { api_server }
+}
+
+async fn get_as(client: &Client, user: &str) -> Response<Body> {
+    let request = Request::get("/version").body(Full::new(Bytes::new())).unwrap();
+    client.api_server.service_as(UserInfo::known(user, &[])).oneshot(request).await.unwrap()
+}
+
+fn header(response: &Response<Body>, name: &str) -> String {
+    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+fn schema(name: &str, level: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {
+        "matchingPrecedence": 50, "priorityLevelConfiguration": {"name": level},
+        "rules": [{
+            "subjects": [{"kind": "User", "user": {"name": "jane"}}],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+        }],
+    }})
+}
+
+#[tokio::test]
+async fn answers_say_where_the_request_belonged() {
+    let client = client(Options { priority_and_fairness: true, ..Options::default() }).await;
+    let uid = async |path: String| client.get(&path).await.body["metadata"]["uid"].as_str().unwrap().to_owned();
+    let response = get_as(&client, "jane").await;
+    assert_eq!(header(&response, "X-Kubernetes-PF-FlowSchema-UID"), uid(format!("{SCHEMAS}/global-default")).await);
+    assert_eq!(header(&response, "X-Kubernetes-PF-PriorityLevel-UID"), uid(format!("{LEVELS}/global-default")).await);
+    let made = client.post(SCHEMAS, schema("mine", "workload-high")).await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let response = get_as(&client, "jane").await;
+    assert_eq!(header(&response, "X-Kubernetes-PF-FlowSchema-UID"), made.body["metadata"]["uid"].as_str().unwrap());
+    assert_eq!(header(&response, "X-Kubernetes-PF-PriorityLevel-UID"), uid(format!("{LEVELS}/workload-high")).await);
+    assert_ne!(header(&get_as(&client, "joe").await, "X-Kubernetes-PF-FlowSchema-UID"), made.body["metadata"]["uid"]);
+    client.delete(&format!("{SCHEMAS}/mine"), Value::Null).await;
+    assert_eq!(
+        header(&get_as(&client, "jane").await, "X-Kubernetes-PF-FlowSchema-UID"),
+        uid(format!("{SCHEMAS}/global-default")).await
+    );
+}
+
+#[tokio::test]
+async fn a_schema_tells_whether_its_level_exists() {
+    let client = client(Options { priority_and_fairness: true, ..Options::default() }).await;
+    client.post(SCHEMAS, schema("mine", "none")).await;
+    let condition = async || client.get(&format!("{SCHEMAS}/mine")).await.body["status"]["conditions"][0].clone();
+    assert_eq!(condition().await["type"], "Dangling");
+    assert_eq!((&condition().await["status"], &condition().await["reason"]), (&json!("True"), &json!("NotFound")));
+    let level = json!({"metadata": {"name": "none"}, "spec": {
+        "type": "Limited", "limited": {"nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"}}}});
+    assert_eq!(client.post(LEVELS, level).await.code, 201);
+    assert_eq!((&condition().await["status"], &condition().await["reason"]), (&json!("False"), &json!("Found")));
+}
+
+#[tokio::test]
+async fn what_the_server_needs_is_restored_and_what_it_suggests_may_be_changed() {
+    let client = client(Options::default()).await;
+    let list = async || client.get(SCHEMAS).await.body["items"].as_array().unwrap().len();
+    assert_eq!(list().await, 11);
+    client.delete(&format!("{SCHEMAS}/exempt"), Value::Null).await;
+    assert_eq!(list().await, 11);
+    let path = format!("{SCHEMAS}/service-accounts");
+    let change = json!({"spec": {"matchingPrecedence": 8000}});
+    client.patch("merge", &path, change.clone()).await;
+    assert_eq!(client.get(&path).await.body["spec"]["matchingPrecedence"], 9000);
+    let annotation = json!({"metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": "false"}}});
+    client.patch("merge", &path, annotation).await;
+    client.patch("merge", &path, change).await;
+    assert_eq!(client.get(&path).await.body["spec"]["matchingPrecedence"], 8000);
+    // Without priority and fairness nobody says what dangles, and no answer says where it belonged.
+    assert!(client.get(&path).await.body["status"].as_object().unwrap().is_empty());
+    assert_eq!(header(&get_as(&client, "jane").await, "X-Kubernetes-PF-FlowSchema-UID"), "");
+}
+
+#[tokio::test]
+async fn too_many_requests_at_a_time_are_told_to_come_again() {
+    // Nobody is served before the other has asked: each waits for a body that has not come.
+    let client = client(Options { max_mutating_requests_inflight: 1, ..Options::default() }).await;
+    let service = client.api_server.service_as(UserInfo::known("jane", &[]));
+    let (sender, body) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let stream = futures::stream::unfold(body, |mut body| async {
+        body.recv().await.map(|bytes| (Ok::<_, std::io::Error>(http_body::Frame::data(bytes)), body))
+    });
+    let slow = Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .body(http_body_util::StreamBody::new(Box::pin(stream)))
+        .unwrap();
+    let mut slow = Box::pin(service.clone().oneshot(slow));
+    assert!(futures::poll!(&mut slow).is_pending());
+    let second =
+        Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews").body(Full::new(Bytes::new())).unwrap();
+    let refused = service.oneshot(second).await.unwrap();
+    assert_eq!((refused.status().as_u16(), header(&refused, "Retry-After")), (429, "1".to_owned()));
+    drop(sender);
+    assert_ne!(slow.await.unwrap().status(), 429);
+}
