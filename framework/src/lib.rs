@@ -59,6 +59,7 @@ pub mod controller;
 pub mod discovery;
 pub mod events;
 pub mod informer;
+pub mod leader_election;
 pub mod meta;
 pub mod ownership;
 pub mod queue;
