@@ -20,8 +20,10 @@ use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleController;
 use crate::replicaset::ReplicaSetController;
+use crate::resourcequota::ResourceQuotaController;
 use crate::serviceaccount::ServiceAccountController;
 use crate::shared::Shared;
+use crate::storage_protection::StorageProtectionController;
 use crate::taint_eviction::TaintEvictionController;
 
 mod claim;
@@ -33,9 +35,11 @@ pub mod namespace;
 pub mod node_lifecycle;
 pub mod objects;
 pub mod replicaset;
+pub mod resourcequota;
 mod selection;
 pub mod serviceaccount;
 mod shared;
+pub mod storage_protection;
 pub mod taint_eviction;
 #[cfg(test)]
 mod testing;
@@ -129,6 +133,12 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
     });
     start("node-lifecycle-controller", &|shutdown| Box::pin(NodeLifecycleController::new(shared).run(syncs, shutdown)));
     start("taint-eviction-controller", &|shutdown| Box::pin(TaintEvictionController::new(shared).run(syncs, shutdown)));
+    start("resourcequota-controller", &|shutdown| Box::pin(ResourceQuotaController::new(shared).run(syncs, shutdown)));
+    for protected in [&storage_protection::CLAIM, &storage_protection::VOLUME, &storage_protection::CLASS] {
+        start(protected.name, &|shutdown| {
+            Box::pin(StorageProtectionController::new(shared, protected).run(syncs, shutdown))
+        });
+    }
     start("garbage-collector-controller", &|shutdown| {
         Box::pin(GarbageCollector::new(shared).run(shared.informers.clone(), options.concurrent_gc_syncs, shutdown))
     });

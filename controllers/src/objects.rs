@@ -19,6 +19,15 @@ pub static PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
 pub static NODES: Resource = Resource::cluster("", "v1", "Node", "nodes");
 /// `leases.coordination.k8s.io`.
 pub static LEASES: Resource = Resource::namespaced("coordination.k8s.io", "v1", "Lease", "leases");
+/// `resourcequotas`.
+pub static RESOURCE_QUOTAS: Resource = Resource::namespaced("", "v1", "ResourceQuota", "resourcequotas");
+/// `persistentvolumeclaims`.
+pub static CLAIMS: Resource = Resource::namespaced("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
+/// `persistentvolumes`.
+pub static VOLUMES: Resource = Resource::cluster("", "v1", "PersistentVolume", "persistentvolumes");
+/// `volumeattributesclasses.storage.k8s.io`.
+pub static VOLUME_ATTRIBUTES_CLASSES: Resource =
+    Resource::cluster("storage.k8s.io", "v1", "VolumeAttributesClass", "volumeattributesclasses");
 /// `namespaces`.
 pub static NAMESPACES: Resource = Resource::cluster("", "v1", "Namespace", "namespaces");
 /// `serviceaccounts`.

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// The controllers there are, by upstream's names.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 12] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "node-lifecycle-controller",
+    "persistentvolume-protection-controller",
+    "persistentvolumeclaim-protection-controller",
     "replicaset-controller",
+    "resourcequota-controller",
     "serviceaccount-controller",
     "taint-eviction-controller",
+    "volumeattributesclass-protection-controller",
 ];
 
 /// A set of controllers. Parse it from a comma-separated list: names switch controllers on, `*` or `all` all of them,

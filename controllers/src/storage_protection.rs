@@ -1,0 +1,153 @@
+//! Lets claims, volumes and classes of volume attributes go once nobody uses them any more.
+//! Source: `k8s.io/kubernetes/pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}`.
+
+use kube::api::{ListParams, Patch};
+use serde_json::{Value, json};
+use steersman_framework::api::{Api, Resource, Written, is_not_found};
+use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::informer::{Delta, Informer};
+use steersman_framework::meta::{ObjectKey, Partial};
+use steersman_framework::queue::WorkQueue;
+use steersman_framework::runtime::Shutdown;
+use steersman_machinery::meta;
+
+use crate::error::SyncError;
+use crate::objects::{CLAIMS, PODS, Pod, VOLUME_ATTRIBUTES_CLASSES, VOLUMES};
+use crate::shared::{Shared, wait};
+
+pub mod plan;
+
+/// Whom a controller protects.
+pub(crate) struct Protected {
+    /// The controller's name.
+    pub(crate) name: &'static str,
+    resource: &'static Resource,
+    finalizer: &'static str,
+}
+
+/// Claims, while a pod has them.
+pub(crate) static CLAIM: Protected = Protected {
+    name: "persistentvolumeclaim-protection-controller",
+    resource: &CLAIMS,
+    finalizer: "kubernetes.io/pvc-protection",
+};
+/// Volumes, while they are bound.
+pub(crate) static VOLUME: Protected = Protected {
+    name: "persistentvolume-protection-controller",
+    resource: &VOLUMES,
+    finalizer: "kubernetes.io/pv-protection",
+};
+/// Classes of volume attributes, while claims or volumes name them.
+pub(crate) static CLASS: Protected = Protected {
+    name: "volumeattributesclass-protection-controller",
+    resource: &VOLUME_ATTRIBUTES_CLASSES,
+    finalizer: "kubernetes.io/vac-protection",
+};
+
+/// The running controller.
+pub(crate) struct StorageProtectionController {
+    api: Api,
+    protected: &'static Protected,
+    objects: Informer<Partial>,
+    queue: WorkQueue<ObjectKey>,
+}
+
+impl StorageProtectionController {
+    /// Registers with the informers; call it before they run.
+    pub(crate) fn new(shared: &Shared, protected: &'static Protected) -> Self {
+        let controller = Self {
+            api: shared.api.clone(),
+            protected,
+            objects: shared.informers.informer(protected.resource),
+            queue: WorkQueue::default(),
+        };
+        let queue = controller.queue.clone();
+        controller.objects.on_change(move |delta: &Delta<Partial>| {
+            let found = delta.new.as_ref().map(|object| &object.metadata);
+            if let Some(meta) = found.filter(|meta| meta.is_deleting() == meta.has_finalizer(protected.finalizer)) {
+                queue.add(meta.key());
+            }
+        });
+        if std::ptr::eq(protected, &CLAIM) {
+            let waiting = controller.waiting();
+            shared.informers.informer(&PODS).on_change(move |delta: &Delta<Pod>| {
+                let done = delta.new.as_ref().is_none_or(|pod| pod.phase.is_terminal());
+                if let Some(pod) = delta.old.as_ref().filter(|_| done) {
+                    waiting(Some(&pod.metadata.namespace));
+                }
+            });
+        }
+        if std::ptr::eq(protected, &CLASS) {
+            for users in [&CLAIMS, &VOLUMES] {
+                let waiting = controller.waiting();
+                shared.informers.informer(users).on_change(move |delta: &Delta<Partial>| {
+                    if delta.old.is_some() {
+                        waiting(None);
+                    }
+                });
+            }
+        }
+        controller
+    }
+
+    /// Looks again at those that wait to go, of one namespace or all.
+    fn waiting(&self) -> impl Fn(Option<&str>) + Send + Sync + use<> {
+        let (objects, queue) = (self.objects.clone(), self.queue.clone());
+        move |namespace| {
+            let all = namespace.map_or_else(|| objects.all(), |namespace| objects.in_namespace(namespace));
+            all.iter().filter(|it| it.metadata.is_deleting()).for_each(|it| queue.add(it.metadata.key()));
+        }
+    }
+
+    /// Works until shutdown.
+    pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
+        if !wait(&shutdown, self.objects.synced()).await {
+            return;
+        }
+        let workers = Workers { name: self.protected.name, concurrency, max_retries: None };
+        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+    }
+
+    async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
+        let object: Value = match self.api.get(self.protected.resource, &key).await {
+            Ok(object) => object,
+            Err(error) if is_not_found(&error) => return Ok(Outcome::Done),
+            Err(error) => return Err(error.into()),
+        };
+        let finalizer = self.protected.finalizer;
+        let has = meta::finalizers(&object).any(|present| present == finalizer);
+        let finalizers: Vec<&str> = match (meta::deletion_timestamp(&object).is_some(), has) {
+            (true, true) if !self.is_used(&object).await? => {
+                meta::finalizers(&object).filter(|present| *present != finalizer).collect()
+            }
+            // Made while the admission plugin was off.
+            (false, false) => meta::finalizers(&object).chain([finalizer]).collect(),
+            _ => return Ok(Outcome::Done),
+        };
+        let version = meta::resource_version(&object);
+        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+        match self.api.patch::<Written>(self.protected.resource, &key, &Patch::Merge(patch)).await {
+            Err(error) if !is_not_found(&error) => Err(error.into()),
+            _ => Ok(Outcome::Done),
+        }
+    }
+
+    /// Whether somebody uses the object, by what the server says now.
+    async fn is_used(&self, object: &Value) -> Result<bool, SyncError> {
+        let list = async |resource: &Resource, namespace: &str| {
+            let page = self.api.list::<Value>(resource, namespace, &ListParams::default()).await?;
+            Ok::<_, SyncError>(page.items)
+        };
+        if std::ptr::eq(self.protected, &VOLUME) {
+            return Ok(meta::text(object, &["status", "phase"]) == "Bound");
+        }
+        if std::ptr::eq(self.protected, &CLAIM) {
+            let pods = list(&PODS, meta::namespace(object)).await?;
+            return Ok(pods.iter().any(|pod| plan::uses_claim(pod, object)));
+        }
+        let name = meta::name(object);
+        let claims = list(&CLAIMS, "").await?;
+        Ok(claims.iter().any(|claim| plan::claim_uses_class(claim, name))
+            || list(&VOLUMES, "").await?.iter().any(|volume| plan::volume_uses_class(volume, name)))
+    }
+}
