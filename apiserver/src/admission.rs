@@ -14,6 +14,7 @@ mod persistent_volume_claim_resize;
 mod pod_rules;
 mod pod_security;
 mod pod_topology_labels;
+mod policy;
 mod priority;
 pub mod reinvocation;
 mod resource_quota;
@@ -198,7 +199,9 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(default_class::INGRESS),
         Box::new(deny_service_external_ips::DenyServiceExternalIps),
         Box::new(pod_topology_labels::PodTopologyLabels),
+        Box::new(policy::MutatingAdmissionPolicy::default()),
         Box::new(webhook::MutatingAdmissionWebhook::default()),
+        Box::new(policy::ValidatingAdmissionPolicy::default()),
         Box::new(webhook::ValidatingAdmissionWebhook::default()),
         Box::new(resource_quota::ResourceQuota),
     ]

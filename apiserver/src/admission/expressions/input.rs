@@ -58,6 +58,16 @@ impl Input {
         &self.object
     }
 
+    /// Goes on with a changed object.
+    pub fn set_object(&mut self, object: Value) {
+        self.object = object;
+    }
+
+    /// The object, when all is done.
+    pub fn into_object(self) -> Value {
+        self.object
+    }
+
     /// Everything by name. Without `params`, expressions that mention it do not compile, so that null stands for none.
     pub fn variables<'a>(&'a self, params: Option<&'a Value>) -> Variables<'a> {
         let json = |value: &'a Value| CelValue::from_json(value, None);

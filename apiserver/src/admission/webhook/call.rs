@@ -45,7 +45,7 @@ pub(super) async fn concerns(
 }
 
 /// The object of the request for webhooks: a delete has none.
-pub(super) fn subject<'a>(attributes: &Attributes<'_>, object: &'a Value) -> Option<&'a Value> {
+pub(in crate::admission) fn subject<'a>(attributes: &Attributes<'_>, object: &'a Value) -> Option<&'a Value> {
     (attributes.operation != Operation::Delete).then_some(object)
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn ask(
 }
 
 /// An object in the version that was asked for. What is no version of the resource itself (a Scale) stays as it is.
-pub(super) async fn shown(
+pub(in crate::admission) async fn shown(
     server: &Arc<Server>,
     attributes: &Attributes<'_>,
     matched: &Matched,

@@ -184,7 +184,12 @@ fn no_list(patch: &[u8]) -> String {
     format!("json: cannot unmarshal {found} into Go value of type jsonpatch.Patch")
 }
 
-fn typed(resource: &Resource, kind: &GroupVersionKind, object: Value) -> Result<Value, decode::TypeError> {
+/// An object that somebody changed, in the form of its kind and with its defaults.
+pub(in crate::admission) fn typed(
+    resource: &Resource,
+    kind: &GroupVersionKind,
+    object: Value,
+) -> Result<Value, decode::TypeError> {
     if *kind == resource.gvk() {
         let (mut object, _) = handlers::shape(resource, object)?;
         resource.strategy.default(&mut object);

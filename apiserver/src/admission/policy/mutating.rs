@@ -1,0 +1,184 @@
+//! `MutatingAdmissionPolicy`: policies change the object one after the other, each what those before it left.
+//! Source: `k8s.io/apiserver/pkg/admission/plugin/policy/mutating`, whose texts these are.
+
+use std::sync::Arc;
+
+use futures::future::FutureExt;
+use serde_json::Value;
+use steersman_cel::Budget;
+use steersman_machinery::status::{Status, StatusCause};
+use steersman_machinery::{meta, schema::builtin};
+
+use super::bound::{Bound, Policies};
+use super::{evaluation, patcher};
+use crate::admission::expressions::Input;
+use crate::admission::webhook::{call, mutating};
+use crate::admission::{Attributes, Plugin, Verdict};
+use crate::conversion;
+use crate::server::Server;
+
+/// The name, under which rounds are remembered too.
+const NAME: &str = "MutatingAdmissionPolicy";
+
+pub(in crate::admission) struct MutatingAdmissionPolicy(Policies);
+
+impl Default for MutatingAdmissionPolicy {
+    fn default() -> Self {
+        Self(Policies::new(
+            "mutatingadmissionpolicies.admissionregistration.k8s.io",
+            "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+        ))
+    }
+}
+
+impl Plugin for MutatingAdmissionPolicy {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn admit<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: &'a mut Value,
+    ) -> Verdict<'a> {
+        async move {
+            let concerned = self.0.concerned(server, attributes, call::subject(attributes, object)).await?;
+            if concerned.is_empty() {
+                return Ok(());
+            }
+            let rounds = &attributes.origin.rounds;
+            rounds.begin(NAME, object);
+            let mut errors = Vec::new();
+            for bound in concerned {
+                match bound {
+                    Ok(bound) => errors.extend(Turn { server, attributes, bound: &bound }.run(object).await?),
+                    Err(it) if it.policy.fails => {
+                        let binding = it.binding.as_ref().map(|binding| binding.name.as_str());
+                        errors.push(denied(&it.policy.name, binding, &it.why));
+                    }
+                    Err(_) => {}
+                }
+            }
+            rounds.end(NAME, object);
+            refuse(attributes, object, errors)
+        }
+        .boxed()
+    }
+}
+
+fn denied(policy: &str, binding: Option<&str>, why: &str) -> String {
+    match binding {
+        Some(binding) => format!("policy '{policy}' with binding '{binding}' denied request: {why}"),
+        None => format!("policy {policy:?} denied request: {why}"),
+    }
+}
+
+/// The first error is the message; all are causes.
+fn refuse(attributes: &Attributes<'_>, object: &Value, errors: Vec<String>) -> Result<(), Status> {
+    let Some(first) = errors.first().cloned() else { return Ok(()) };
+    let mut status = attributes.forbidden(object, "admission request denied by policy");
+    status.message = first;
+    let causes = errors.into_iter().map(|message| StatusCause { message, ..StatusCause::default() });
+    status.details.get_or_insert_default().causes.extend(causes);
+    Err(status)
+}
+
+/// One policy's turn by way of one binding.
+struct Turn<'a> {
+    server: &'a Arc<Server>,
+    attributes: &'a Attributes<'a>,
+    bound: &'a Bound,
+}
+
+impl Turn<'_> {
+    /// The errors that refuse the request.
+    async fn run(&self, object: &mut Value) -> Result<Vec<String>, Status> {
+        let Bound { policy, binding, params, .. } = self.bound;
+        let rounds = &self.attributes.origin.rounds;
+        let mut errors = Vec::new();
+        for params in params {
+            let of =
+                params.as_ref().map_or_else(String::new, |it| format!("{}/{}", meta::namespace(it), meta::name(it)));
+            let id = format!("{}/{}/{of}", policy.name, binding.name);
+            if !rounds.is_due(NAME, &id) {
+                continue;
+            }
+            match self.change(object, params.as_ref()).await? {
+                Ok(true) => rounds.changed(NAME),
+                Ok(false) => {}
+                Err(why) if policy.fails => errors.push(denied(&policy.name, Some(&binding.name), &why)),
+                Err(_) => {}
+            }
+            if policy.may_be_reinvoked {
+                rounds.asked(NAME, &id);
+            }
+        }
+        Ok(errors)
+    }
+
+    /// Whether the policy changed the object; or why it could not.
+    async fn change(&self, object: &mut Value, params: Option<&Value>) -> Result<Result<bool, String>, Status> {
+        let Bound { policy, matched, .. } = self.bound;
+        let (server, attributes) = (self.server, self.attributes);
+        let new = call::shown(server, attributes, matched, call::subject(attributes, object)).await?;
+        let old = call::shown(server, attributes, matched, attributes.old).await?;
+        let Some(before) = new.clone() else { return Ok(Ok(false)) };
+        let mut input = Input::new(server, attributes, matched, (new, old), policy.asks_the_authorizer).await?;
+        match policy.conditions.hold(&input, params) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(false)),
+            // Without the failure policy's help, such a policy is as if its conditions did not hold.
+            Err(error) => return Ok(if policy.fails { Err(error) } else { Ok(false) }),
+        }
+        let mut budget = Budget::per_object();
+        for mutation in &policy.mutations {
+            let changed = {
+                let variables = evaluation::variables(policy, &input, params);
+                self.patched(mutation, &input, (&variables, &mut budget))
+            };
+            let typed = changed.and_then(|changed| self.typed(changed));
+            match typed {
+                Ok(changed) => input.set_object(changed),
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        if *input.object() == before {
+            return Ok(Ok(false));
+        }
+        *object = self.original(input.into_object()).await?;
+        Ok(Ok(true))
+    }
+
+    fn patched(
+        &self,
+        mutation: &super::definition::Mutation,
+        input: &Input,
+        evaluated: (&steersman_cel::Variables<'_>, &mut Budget),
+    ) -> Result<Value, String> {
+        let resource = self.bound.matched.other.as_deref().unwrap_or(self.attributes.resource);
+        let kind = &self.bound.matched.kind;
+        let ty = match *kind == resource.gvk() {
+            true => resource.object_type.root(),
+            false => builtin::type_ref(kind).ok_or_else(|| format!("no type for {kind:?}"))?,
+        };
+        patcher::patch(mutation, input.object(), ty, evaluated)
+    }
+
+    /// The changed object in the form of its kind, with its defaults.
+    fn typed(&self, object: Value) -> Result<Value, String> {
+        let resource = self.bound.matched.other.as_deref().unwrap_or(self.attributes.resource);
+        mutating::typed(resource, &self.bound.matched.kind, object).map_err(|error| error.to_string())
+    }
+
+    /// The object in the version of the request again.
+    async fn original(&self, object: Value) -> Result<Value, Status> {
+        match self.bound.matched.other.as_deref() {
+            Some(other) if meta::gvk(&object) == other.gvk() => {
+                let converted = conversion::convert(self.server, other, self.attributes.resource, object).await;
+                converted.map_err(Status::internal)
+            }
+            _ => Ok(object),
+        }
+    }
+}
