@@ -272,7 +272,9 @@ impl<'e> Estimator<'e> {
 
     /// The size that the schema allows at that path.
     fn declared_size(&self, path: &[String]) -> Option<CostEstimate> {
-        let mut node: &DeclaredType = self.environment.variables.get(path.first()?)?;
+        // Upstream takes every path for one that begins at `self`; so that the name of a type has a size as well.
+        let variables = &self.environment.variables;
+        let mut node: &DeclaredType = variables.get(path.first()?).or_else(|| variables.get("self"))?;
         if path[0].starts_with('@') || path[0] == ACCUMULATOR {
             return None;
         }

@@ -82,6 +82,13 @@ fn syntax_errors_are_antlrs() {
         ("[1 2]", vec!["1:4: Syntax error: extraneous input '2' expecting {']', ','}".to_owned()]),
         ("true ? 1", vec!["1:9: Syntax error: mismatched input '<EOF>' expecting ':'".to_owned()]),
         ("a b c", vec!["1:3: Syntax error: mismatched input 'b' expecting <EOF>".to_owned()]),
+        (
+            "self.in > 1",
+            vec![
+                "1:6: Syntax error: no viable alternative at input '.in'".to_owned(),
+                format!("1:9: Syntax error: extraneous input '>' expecting {STARTS}"),
+            ],
+        ),
         ("as", vec!["1:1: reserved identifier: as".to_owned()]),
         ("self.tags.all(1, true)", vec!["1:15: argument must be a simple name".to_owned()]),
         ("self.tags.map(1, true)", vec!["1:15: argument is not an identifier".to_owned()]),
@@ -165,6 +172,7 @@ fn static_costs_follow_the_schema() {
         ("self.name.startsWith('abc')", 3, 3),
         ("self.tags.all(x, x == 'a')", 3, 53),
         ("has(self.name)", 1, 1),
+        ("type(self.port) == int ? self.port > 0 : self.port == 'http'", 7, 7),
     ] {
         let estimate = compile(source).expect(source).estimate();
         assert_eq!((estimate.min, estimate.max), (min, max), "{source}");
