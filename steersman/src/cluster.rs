@@ -6,8 +6,10 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use kube::Client;
+use parking_lot::Mutex;
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::audit::History;
+use steersman_apiserver::outbound::Registration;
 use steersman_apiserver::tls::Authority;
 use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
 use steersman_machinery::clock::SharedClock;
@@ -23,13 +25,16 @@ const CLIENT_AGENT: &str = concat!("steersman/", env!("CARGO_PKG_VERSION"));
 
 /// A Kubernetes cluster in this process. When it is dropped, everything that belongs to it stops and is freed.
 pub struct Cluster {
-    api_server: ApiServer,
+    pub(crate) api_server: ApiServer,
     authority: Authority,
     clock: SharedClock,
     trace: Option<WriteTrace>,
     trigger: ShutdownTrigger,
     shutdown: Shutdown,
     components: Components,
+    /// What answers in this process in the place of servers elsewhere. It may hold clients of this cluster, so that the
+    /// cluster has to let go of it.
+    pub(crate) in_process: Mutex<Vec<Registration>>,
 }
 
 impl Cluster {

@@ -8,6 +8,7 @@ mod cluster;
 pub mod command;
 mod components;
 mod error;
+mod in_process;
 mod kubeconfig;
 mod prepare;
 mod serve;

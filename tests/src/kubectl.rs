@@ -36,6 +36,14 @@ impl Kubectl {
         self.succeed(arguments, "").await
     }
 
+    /// The same as [`Self::ok_with`], for those who want to see warnings too: what it printed and what it complained.
+    pub async fn run_with(&self, arguments: &str, input: &str) -> String {
+        let output = self.0.run(self.command().args(words(arguments)), input).await;
+        let (stdout, stderr) = texts(&output);
+        assert!(output.status.success(), "kubectl {arguments} failed\n{stdout}{stderr}");
+        stdout + &stderr
+    }
+
     /// Runs kubectl, which has to fail. Returns what it complained.
     pub async fn err(&self, arguments: &str) -> String {
         self.fail(&words(arguments), "").await

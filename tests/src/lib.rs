@@ -4,3 +4,4 @@ pub mod kubectl;
 pub mod manifests;
 pub mod site;
 pub mod wait;
+pub mod webhooks;

@@ -283,3 +283,25 @@ async fn a_dry_run_is_shown_only_to_those_who_know_it() {
     let sent = hook.sent.lock();
     assert_eq!((&sent[0].1["dryRun"], &sent[0].1["options"]["dryRun"]), (&json!(true), &json!(["All"])));
 }
+
+#[tokio::test]
+async fn conditions_choose_among_the_requests_that_match() {
+    let client = Client::new().await;
+    let hook = Hook::new(&client, |_| json!({"allowed": true}));
+    let condition = |expression: &str| json!({"matchConditions": [{"name": "c", "expression": expression}]});
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    let bad = webhook("v.example.com", "configmaps", &condition("request.name"));
+    let refusal = client.post(path, json!({"metadata": {"name": "v"}, "webhooks": [bad]})).await;
+    let why =
+        "webhooks[0].matchConditions[0].expression: Invalid value: \"request.name\": must evaluate to bool but got string";
+    assert!(refusal.body["message"].as_str().unwrap().ends_with(why), "{refusal:?}");
+    let skip = webhook("v.example.com", "configmaps", &condition("object.metadata.name != 'skip-me'"));
+    configure(&client, "validating", "v", vec![skip]).await;
+    make(&client, "skip-me").await;
+    make(&client, "a").await;
+    assert_eq!(hook.operations().len(), 1);
+    let failing = webhook("w.example.com", "configmaps", &condition("object.data.nothing == 'x'"));
+    configure(&client, "validating", "w", vec![failing]).await;
+    let message = "configmaps \"b\" is forbidden: expression 'object.data.nothing == 'x'' resulted in error: no such key: nothing";
+    refused(&make(&client, "b").await, 403, message);
+}

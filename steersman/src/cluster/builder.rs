@@ -205,7 +205,8 @@ impl ClusterBuilder {
             error = components.failed() => return Err(error),
             prepared = prepare::prepare(preparing, &wanted) => prepared?,
         }
-        Ok(Cluster { api_server, authority, clock, trace, trigger, shutdown, components })
+        let in_process = Default::default();
+        Ok(Cluster { api_server, authority, clock, trace, trigger, shutdown, components, in_process })
     }
 
     /// Who signs certificates: a new authority or, in a cluster that is to behave the same each time, that of the seed.

@@ -9,6 +9,7 @@ use steersman_machinery::status::Status;
 
 use super::configuration::Webhook;
 use super::review::{self, Fault, Objects, Response, Version};
+use crate::admission::expressions::Input;
 use crate::admission::matching::Matched;
 use crate::admission::{Attributes, Operation};
 use crate::conversion;
@@ -41,7 +42,19 @@ pub(super) async fn concerns(
     attributes: &Attributes<'_>,
     object: Option<&Value>,
 ) -> Result<Option<Matched>, Status> {
-    webhook.criteria.matches(server, attributes, object).await
+    let Some(matched) = webhook.criteria.matches(server, attributes, object).await? else { return Ok(None) };
+    if webhook.conditions.is_empty() {
+        return Ok(Some(matched));
+    }
+    let new = shown(server, attributes, &matched, object).await?;
+    let old = shown(server, attributes, &matched, attributes.old).await?;
+    let asks = webhook.conditions.ask_the_authorizer();
+    let input = Input::new(server, attributes, &matched, (new, old), asks).await?;
+    match webhook.conditions.hold(&input, None) {
+        Ok(hold) => Ok(hold.then_some(matched)),
+        Err(_) if webhook.ignores_failures => Ok(None),
+        Err(why) => Err(Status::forbidden(&attributes.resource.group_resource(), attributes.name, why)),
+    }
 }
 
 /// The object of the request for webhooks: a delete has none.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use steersman_machinery::meta;
 
+use crate::admission::expressions::Conditions;
 use crate::admission::matching::Criteria;
 use crate::outbound::target::Target;
 
@@ -21,6 +22,8 @@ pub(super) struct Webhook {
     pub(super) id: String,
     /// Which requests it is asked about.
     pub(super) criteria: Criteria,
+    /// What must hold besides.
+    pub(super) conditions: Conditions,
     /// Whether a request passes if the webhook cannot be asked.
     pub(super) ignores_failures: bool,
     /// Whether it may be asked about what is not going to happen.
@@ -56,6 +59,7 @@ fn read_webhook(webhook: &Value) -> Webhook {
         name: meta::text(webhook, &["name"]).to_owned(),
         id: String::new(),
         criteria: Criteria::webhook(webhook),
+        conditions: Conditions::read(meta::items(webhook, &["matchConditions"]), false),
         ignores_failures: meta::text(webhook, &["failurePolicy"]) == "Ignore",
         knows_dry_runs: matches!(meta::text(webhook, &["sideEffects"]), "None" | "NoneOnDryRun"),
         may_be_reinvoked: meta::text(webhook, &["reinvocationPolicy"]) == "IfNeeded",
