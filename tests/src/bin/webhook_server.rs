@@ -9,7 +9,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures::StreamExt;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -74,7 +73,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         "/huge" => {
             let block = Bytes::from(vec![b' '; 64 * 1024]);
             let endless = futures::stream::repeat_with(move || Ok(Frame::data(block.clone())));
-            Response::new(BodyExt::boxed(StreamBody::new(endless.boxed())))
+            Response::new(BodyExt::boxed(StreamBody::new(endless)))
         }
         "/redirect" => {
             let response = Response::builder().status(307).header("Location", "/validate");
