@@ -43,6 +43,8 @@ const TOKEN_ENCODING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
+/// The size from which on objects of a list are sent although more follow.
+const PIECE: usize = 64 * 1024;
 /// The version of the format of continue tokens.
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
@@ -251,7 +253,9 @@ fn items(resource: &Resource, mut objects: Vec<Value>) -> Vec<Value> {
     objects
 }
 
+/// The bytes of a list, put together from what is stored while they are sent: as many objects at once as make a piece.
 fn splice(resource: &Resource, page: &Page) -> Body {
+    const END: &[u8] = b"]}\n";
     let kind = json!(resource.list_kind);
     let head = format!(
         "{{\"kind\":{kind},\"apiVersion\":{},\"metadata\":{},\"items\":[",
@@ -259,13 +263,25 @@ fn splice(resource: &Resource, page: &Page) -> Body {
         page.plain_metadata(resource)
     );
     let prefix = if resource.custom { object::type_prefix(resource) } else { Bytes::from_static(b"{") };
-    let comma = Bytes::from([b",", &prefix[..]].concat());
-    let mut pieces = Vec::with_capacity(page.entries.len() * 2 + 2);
-    pieces.push(Bytes::from(head));
-    for (index, entry) in page.entries.iter().enumerate() {
-        pieces.push(if index == 0 { prefix.clone() } else { comma.clone() });
-        pieces.push(object::tail(entry));
-    }
-    pieces.push(Bytes::from_static(b"]}\n"));
-    Body::pieces(pieces)
+    // Of each object all but its brace, behind a prefix and, but for the first, a comma.
+    let each = page.entries.iter().map(|entry| prefix.len() + entry.bytes().len() - 1);
+    let length = head.len() + each.sum::<usize>() + page.entries.len().saturating_sub(1) + END.len();
+    let mut entries = page.entries.clone().into_iter();
+    let (mut piece, mut first, mut ended) = (head.into_bytes(), true, false);
+    let pieces = std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        while piece.len() < PIECE {
+            let Some(entry) = entries.next() else {
+                ended = true;
+                piece.extend_from_slice(END);
+                return Some(std::mem::take(&mut piece).into());
+            };
+            let comma: &[u8] = if std::mem::take(&mut first) { b"" } else { b"," };
+            [comma, &prefix, &entry.bytes()[1..]].into_iter().for_each(|part| piece.extend_from_slice(part));
+        }
+        Some(std::mem::replace(&mut piece, Vec::with_capacity(PIECE + PIECE / 8)).into())
+    });
+    Body::made(length as u64, pieces)
 }

@@ -20,9 +20,26 @@ const COMPRESSED_AT_ONCE: usize = 64 * 1024;
 pub struct Body(Inner);
 
 enum Inner {
-    Pieces { pieces: VecDeque<Bytes>, left: u64 },
-    Gzip { pieces: VecDeque<Bytes>, encoder: Option<GzEncoder<Vec<u8>>> },
+    Pieces { pieces: Pieces, left: u64 },
+    Gzip { pieces: Pieces, encoder: Option<GzEncoder<Vec<u8>>> },
     Stream(BoxStream<'static, Bytes>),
+}
+
+/// Bytes whose length is known: few that are there, or many that are made when they are sent.
+enum Pieces {
+    Few(VecDeque<Bytes>),
+    Made(Box<dyn Iterator<Item = Bytes> + Send>),
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Few(pieces) => pieces.pop_front(),
+            Self::Made(pieces) => pieces.next(),
+        }
+    }
 }
 
 impl Body {
@@ -30,7 +47,12 @@ impl Body {
     pub fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self(Inner::Pieces { pieces, left })
+        Self(Inner::Pieces { pieces: Pieces::Few(pieces), left })
+    }
+
+    /// A body of pieces that are made one by one when they are sent, and have that length together.
+    pub fn made(length: u64, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Self {
+        Self(Inner::Pieces { pieces: Pieces::Made(Box::new(pieces)), left: length })
     }
 
     /// A body that ends when the stream ends. The stream is polled only as fast as the client reads.
@@ -79,7 +101,7 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
-            Inner::Pieces { pieces, left } => Poll::Ready(pieces.pop_front().map(|piece| {
+            Inner::Pieces { pieces, left } => Poll::Ready(pieces.next().map(|piece| {
                 *left -= piece.len() as u64;
                 Ok(Frame::data(piece))
             })),
@@ -93,7 +115,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.0, Inner::Pieces { pieces, .. } if pieces.is_empty())
+        matches!(&self.0, Inner::Pieces { left: 0, .. })
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -105,9 +127,9 @@ impl http_body::Body for Body {
 }
 
 /// The compressed form of the next pieces; `None` when all was returned.
-fn compressed(pieces: &mut VecDeque<Bytes>, encoder: &mut Option<GzEncoder<Vec<u8>>>) -> Option<Bytes> {
+fn compressed(pieces: &mut Pieces, encoder: &mut Option<GzEncoder<Vec<u8>>>) -> Option<Bytes> {
     let mut read = 0;
-    while let Some(piece) = pieces.pop_front() {
+    for piece in pieces.by_ref() {
         let writer = encoder.as_mut()?;
         writer.write_all(&piece).expect("writing to memory cannot fail");
         read += piece.len();

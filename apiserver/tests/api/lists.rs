@@ -91,3 +91,20 @@ async fn items_of_built_in_lists_do_not_repeat_their_type() {
     let pretty = client.get(&format!("{CONFIG_MAPS}?pretty=true")).await.body;
     assert_eq!(pretty, list, "the spliced and the decoded way give the same");
 }
+
+#[tokio::test]
+async fn the_length_of_a_list_is_known_before_it_is_put_together() {
+    let client = Client::new().await;
+    for count in 0..3 {
+        let request = http::Request::get("/api/v1/namespaces/default/configmaps").body(Default::default()).unwrap();
+        let body = client.send(request).await.into_body();
+        let length = http_body::Body::size_hint(&body).exact().unwrap();
+        let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        assert_eq!(bytes.len() as u64, length);
+        let list: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(list["items"].as_array().unwrap().len(), count);
+        // More than a piece each.
+        let body = json!({"metadata": {"name": count.to_string()}, "data": {"k": "x".repeat(100_000)}});
+        client.post("/api/v1/namespaces/default/configmaps", body).await;
+    }
+}
