@@ -2,6 +2,8 @@
 //! Source: Kubernetes doc "Auditing".
 
 mod history;
+mod log;
+mod policy;
 mod trail;
 
 use std::collections::BTreeMap;
@@ -10,8 +12,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use history::{HISTORY_MAX, History, Needed, Record};
+pub use log::Log;
+pub use policy::{Error as PolicyError, Level, Policy, Stage};
 pub use trail::Trail;
-pub(crate) use trail::{About, source_ips};
+pub(crate) use trail::{About, Answered, source_ips};
 
 /// What takes part in answering a request notes about it for the audit log. Clones are the same notes.
 #[derive(Clone, Debug, Default)]
@@ -33,11 +37,12 @@ impl Annotations {
 #[derive(Debug, Default)]
 pub struct Audit {
     pub(crate) history: Option<History>,
+    pub(crate) log: Option<Log>,
 }
 
 impl Audit {
     /// Whether anybody wants to know of requests.
     pub(crate) fn is_on(&self) -> bool {
-        self.history.is_some()
+        self.history.is_some() || self.log.is_some()
     }
 }

@@ -26,6 +26,7 @@ mod write;
 mod yaml;
 
 pub(crate) use connect::forward::to as forward_to;
+pub(crate) use input::readable;
 pub(crate) use input::shape;
 pub(crate) use write::put;
 

@@ -173,6 +173,13 @@ impl Builder {
         self
     }
 
+    /// Logs requests as a policy wants it.
+    #[must_use]
+    pub fn audit_log(mut self, log: audit::Log) -> Self {
+        self.audit.log = Some(log);
+        self
+    }
+
     /// Makes the server and writes the objects that must always be there.
     pub async fn build(self) -> Result<ApiServer, Error> {
         let admission = admission::Chain::new(&self.enabled_admission, &self.disabled_admission);

@@ -17,7 +17,7 @@ use tower::Service;
 use tracing::Instrument;
 
 use crate::admission::reinvocation::Reinvocation;
-use crate::audit::{self, About, Annotations, Trail};
+use crate::audit::{self, About, Annotations, Answered, Trail};
 use crate::authentication::{self, Identity, UserInfo};
 use crate::authorization;
 use crate::flowcontrol::{self, Flow};
@@ -185,7 +185,11 @@ where
         flow: None,
     };
     let answer = pass(&mut call, &identity, body).instrument(span).await;
-    let mut response = answer.unwrap_or_else(|status: Status| respond::status(&status, output));
+    let (answer, failure) = match answer {
+        Ok(response) => (response, None),
+        Err(status) => (respond::status(&status, output), Some(status)),
+    };
+    let mut response = audited(&call, answer, failure.as_ref());
     if gzip {
         response = compression::compress(response);
     }
@@ -195,8 +199,22 @@ where
     flowcontrol::stamp(headers, call.flow.as_ref());
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert("Audit-Id", audit_id);
-    call.trail.answered(response.status().as_u16());
     server.metrics.requests.get_or_create(&RequestLabels { code: response.status().as_u16(), ..labels }).inc();
+    response
+}
+
+/// Notes the answer for those who want to know.
+fn audited(call: &Call, mut response: Response<Body>, failure: Option<&Status>) -> Response<Body> {
+    let (code, level) = (response.status().as_u16(), call.trail.level());
+    let goes_on = response.body().known_length().is_none();
+    let now = call.server.clock.now();
+    let asked = (level >= audit::Level::Request).then(|| handlers::readable(&call.headers, &call.body)).flatten();
+    let bytes = (level >= audit::Level::RequestResponse).then(|| response.body().known()).flatten();
+    let said = bytes.and_then(|bytes| handlers::readable(response.headers(), &bytes));
+    call.trail.answered(&Answered { code, failure, goes_on, now }, (asked, said));
+    if goes_on && let Some(end) = call.trail.end(code, &call.server.clock) {
+        response = response.map(|body| body.guarded(end));
+    }
     response
 }
 
@@ -211,7 +229,7 @@ where
         timeout::check(&call.query)?;
     }
     call.user = authentication::authenticate(call, identity).await?;
-    call.trail.authenticated(&call.user);
+    call.trail.authenticated(&call.user, call.server.clock.now());
     impersonation::act(call).await?;
     let entered = match call.server.clone().flow.enter(call).await {
         Ok(entered) => entered,

@@ -14,7 +14,7 @@ mod prepare;
 mod serve;
 mod trace;
 
-pub use steersman_apiserver::{audit, authentication};
+pub use steersman_apiserver::{audit, authentication, flowcontrol};
 pub use steersman_controllers::ControllerSelection;
 pub use steersman_kubelet as kubelet;
 pub use steersman_scheduler_plugin as scheduler;

@@ -6,7 +6,12 @@ use std::sync::Arc;
 use http::HeaderMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use serde_json::{Value, json};
+use steersman_machinery::clock::SharedClock;
+use steersman_machinery::status::Status;
 
+use super::log::{Known, Log};
+use super::policy::{Decision, Level, Stage};
 use super::{Annotations, Audit, Needed, Record};
 use crate::authentication::UserInfo;
 use crate::http::request_info::RequestInfo;
@@ -55,6 +60,27 @@ struct Notes {
     user: Option<UserInfo>,
     impersonated: Option<UserInfo>,
     needed: Vec<Needed>,
+    /// How much of the request is logged; nothing is decided before it is known who sends it.
+    decision: Option<Decision>,
+}
+
+/// What became of a request.
+pub(crate) struct Answered<'a> {
+    pub(crate) code: u16,
+    /// The failure, if it is one.
+    pub(crate) failure: Option<&'a Status>,
+    /// Whether the answer goes on for as long as the client wants.
+    pub(crate) goes_on: bool,
+    pub(crate) now: Timestamp,
+}
+
+/// Logs the end of an answer that goes on, when it is dropped.
+pub(crate) struct End(Arc<Inner>, SharedClock, Value);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.log(Stage::ResponseComplete, self.1.now(), Some(&self.2), (None, None));
+    }
 }
 
 impl Trail {
@@ -65,8 +91,22 @@ impl Trail {
     }
 
     /// The sender is known.
-    pub(crate) fn authenticated(&self, user: &UserInfo) {
+    pub(crate) fn authenticated(&self, user: &UserInfo, now: Timestamp) {
         self.note(|notes| notes.user = Some(user.clone()));
+        let Some((inner, log)) = self.log() else { return };
+        inner.notes.lock().decision = Some(log.policy.decide(user, &inner.about.info));
+        inner.log(Stage::RequestReceived, now, None, (None, None));
+    }
+
+    /// How much of the request is logged.
+    pub(crate) fn level(&self) -> Level {
+        let decided = self.0.as_ref().and_then(|inner| inner.notes.lock().decision.as_ref().map(|it| it.level));
+        decided.unwrap_or(Level::None)
+    }
+
+    fn log(&self) -> Option<(&Arc<Inner>, &Log)> {
+        let inner = self.0.as_ref()?;
+        Some((inner, inner.audit.log.as_ref()?))
     }
 
     /// From here on the request is done as `user`.
@@ -79,12 +119,28 @@ impl Trail {
         self.note(|notes| notes.needed.push(Needed { user: user.name.clone(), info: info() }));
     }
 
-    /// The answer is there.
-    pub(crate) fn answered(&self, code: u16) {
+    /// The answer is there. `bodies` are those of the request and of the answer, as far as [`Trail::level`] wants them.
+    pub(crate) fn answered(&self, answered: &Answered<'_>, bodies: (Option<Value>, Option<Value>)) {
         let Some(inner) = &self.0 else { return };
         if let Some(history) = &inner.audit.history {
-            history.push(inner.record(code));
+            history.push(inner.record(answered.code));
         }
+        let Some(log) = &inner.audit.log else { return };
+        let mut outcome = outcome(answered);
+        // Who sent it is not known: somebody without a name or group.
+        let refused = inner.notes.lock().decision.is_none();
+        if refused {
+            inner.notes.lock().decision = Some(log.policy.decide(&UserInfo::default(), &inner.about.info));
+            outcome["message"] = json!("Authentication failed");
+        }
+        let stage = if answered.goes_on || refused { Stage::ResponseStarted } else { Stage::ResponseComplete };
+        inner.log(stage, answered.now, Some(&outcome), (bodies.0.as_ref(), bodies.1.as_ref()));
+    }
+
+    /// What has to be dropped when an answer ends that goes on.
+    pub(crate) fn end(&self, code: u16, clock: &SharedClock) -> Option<End> {
+        let (inner, _) = self.log()?;
+        Some(End(inner.clone(), clock.clone(), json!({"metadata": {}, "code": code})))
     }
 
     fn note(&self, take: impl FnOnce(&mut Notes)) {
@@ -94,7 +150,32 @@ impl Trail {
     }
 }
 
+/// The failure without what every failure has, or the code alone.
+fn outcome(answered: &Answered<'_>) -> Value {
+    let failure = answered.failure.and_then(|failure| serde_json::to_value(failure).ok());
+    let mut outcome = failure.unwrap_or_else(|| json!({"metadata": {}, "code": answered.code}));
+    if let Some(outcome) = outcome.as_object_mut() {
+        outcome.remove("kind");
+        outcome.remove("apiVersion");
+    }
+    outcome
+}
+
 impl Inner {
+    fn log(
+        &self,
+        stage: Stage,
+        now: Timestamp,
+        outcome: Option<&Value>,
+        (request, response): (Option<&Value>, Option<&Value>),
+    ) {
+        let (Some(log), notes) = (&self.audit.log, self.notes.lock()) else { return };
+        let Some(decision) = notes.decision.as_ref().filter(|decision| decision.level > Level::None) else { return };
+        let (nobody, about) = (UserInfo::default(), &self.about);
+        let (user, impersonated) = (notes.user.as_ref().unwrap_or(&nobody), notes.impersonated.as_ref());
+        log.write(stage, now, &Known { about, decision, user, impersonated, outcome, request, response });
+    }
+
     fn record(&self, code: u16) -> Record {
         let notes = self.notes.lock();
         let sender = notes.user.clone().unwrap_or_else(UserInfo::anonymous);

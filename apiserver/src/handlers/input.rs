@@ -1,5 +1,7 @@
 //! Request bodies into objects: JSON, YAML or protobuf, of the right version and kind, with the right types, defaulted.
 
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use steersman_machinery::decode::{self, TypeError};
 use steersman_machinery::group::GroupVersion;
@@ -212,6 +214,21 @@ fn message(body: &[u8], ty: Option<TypeRef<'_>>) -> Result<Value, protobuf::Erro
     };
     object::set_type(&mut value, &envelope.api_version, &envelope.kind);
     Ok(value)
+}
+
+/// A body as JSON, whatever its form, for somebody to read; `None` if it cannot be read.
+pub(crate) fn readable(headers: &HeaderMap, body: &[u8]) -> Option<Value> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    match content_type.split(';').next()?.trim() {
+        _ if body.is_empty() => None,
+        "application/vnd.kubernetes.protobuf" => {
+            let envelope = protobuf::open(body).ok()?;
+            let gvk = GroupVersion::parse(&envelope.api_version).with_kind(&envelope.kind);
+            message(body, builtin::type_ref(&gvk)).ok()
+        }
+        media if media.contains("yaml") => yaml::parse(body).ok().map(|document| document.value),
+        _ => serde_json::from_slice(body).ok(),
+    }
 }
 
 /// Reads a body that holds the options of a request.

@@ -60,6 +60,29 @@ impl Body {
         Self(Inner::Stream(stream))
     }
 
+    /// The same; when it is a stream, `guard` is dropped with it.
+    #[must_use]
+    pub fn guarded(self, guard: impl Send + 'static) -> Self {
+        match self.0 {
+            Inner::Stream(stream) => {
+                let guarded = stream.map(move |bytes| {
+                    let _held = &guard;
+                    bytes
+                });
+                Self(Inner::Stream(guarded.boxed()))
+            }
+            other => Self(other),
+        }
+    }
+
+    /// The bytes that are known; `None` for a stream or what is compressed.
+    pub fn known(&self) -> Option<Vec<u8>> {
+        match &self.0 {
+            Inner::Pieces { pieces, .. } => Some(pieces.iter().flat_map(|piece| piece.iter().copied()).collect()),
+            Inner::Gzip { .. } | Inner::Stream(_) => None,
+        }
+    }
+
     /// How many bytes are known to be left; `None` for a stream.
     pub fn known_length(&self) -> Option<u64> {
         match &self.0 {

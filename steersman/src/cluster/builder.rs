@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use steersman_apiserver::ApiServer;
+use steersman_apiserver::audit::Log;
 use steersman_apiserver::authentication::{self, Tokens};
+use steersman_apiserver::flowcontrol;
 use steersman_apiserver::tls::Authority;
 use steersman_controllers::ControllerSelection;
 use steersman_framework::clock::{SystemClock, TokioClock};
@@ -34,6 +36,8 @@ pub struct ClusterBuilder {
     disabled_admission: Vec<String>,
     record_writes: bool,
     record_requests: bool,
+    audit_log: Option<Log>,
+    flow_control: flowcontrol::Options,
 }
 
 /// What the cluster goes by.
@@ -55,6 +59,8 @@ impl Default for ClusterBuilder {
             disabled_admission: Vec::new(),
             record_writes: false,
             record_requests: false,
+            audit_log: None,
+            flow_control: flowcontrol::Options::default(),
         }
     }
 }
@@ -162,6 +168,19 @@ impl ClusterBuilder {
         self
     }
 
+    /// Logs requests as lines of JSON, of those and as much as a policy says.
+    pub fn audit_log(mut self, log: Log) -> Self {
+        self.audit_log = Some(log);
+        self
+    }
+
+    /// Keeps clients from starving each other in that way: by API priority and fairness, or by limits on requests in
+    /// flight. Without further words, by limits.
+    pub fn flow_control(mut self, options: flowcontrol::Options) -> Self {
+        self.flow_control = options;
+        self
+    }
+
     /// Starts the cluster in the current tokio runtime, and waits until its definitions are established and its nodes are
     /// ready.
     ///
@@ -177,8 +196,12 @@ impl ClusterBuilder {
         };
         let mut api_server = ApiServer::builder(clock.clone(), random.fork())
             .authentication(self.authentication)
+            .flow_control(self.flow_control)
             .enable_admission(self.enabled_admission)
             .disable_admission(self.disabled_admission);
+        if let Some(log) = self.audit_log {
+            api_server = api_server.audit_log(log);
+        }
         if self.record_requests {
             api_server = api_server.record_requests();
         }

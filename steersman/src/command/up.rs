@@ -1,6 +1,7 @@
 //! `steersman up`: a cluster at a port, until it is told to stop.
 
 mod authentication;
+mod requests;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,6 +40,8 @@ pub(crate) struct Up {
     kubeconfig: PathBuf,
     #[command(flatten)]
     authentication: authentication::Flags,
+    #[command(flatten)]
+    requests: requests::Flags,
     /// Admission plugins to have besides those that are on by default, separated by commas.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     enable_admission_plugins: Vec<String>,
@@ -73,8 +76,12 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .nodes(up.nodes)
         .controllers(up.controllers.clone())
         .authentication(up.authentication.options()?)
+        .flow_control(up.requests.flow_control())
         .enable_admission(up.enable_admission_plugins.clone())
         .disable_admission(up.disable_admission_plugins.clone());
+    if let Some(log) = up.requests.audit_log()? {
+        builder = builder.audit_log(log);
+    }
     if up.no_scheduler {
         builder = builder.without_scheduler();
     }
