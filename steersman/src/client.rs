@@ -7,6 +7,7 @@ use kube::Client;
 use kube::client::Body;
 use kube::client::retry::RetryPolicy;
 use steersman_apiserver::ApiServer;
+use steersman_apiserver::authentication::UserInfo;
 use tower::retry::RetryLayer;
 use tower::util::option_layer;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
@@ -16,16 +17,35 @@ use crate::trace::WriteTrace;
 /// The namespace of requests that name none.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// A client of `api_server` that calls itself `agent`, with the retries that kube gives to a client over a socket.
+/// Who a client is.
+pub(crate) struct Identity<'a> {
+    /// As whom its requests are done.
+    pub(crate) user: UserInfo,
+    /// The namespace of requests that name none.
+    pub(crate) namespace: &'a str,
+}
+
+/// A client of `api_server` for an administrator that calls itself `agent`.
 pub(crate) fn in_process(api_server: &ApiServer, agent: &str, trace: Option<&WriteTrace>) -> Client {
+    let identity = Identity { user: UserInfo::admin(), namespace: DEFAULT_NAMESPACE };
+    in_process_as(api_server, identity, agent, trace)
+}
+
+/// A client of `api_server` that calls itself `agent`, with the retries that kube gives to a client over a socket.
+pub(crate) fn in_process_as(
+    api_server: &ApiServer,
+    identity: Identity<'_>,
+    agent: &str,
+    trace: Option<&WriteTrace>,
+) -> Client {
     let service = ServiceBuilder::new()
         .layer(RetryLayer::new(RetryPolicy::server_retry()))
         .layer(option_layer(trace.cloned()))
         .service(UserAgent {
-            inner: ServiceExt::<Request<Body>>::map_err(api_server.service(), BoxError::from),
+            inner: ServiceExt::<Request<Body>>::map_err(api_server.service_as(identity.user), BoxError::from),
             agent: HeaderValue::from_str(agent).expect("components' names are fit for a header"),
         });
-    Client::new(service, DEFAULT_NAMESPACE)
+    Client::new(service, identity.namespace)
 }
 
 /// Says who calls, if the caller did not.

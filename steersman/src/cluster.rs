@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::audit::History;
 use steersman_apiserver::outbound::Registration;
+use steersman_apiserver::authentication::UserInfo;
 use steersman_apiserver::tls::Authority;
 use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
 use steersman_machinery::clock::SharedClock;
@@ -56,6 +57,19 @@ impl Cluster {
     /// If `user_agent` has characters that no HTTP header may have.
     pub fn client_of(&self, user_agent: &str) -> Client {
         client::in_process(&self.api_server, user_agent, self.trace.as_ref())
+    }
+
+    pub(crate) fn client_as(&self, user: UserInfo, namespace: &str) -> Client {
+        let identity = client::Identity { user, namespace };
+        client::in_process_as(&self.api_server, identity, CLIENT_AGENT, self.trace.as_ref())
+    }
+
+    /// The requests so far.
+    ///
+    /// # Panics
+    /// If they are not recorded.
+    pub(crate) fn recorded(&self) -> &History {
+        self.api_server.history().expect("ClusterBuilder::record_requests has to be called to ask for requests")
     }
 
     /// Serves the API at `address` over HTTPS, with certificates made for the purpose; port 0 takes a free one. Ends when

@@ -3,6 +3,7 @@
 //! [`Cluster::builder`] starts one; [`Cluster::client`] is an ordinary `kube::Client` that needs no socket;
 //! [`Cluster::serve`] adds a port and a kubeconfig. When the [`Cluster`] is dropped, everything stops.
 
+pub mod access;
 mod client;
 mod cluster;
 pub mod command;
@@ -24,6 +25,11 @@ pub use crate::cluster::builder::ClusterBuilder;
 pub use crate::error::Error;
 pub use crate::serve::Served;
 pub use crate::trace::Write;
+
+/// The guide for test authors; its whole examples have to compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/testing.md")]
+struct GuideToTesting;
 
 /// The project's front page; its code has to compile and run.
 #[cfg(doctest)]
