@@ -2,6 +2,7 @@
 //! Source: Kubernetes doc "Admission Control in Kubernetes".
 
 pub mod cached;
+mod certificate_signers;
 mod certificate_subject_restriction;
 mod default_class;
 mod default_toleration_seconds;
@@ -10,6 +11,7 @@ pub mod expressions;
 mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;
+mod node_restriction;
 mod persistent_volume_claim_resize;
 mod pod_rules;
 mod pod_security;
@@ -185,6 +187,7 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(pod_rules::LIMIT_ANTI_AFFINITY),
         Box::new(limit_ranger::LimitRanger),
         Box::new(service_account::ServiceAccount),
+        Box::new(node_restriction::NodeRestriction),
         Box::new(taint_nodes_by_condition::TaintNodesByCondition),
         Box::new(pod_rules::ALWAYS_PULL_IMAGES),
         Box::new(pod_security::PodSecurity),
@@ -195,6 +198,8 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
         Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
+        Box::new(certificate_signers::APPROVAL),
+        Box::new(certificate_signers::SIGNING),
         Box::new(certificate_subject_restriction::CertificateSubjectRestriction),
         Box::new(default_class::INGRESS),
         Box::new(deny_service_external_ips::DenyServiceExternalIps),
