@@ -243,12 +243,12 @@ impl fmt::Debug for Text<'_> {
 }
 
 /// The declared type of items or values.
-fn element_of<'a>(ty: Option<&'a DeclaredType>) -> Option<&'a DeclaredType> {
+fn element_of(ty: Option<&DeclaredType>) -> Option<&DeclaredType> {
     ty.and_then(DeclaredType::element)
 }
 
 /// What makes the items of a list of that type the same.
-fn identity_of<'a>(ty: Option<&'a DeclaredType>) -> &'a Identity {
+fn identity_of(ty: Option<&DeclaredType>) -> &Identity {
     match ty.map(|ty| &ty.0.shape) {
         Some(Shape::List(_, identity)) => identity,
         _ => &Identity::Position,

@@ -14,6 +14,7 @@ mod fairness;
 mod formats;
 mod lists;
 mod patches;
+mod policies;
 mod quotas;
 mod rules;
 mod tokens;

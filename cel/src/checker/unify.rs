@@ -3,7 +3,6 @@
 //! Source: cel-go's `checker/types.go`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::types::Type;
 
@@ -150,10 +149,7 @@ fn as_general(one: &Type, two: &Type) -> bool {
         (Type::Null, other) => !nullable(other) || matches!(other, Type::Null),
         (_, Type::Null) => true,
         (Type::List(one), Type::List(two)) | (Type::Optional(one), Type::Optional(two)) => as_general(one, two),
-        (Type::Map(one), Type::Map(two)) => {
-            let (one, two): (&Arc<(Type, Type)>, &Arc<(Type, Type)>) = (one, two);
-            as_general(&one.0, &two.0) && as_general(&one.1, &two.1)
-        }
+        (Type::Map(one), Type::Map(two)) => as_general(&one.0, &two.0) && as_general(&one.1, &two.1),
         (one, two) => one == two,
     }
 }

@@ -8,6 +8,8 @@ use super::{Outcome, fail, no_overload};
 use crate::library::time::format_duration;
 use crate::value::{Opaque, Value, parse_duration, parse_timestamp};
 
+/// The first number that no `int` reaches; its negative is not exact either.
+const TWO_TO_63: f64 = (1_u64 << 63) as f64;
 const INT_RANGE: &str = "integer overflow";
 const UINT_RANGE: &str = "unsigned integer overflow";
 
@@ -53,9 +55,7 @@ pub(crate) fn to_int<'a>(args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Int(value)] => Ok(Value::Int(*value)),
         [Value::Uint(value)] => i64::try_from(*value).map_or_else(|_| fail(INT_RANGE), |it| Ok(Value::Int(it))),
         // The bounds themselves are not exact.
-        [Value::Double(value)] if *value > -9.223_372_036_854_775_8e18 && *value < 9.223_372_036_854_775_8e18 => {
-            Ok(Value::Int(*value as i64))
-        }
+        [Value::Double(value)] if value.abs() < TWO_TO_63 => Ok(Value::Int(*value as i64)),
         [Value::Double(_)] => fail(INT_RANGE),
         [Value::Timestamp(time)] => Ok(Value::Int(time.as_second())),
         [Value::Duration(nanoseconds)] => Ok(Value::Int(*nanoseconds)),
@@ -84,9 +84,7 @@ pub(crate) fn to_uint<'a>(args: &[Value<'a>]) -> Outcome<'a> {
     match args {
         [Value::Uint(value)] => Ok(Value::Uint(*value)),
         [Value::Int(value)] => u64::try_from(*value).map_or_else(|_| fail(UINT_RANGE), |it| Ok(Value::Uint(it))),
-        [Value::Double(value)] if *value >= 0.0 && *value < 1.844_674_407_370_955_2e19 => {
-            Ok(Value::Uint(*value as u64))
-        }
+        [Value::Double(value)] if *value >= 0.0 && *value < 2.0 * TWO_TO_63 => Ok(Value::Uint(*value as u64)),
         [Value::Double(_)] => fail(UINT_RANGE),
         [Value::Text(text)] => whole(text.as_str(), "ParseUint", str::parse::<u64>).map(Value::Uint),
         _ => no_overload(),
