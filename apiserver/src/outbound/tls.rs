@@ -157,7 +157,10 @@ pub(crate) fn explain(error: &std::io::Error) -> String {
 
 fn x509(why: &CertificateError) -> String {
     match why {
-        CertificateError::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
+        // Another authority of the same name did not sign it.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "certificate signed by unknown authority".to_owned()
+        }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names: Vec<&str> = presented.iter().filter_map(|it| it.split('"').nth(1)).collect();
             let wanted = expected.to_str();

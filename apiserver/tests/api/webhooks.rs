@@ -292,8 +292,7 @@ async fn conditions_choose_among_the_requests_that_match() {
     let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
     let bad = webhook("v.example.com", "configmaps", &condition("request.name"));
     let refusal = client.post(path, json!({"metadata": {"name": "v"}, "webhooks": [bad]})).await;
-    let why =
-        "webhooks[0].matchConditions[0].expression: Invalid value: \"request.name\": must evaluate to bool but got string";
+    let why = "webhooks[0].matchConditions[0].expression: Invalid value: \"request.name\": must evaluate to bool but got string";
     assert!(refusal.body["message"].as_str().unwrap().ends_with(why), "{refusal:?}");
     let skip = webhook("v.example.com", "configmaps", &condition("object.metadata.name != 'skip-me'"));
     configure(&client, "validating", "v", vec![skip]).await;
