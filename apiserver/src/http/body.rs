@@ -75,11 +75,13 @@ impl Body {
         }
     }
 
-    /// The bytes that are known; `None` for a stream or what is compressed.
+    /// The bytes that are known; `None` for a stream, what is compressed, and what is made while it is sent.
     pub fn known(&self) -> Option<Vec<u8>> {
         match &self.0 {
-            Inner::Pieces { pieces, .. } => Some(pieces.iter().flat_map(|piece| piece.iter().copied()).collect()),
-            Inner::Gzip { .. } | Inner::Stream(_) => None,
+            Inner::Pieces { pieces: Pieces::Few(pieces), .. } => {
+                Some(pieces.iter().flat_map(|piece| piece.iter().copied()).collect())
+            }
+            Inner::Pieces { .. } | Inner::Gzip { .. } | Inner::Stream(_) => None,
         }
     }
 
