@@ -16,6 +16,7 @@ pub mod definition;
 pub mod json_path;
 pub mod names;
 pub mod printer;
+pub mod rules;
 pub mod structural;
 pub mod values;
 

@@ -115,6 +115,11 @@ impl DeclaredType {
         self.0.max_elements
     }
 
+    /// The fewest bytes that a value takes in JSON. Limits on costs bound by it how often a value can stand in a request.
+    pub fn min_bytes(&self) -> u64 {
+        self.0.min_bytes
+    }
+
     pub(crate) fn is_object(&self) -> bool {
         matches!(self.0.shape, Shape::Object(_))
     }

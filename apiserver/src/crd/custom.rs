@@ -13,8 +13,9 @@ use steersman_machinery::meta;
 use steersman_machinery::schema::builtin;
 
 use super::json_path::JsonPath;
+use super::rules::{self, Rules as Expressions};
 use super::structural::{self, Structural};
-use super::{definition, values};
+use super::values;
 use crate::conversion::{self, Conversion};
 use crate::registry::resource::ScalePaths;
 use crate::registry::strategy::{Rules, Strategy, restore};
@@ -29,8 +30,8 @@ pub struct CustomStrategy {
     has_status: bool,
     scale: Option<ScalePaths>,
     selectable: Vec<(&'static str, JsonPath)>,
-    /// Whether the schema has rules in CEL.
-    has_expressions: bool,
+    /// The schema's rules in CEL.
+    expressions: Option<Arc<Expressions>>,
     /// Whether objects may be stored in a form that this schema would not have given them.
     converts: bool,
     /// The `apiVersion` of what is stored.
@@ -54,7 +55,7 @@ impl CustomStrategy {
             has_status: meta::at(version, &["subresources", "status"]).is_some_and(Value::is_object),
             scale,
             selectable: selectable.collect(),
-            has_expressions: meta::at(version, &["schema"]).is_some_and(definition::has_expressions),
+            expressions: meta::at(version, &["schema", "openAPIV3Schema"]).and_then(Expressions::parse).map(Arc::new),
             converts: !only_version || meta::generation(definition) != 1,
             storage: format!("{}/{}", text(&["spec", "group"]), conversion::storage_version(definition)),
             conversion: Conversion::of(definition),
@@ -62,19 +63,24 @@ impl CustomStrategy {
         }
     }
 
-    fn check(&self, object: &Value, old: Option<&Value>) -> ErrorList {
+    fn check(&self, object: &Value, old: Option<&Value>) -> (ErrorList, Vec<String>) {
         let wrong_type = self.check_type(object);
         if !wrong_type.is_empty() {
-            return wrong_type;
+            return (wrong_type, Vec::new());
         }
         let mut errors = values::validate(object, old, &self.schema);
         self.check_scale(object, &mut errors);
+        errors.extend(values::embedded(object, &self.schema));
+        self.check_lists(object, old, &mut errors);
+        self.check_expressions(object, old, errors)
+    }
+
+    /// Of an update, items that stood twice before may do so.
+    fn check_lists(&self, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         let held = |old: &Value| values::duplicates(old, &self.schema).is_empty();
         if old.is_none_or(held) {
             errors.extend(values::duplicates(object, &self.schema));
         }
-        self.note_unchecked(&mut errors);
-        errors
     }
 
     /// A patch may not make another kind of object of it.
@@ -110,7 +116,12 @@ impl CustomStrategy {
     }
 
     /// Expressions are not evaluated on objects whose form is wrong, which clients are told.
-    fn note_unchecked(&self, errors: &mut ErrorList) {
+    fn check_expressions(
+        &self,
+        object: &Value,
+        old: Option<&Value>,
+        mut errors: ErrorList,
+    ) -> (ErrorList, Vec<String>) {
         let blocks = |error: &FieldError| {
             matches!(
                 error.error_type,
@@ -121,11 +132,18 @@ impl CustomStrategy {
                     | ErrorType::TypeInvalid
             )
         };
-        if self.has_expressions && errors.iter().any(blocks) {
+        let Some(expressions) = &self.expressions else {
+            return (errors, Vec::new());
+        };
+        if errors.iter().any(blocks) {
             let detail = "some validation rules were not checked because the object was invalid; correct the existing \
                           errors to complete validation";
             errors.push(FieldError::invalid(&Path::default(), &Value::Null, detail));
+            return (errors, Vec::new());
         }
+        let found = rules::evaluate(expressions, object, old);
+        errors.extend(found.errors);
+        (errors, found.warnings)
     }
 }
 
@@ -170,18 +188,26 @@ impl Strategy for CustomStrategy {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        self.check(object, None)
+        self.check(object, None).0
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        self.check_update(object, old).0
+    }
+
+    fn check_update(&self, object: &Value, old: &Value) -> (ErrorList, Vec<String>) {
         self.check(object, Some(old))
     }
 
     fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
+        self.check_status_update(object, old).0
+    }
+
+    fn check_status_update(&self, object: &Value, old: &Value) -> (ErrorList, Vec<String>) {
         let mut errors = values::validate_at(object, Some(old), &self.schema, "status");
         self.check_scale(object, &mut errors);
-        self.note_unchecked(&mut errors);
-        errors
+        self.check_lists(object, Some(old), &mut errors);
+        self.check_expressions(object, Some(old), errors)
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {

@@ -187,10 +187,10 @@ fn check_approval(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-/// What the author of a definition should know: formats that nothing checks, and rules that are not evaluated.
+/// What the author of a definition should know: formats that nothing checks.
 pub fn warnings(object: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
-    for (index, version) in meta::items(object, &["spec", "versions"]).iter().enumerate() {
+    for version in meta::items(object, &["spec", "versions"]) {
         let Some(schema) = meta::at(version, &["schema", "openAPIV3Schema"]) else {
             continue;
         };
@@ -199,12 +199,6 @@ pub fn warnings(object: &Value) -> Vec<String> {
             if !values::is_known_format(&format) && !warnings.contains(&warning) {
                 warnings.push(warning);
             }
-        }
-        if has_expressions(schema) {
-            warnings.push(format!(
-                "spec.versions[{index}].schema.openAPIV3Schema: x-kubernetes-validations rules are stored but not \
-                 evaluated by this server"
-            ));
         }
     }
     warnings
@@ -219,18 +213,6 @@ fn formats(schema: &Value) -> Vec<String> {
         }
     });
     formats
-}
-
-/// Whether a schema has rules in CEL anywhere.
-pub fn has_expressions(schema: &Value) -> bool {
-    match schema {
-        Value::Object(fields) => fields.iter().any(|(name, value)| {
-            (name == "x-kubernetes-validations" && value.as_array().is_some_and(|rules| !rules.is_empty()))
-                || (name != "default" && name != "example" && has_expressions(value))
-        }),
-        Value::Array(items) => items.iter().any(has_expressions),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,13 @@ use steersman_machinery::field::{ErrorList, FieldError, Path};
 
 use super::structural::Structural;
 
+mod embedded;
 mod formats;
 mod junctors;
 mod lists;
 mod scalars;
 
+pub use embedded::check as embedded;
 pub use formats::is_known as is_known_format;
 pub use lists::duplicates;
 
@@ -65,13 +67,6 @@ fn fields(value: &Value, old: Option<&Value>, schema: &Structural, path: &Path, 
         return;
     };
     scalars::check_properties(fields.len(), schema, path, errors);
-    if schema.embedded {
-        for name in ["apiVersion", "kind"] {
-            if value.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-                errors.push(FieldError::required(&path.child(name), "must not be empty"));
-            }
-        }
-    }
     for name in &schema.rules.required {
         if !fields.contains_key(name) {
             errors.push(FieldError::required(&path.child(name), ""));

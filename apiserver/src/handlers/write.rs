@@ -329,7 +329,9 @@ async fn attempt_update(
         Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,
         _ => None,
     };
-    refuse_invalid(resource, &new, &problems(resource, how, live, &new))?;
+    let (problems, warnings) = problems(resource, how, live, &new);
+    call.warnings.extend(warnings);
+    refuse_invalid(resource, &new, &problems)?;
     if matches!(how.part, Part::Main | Part::Subresource) {
         call.warnings.extend(how.strategy.warnings(&new, Some(live)));
     }
@@ -503,7 +505,8 @@ fn keep_metadata(live: &Value, new: &mut Value) {
     meta::remove(new, &["metadata", "selfLink"]);
 }
 
-fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) -> ErrorList {
+/// What is wrong with a change, and what the client is told about it in any case.
+fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) -> (ErrorList, Vec<String>) {
     let mut errors = ErrorList::new();
     let strategy = &how.strategy;
     if how.part != Part::Internal {
@@ -516,12 +519,13 @@ fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) ->
         }
         errors.extend(object_meta::validate_update(new, live));
     }
-    match how.part {
-        Part::Main | Part::Subresource => errors.extend(strategy.validate_update(new, live)),
-        Part::Status => errors.extend(strategy.validate_status_update(new, live)),
-        Part::Internal => {}
-    }
-    errors
+    let (found, warnings) = match how.part {
+        Part::Main | Part::Subresource => strategy.check_update(new, live),
+        Part::Status => strategy.check_status_update(new, live),
+        Part::Internal => Default::default(),
+    };
+    errors.extend(found);
+    (errors, warnings)
 }
 
 fn refuse_invalid(resource: &Resource, object: &Value, errors: &[FieldError]) -> Result<(), Status> {

@@ -86,6 +86,11 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// [`Strategy::validate_update`], and what the client is told of the object even if the update is refused.
+    fn check_update(&self, object: &Value, old: &Value) -> (ErrorList, Vec<String>) {
+        (self.validate_update(object, old), Vec::new())
+    }
+
     /// What a write to the status subresource leaves alone besides `spec`, and whose ownership it does not record.
     fn status_keeps(&self) -> &'static [&'static [&'static str]] {
         &[]
@@ -99,6 +104,11 @@ pub trait Strategy: Send + Sync {
     /// What is wrong with a write to the status subresource.
     fn validate_status_update(&self, _object: &Value, _old: &Value) -> ErrorList {
         ErrorList::new()
+    }
+
+    /// [`Strategy::validate_status_update`], and what the client is told of the object even if the update is refused.
+    fn check_status_update(&self, object: &Value, old: &Value) -> (ErrorList, Vec<String>) {
+        (self.validate_status_update(object, old), Vec::new())
     }
 
     /// What the client should be told although the write succeeds.

@@ -11,6 +11,7 @@ use crate::crd::values;
 
 mod junctors;
 mod lists;
+mod rules;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 /// What JSON schema has and a structural schema has not.
@@ -55,8 +56,10 @@ pub(super) fn check(schema: &Value, has_status: bool, path: &Path, errors: &mut 
     if has_status {
         check_root_keys(schema, path, errors);
     }
+    let before = errors.len();
     check_node(schema, Level::Root, path, errors);
     check_metadata(schema, path, errors);
+    rules::check(schema, errors.len() == before, path, errors);
 }
 
 /// Calls `visit` with a schema and all schemas in it.

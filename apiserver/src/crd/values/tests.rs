@@ -77,7 +77,6 @@ fn bad_values_get_upstreams_words() {
             json!(true),
             r#"spec.port: Invalid value: "boolean": spec.port in body must be of type integer,string: "boolean""#,
         ),
-        ("embedded", json!({"apiVersion": "v1"}), "spec.embedded.kind: Required value: must not be empty"),
     ];
     for (name, value, expect) in cases {
         let mut spec = json!({"name": "abc"});
@@ -169,5 +168,26 @@ fn formats_are_enforced() {
     assert_eq!(
         validate(&json!({"at": "x"}), None, &schema)[0].to_string(),
         r#"at: Invalid value: "x": at in body must be of type date: "x""#
+    );
+}
+
+#[test]
+fn objects_in_objects_have_a_type_and_metadata_that_is_valid() {
+    let schema = Structural::parse(&json!({"type": "object", "properties": {"t": {
+        "type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}}}));
+    let check = |object: Value, expect: &[&str]| {
+        let errors = embedded(&json!({"t": object}), &schema);
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), expect);
+    };
+    check(json!({"apiVersion": "v1", "kind": "Pod"}), &[]);
+    check(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "A b"}}), &[]);
+    check(json!({"apiVersion": "v1"}), &["t.kind: Required value: must not be empty"]);
+    check(json!({"apiVersion": "", "kind": "Pod"}), &["t.apiVersion: Invalid value: \"\": must not be empty"]);
+    check(
+        json!({"apiVersion": "a/b/c", "kind": "Pod", "metadata": {"name": "a/b"}}),
+        &[
+            "t.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c",
+            "t.metadata.name: Invalid value: \"a/b\": may not contain '/'",
+        ],
     );
 }
