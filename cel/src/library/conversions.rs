@@ -19,7 +19,7 @@ pub(crate) fn to_bool<'a>(args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Text(text)] => match text.as_str() {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            other => fail(format!("strconv.ParseBool: parsing {}: invalid syntax", super::strings::quoted(other))),
+            _ => unreadable("bool"),
         },
         _ => no_overload(),
     }
@@ -40,14 +40,15 @@ pub(crate) fn to_double<'a>(args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Uint(value)] => Ok(Value::Double(*value as f64)),
         [Value::Text(text)] => match text.as_str().parse() {
             Ok(value) => Ok(Value::Double(value)),
-            Err(_) => parse_failed("ParseFloat", text.as_str(), "invalid syntax"),
+            Err(_) => unreadable("double"),
         },
         _ => no_overload(),
     }
 }
 
-fn parse_failed<'a>(function: &str, text: &str, why: &str) -> Outcome<'a> {
-    fail(format!("strconv.{function}: parsing {}: {why}", super::strings::quoted(text)))
+/// The error for a text that does not stand for a value of that type.
+fn unreadable<'a>(ty: &str) -> Outcome<'a> {
+    fail(format!("type conversion error from 'string' to '{ty}'"))
 }
 
 pub(crate) fn to_int<'a>(args: &[Value<'a>]) -> Outcome<'a> {
@@ -59,25 +60,9 @@ pub(crate) fn to_int<'a>(args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Double(_)] => fail(INT_RANGE),
         [Value::Timestamp(time)] => Ok(Value::Int(time.as_second())),
         [Value::Duration(nanoseconds)] => Ok(Value::Int(*nanoseconds)),
-        [Value::Text(text)] => whole(text.as_str(), "ParseInt", str::parse::<i64>).map(Value::Int),
+        [Value::Text(text)] => text.as_str().parse().map_or_else(|_| unreadable("int"), |it| Ok(Value::Int(it))),
         _ => no_overload(),
     }
-}
-
-fn whole<T>(
-    text: &str,
-    function: &str,
-    parse: fn(&str) -> Result<T, std::num::ParseIntError>,
-) -> Result<T, crate::EvaluationError> {
-    use std::num::IntErrorKind;
-    parse(text).map_err(|error| {
-        let why = match error.kind() {
-            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        let text = super::strings::quoted(text);
-        crate::EvaluationError::failed(format!("strconv.{function}: parsing {text}: {why}"))
-    })
 }
 
 pub(crate) fn to_uint<'a>(args: &[Value<'a>]) -> Outcome<'a> {
@@ -86,7 +71,7 @@ pub(crate) fn to_uint<'a>(args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Int(value)] => u64::try_from(*value).map_or_else(|_| fail(UINT_RANGE), |it| Ok(Value::Uint(it))),
         [Value::Double(value)] if *value >= 0.0 && *value < 2.0 * TWO_TO_63 => Ok(Value::Uint(*value as u64)),
         [Value::Double(_)] => fail(UINT_RANGE),
-        [Value::Text(text)] => whole(text.as_str(), "ParseUint", str::parse::<u64>).map(Value::Uint),
+        [Value::Text(text)] => text.as_str().parse().map_or_else(|_| unreadable("uint"), |it| Ok(Value::Uint(it))),
         _ => no_overload(),
     }
 }
@@ -118,19 +103,14 @@ pub(crate) fn format_double(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
-    let exponent = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    if (-5..21).contains(&exponent) {
-        return value.to_string();
-    }
-    // Rust writes 1e21, Go 1e+21.
+    // Rust writes 1e6 where Go writes 1e+06.
     let text = format!("{value:e}");
-    match text.split_once('e') {
-        Some((digits, exponent)) => {
-            let number: i32 = exponent.parse().unwrap_or_default();
-            let sign = if number < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", number.abs())
+    match text.split_once('e').map(|(digits, exponent)| (digits, exponent.parse::<i32>().unwrap_or_default())) {
+        Some((digits, exponent)) if !(-4..6).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
         }
-        None => text,
+        _ => value.to_string(),
     }
 }
 
@@ -139,7 +119,7 @@ pub(crate) fn to_duration<'a>(args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Duration(value)] | [Value::Int(value)] => Ok(Value::Duration(*value)),
         [Value::Text(text)] => match parse_duration(text.as_str()) {
             Some(nanoseconds) => Ok(Value::Duration(nanoseconds)),
-            None => fail(format!("time: invalid duration {}", super::strings::quoted(text.as_str()))),
+            None => unreadable("google.protobuf.Duration"),
         },
         _ => no_overload(),
     }
@@ -154,10 +134,7 @@ pub(crate) fn to_timestamp<'a>(args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Int(_)] => fail("timestamp overflow"),
         [Value::Text(text)] => match parse_timestamp(text.as_str()) {
             Some(time) => Ok(Value::Timestamp(time)),
-            None => {
-                let text = super::strings::quoted(text.as_str());
-                fail(format!("parsing time {text} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text} as \"2006\""))
-            }
+            None => unreadable("google.protobuf.Timestamp"),
         },
         _ => no_overload(),
     }

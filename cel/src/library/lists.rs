@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{Outcome, fail, no_overload, operators};
+use crate::types::Type;
 use crate::value::{List, Value};
 
 fn list<'v, 'a>(args: &'v [Value<'a>]) -> Option<&'v List<'a>> {
@@ -31,7 +32,13 @@ pub(crate) fn is_sorted<'a>(args: &[Value<'a>]) -> Outcome<'a> {
 pub(crate) fn sum<'a>(args: &[Value<'a>]) -> Outcome<'a> {
     let Some(list) = list(args) else { return no_overload() };
     let mut items = list.iter();
-    let Some(mut total) = items.next() else { return Ok(Value::Int(0)) };
+    let Some(mut total) = items.next() else {
+        return Ok(match list.element_type() {
+            Some(Type::Double) => Value::Double(0.0),
+            Some(Type::Duration) => Value::Duration(0),
+            _ => Value::Int(0),
+        });
+    };
     for item in items {
         total = operators::add(&[total, item])?;
     }

