@@ -8,6 +8,8 @@ pub mod merge;
 pub mod strategic;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 pub(crate) mod tests_support;
 
 use serde_json::Value;

@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("controllers", &["framework", "crds", "machinery"]),
     ("scheduler-plugin", &["framework", "crds", "machinery"]),
     ("kubelet", &["framework", "crds", "machinery"]),
+    ("fuzz", &["machinery", "cel", "apiserver"]),
     ("xtask", &["crds", "machinery"]),
 ];
 
