@@ -21,13 +21,16 @@ fn with_deployment<T>(run: impl FnOnce(TypeRef<'_>) -> T) -> T {
     run(builtin::schema().type_ref(&ty))
 }
 
+/// A name and a text.
+type Pair = (String, String);
+
 /// What people apply: labels, finalizers, a number, containers with variables.
 #[derive(Clone, Debug)]
 struct Manifest {
-    labels: Vec<(String, String)>,
+    labels: Vec<Pair>,
     finalizers: Vec<String>,
     replicas: Option<i64>,
-    containers: Vec<(String, String, Vec<(String, String)>)>,
+    containers: Vec<(String, String, Vec<Pair>)>,
 }
 
 impl Manifest {
@@ -72,7 +75,7 @@ fn manifests(prefix: &'static str) -> impl Strategy<Value = Manifest> {
 
 /// The patch that a client sends who applied `old` before and wants `new` now: what it no longer says, it takes away.
 fn difference(old: &Manifest, new: &Manifest) -> Value {
-    let gone = |old: &[(String, String)], new: &[(String, String)]| -> Vec<String> {
+    let gone = |old: &[Pair], new: &[Pair]| -> Vec<String> {
         old.iter().map(|(key, _)| key.clone()).filter(|key| !new.iter().any(|(other, _)| other == key)).collect()
     };
     let mut patch = new.object();
