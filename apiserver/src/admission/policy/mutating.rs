@@ -49,19 +49,19 @@ impl Plugin for MutatingAdmissionPolicy {
             }
             let rounds = &attributes.origin.rounds;
             rounds.begin(NAME, object);
-            let mut errors = Vec::new();
+            let (mut misconfigured, mut errors) = (Vec::new(), Vec::new());
             for bound in concerned {
                 match bound {
                     Ok(bound) => errors.extend(Turn { server, attributes, bound: &bound }.run(object).await?),
                     Err(it) if it.policy.fails => {
                         let binding = it.binding.as_ref().map(|binding| binding.name.as_str());
-                        errors.push(denied(&it.policy.name, binding, &it.why));
+                        misconfigured.push(denied(&it.policy.name, binding, &it.why));
                     }
                     Err(_) => {}
                 }
             }
             rounds.end(NAME, object);
-            refuse(attributes, object, errors)
+            refuse(attributes, object, misconfigured, errors)
         }
         .boxed()
     }
@@ -74,12 +74,21 @@ fn denied(policy: &str, binding: Option<&str>, why: &str) -> String {
     }
 }
 
-/// The first error is the message; all are causes.
-fn refuse(attributes: &Attributes<'_>, object: &Value, errors: Vec<String>) -> Result<(), Status> {
-    let Some(first) = errors.first().cloned() else { return Ok(()) };
+/// The first error is the message; all are causes. What is wrong with policies themselves comes first.
+fn refuse(
+    attributes: &Attributes<'_>,
+    object: &Value,
+    misconfigured: Vec<String>,
+    errors: Vec<String>,
+) -> Result<(), Status> {
+    let Some(first) = misconfigured.first().or(errors.first()).cloned() else { return Ok(()) };
     let mut status = attributes.forbidden(object, "admission request denied by policy");
     status.message = first;
-    let causes = errors.into_iter().map(|message| StatusCause { message, ..StatusCause::default() });
+    if misconfigured.is_empty() {
+        "Invalid".clone_into(&mut status.reason);
+    }
+    let causes =
+        misconfigured.into_iter().chain(errors).map(|message| StatusCause { message, ..StatusCause::default() });
     status.details.get_or_insert_default().causes.extend(causes);
     Err(status)
 }
@@ -104,11 +113,12 @@ impl Turn<'_> {
             if !rounds.is_due(NAME, &id) {
                 continue;
             }
-            match self.change(object, params.as_ref()).await? {
-                Ok(true) => rounds.changed(NAME),
-                Ok(false) => {}
-                Err(why) if policy.fails => errors.push(denied(&policy.name, Some(&binding.name), &why)),
-                Err(_) => {}
+            let mut failures = Vec::new();
+            if self.change(object, params.as_ref(), &mut failures).await? {
+                rounds.changed(NAME);
+            }
+            if policy.fails {
+                errors.extend(failures.iter().map(|why| denied(&policy.name, Some(&binding.name), why)));
             }
             if policy.may_be_reinvoked {
                 rounds.asked(NAME, &id);
@@ -117,22 +127,29 @@ impl Turn<'_> {
         Ok(errors)
     }
 
-    /// Whether the policy changed the object; or why it could not.
-    async fn change(&self, object: &mut Value, params: Option<&Value>) -> Result<Result<bool, String>, Status> {
+    /// Whether the policy changed the object. Changes that fail do not keep it from those after them.
+    async fn change(
+        &self,
+        object: &mut Value,
+        params: Option<&Value>,
+        failures: &mut Vec<String>,
+    ) -> Result<bool, Status> {
         let Bound { policy, matched, .. } = self.bound;
         let (server, attributes) = (self.server, self.attributes);
         let new = call::shown(server, attributes, matched, call::subject(attributes, object)).await?;
         let old = call::shown(server, attributes, matched, attributes.old).await?;
-        let Some(before) = new.clone() else { return Ok(Ok(false)) };
+        let Some(before) = new.clone() else { return Ok(false) };
         let mut input = Input::new(server, attributes, matched, (new, old), policy.asks_the_authorizer).await?;
         match policy.conditions.hold(&input, params) {
             Ok(true) => {}
-            Ok(false) => return Ok(Ok(false)),
-            // Without the failure policy's help, such a policy is as if its conditions did not hold.
-            Err(error) => return Ok(if policy.fails { Err(error) } else { Ok(false) }),
+            Ok(false) => return Ok(false),
+            Err(error) => {
+                failures.push(error);
+                return Ok(false);
+            }
         }
-        let mut budget = Budget::per_object();
         for mutation in &policy.mutations {
+            let mut budget = Budget::per_object();
             let changed = {
                 let variables = evaluation::variables(policy, &input, params);
                 self.patched(mutation, &input, (&variables, &mut budget))
@@ -140,14 +157,14 @@ impl Turn<'_> {
             let typed = changed.and_then(|changed| self.typed(changed));
             match typed {
                 Ok(changed) => input.set_object(changed),
-                Err(why) => return Ok(Err(why)),
+                Err(why) => failures.push(why),
             }
         }
         if *input.object() == before {
-            return Ok(Ok(false));
+            return Ok(false);
         }
         *object = self.original(input.into_object()).await?;
-        Ok(Ok(true))
+        Ok(true)
     }
 
     fn patched(

@@ -6,10 +6,12 @@ use steersman_cel::{Budget, Structure, Value as CelValue, Variables};
 use steersman_machinery::meta;
 use steersman_machinery::patch::apply::{self, Duplicates};
 use steersman_machinery::patch::json as json_patch;
-use steersman_machinery::schema::{ListKind, TypeRef};
+use steersman_machinery::schema::TypeRef;
 
 use super::definition::{Expression, Mutation};
 use super::evaluation;
+
+const NO_PATCHES: &str = "type mismatch: JSONPatchType.expression should evaluate to array of JSONPatch";
 
 /// The object with the change made.
 pub(super) fn patch(
@@ -21,12 +23,16 @@ pub(super) fn patch(
     match mutation {
         Mutation::Apply(expression) => {
             let configuration = configuration(expression, object, variables, budget)?;
-            apply_configuration(object, &configuration, ty)
+            apply_configuration(object, &configuration, ty).map_err(|error| format!("error applying patch: {error}"))
         }
         Mutation::Patch(expression) => {
             let operations = operations(expression, variables, budget)?;
             let document = serde_json::to_vec(&operations).map_err(|error| error.to_string())?;
-            json_patch::apply(object, &document).map_err(|error| format!("JSON Patch: {error}"))
+            match json_patch::apply(object, &document) {
+                // A test that fails keeps the patch from being applied, and is no error.
+                Err(_) if fails_a_test(object, &operations) => Ok(object.clone()),
+                other => other.map_err(|error| format!("JSONPath: {error}")),
+            }
         }
     }
 }
@@ -87,41 +93,60 @@ fn apply_configuration(object: &Value, configuration: &Value, ty: TypeRef<'_>) -
 /// The places of lists, maps and structs that have one owner: they could only be replaced, not changed.
 fn find_atomic(value: &Value, ty: TypeRef<'_>, path: String, found: &mut Vec<String>) {
     match value {
-        Value::Array(_) | Value::Object(_) if ty.is_atomic() => found.push(path),
-        Value::Object(fields) => {
+        Value::Object(fields) if ty.as_struct().is_some() || ty.values().is_some() => {
+            if ty.is_atomic() {
+                found.push(path.clone());
+            }
             for (name, value) in fields {
-                if let Some(ty) = ty.member(name) {
-                    find_atomic(value, ty, format!("{path}.{name}"), found);
+                if let Some(field) = ty.field(name) {
+                    find_atomic(value, field.type_ref(), format!("{path}.{name}"), found);
                 }
             }
         }
         Value::Array(items) => {
-            let (Some(list), Some(of)) = (ty.as_list(), ty.items()) else { return };
-            for item in items {
-                let step = match &list.kind {
-                    ListKind::Map(keys) => {
-                        let keys = keys.iter().filter_map(|key| Some(format!("{key}={}", item.get(key)?)));
-                        keys.collect::<Vec<_>>().join(",")
-                    }
-                    _ => format!("={item}"),
-                };
-                find_atomic(item, of, format!("{path}[{step}]"), found);
+            let Some(of) = ty.items() else { return };
+            if ty.is_atomic() {
+                found.push(path.clone());
+            }
+            for (at, item) in items.iter().enumerate() {
+                find_atomic(item, of, format!("{path}[{at}]"), found);
             }
         }
         _ => {}
     }
 }
 
+/// Whether it is a test of the object that fails.
+fn fails_a_test(object: &Value, operations: &Value) -> bool {
+    let operations = operations.as_array().map_or(&[][..], Vec::as_slice);
+    let tests = operations.iter().enumerate().filter(|(_, operation)| operation["op"] == "test");
+    for (at, test) in tests {
+        // What stands before the test passes, or it is not the test that fails.
+        let before =
+            serde_json::to_vec(&operations[..at]).ok().and_then(|patch| json_patch::apply(object, &patch).ok());
+        let Some(before) = before else { return false };
+        let path = test["path"].as_str().unwrap_or_default();
+        if before.pointer(path) != test.get("value") {
+            return true;
+        }
+    }
+    false
+}
+
 fn operations(expression: &Expression, variables: &Variables<'_>, budget: &mut Budget) -> Result<Value, String> {
     let value = evaluation::evaluate(expression, variables, budget).map_err(evaluation::Failure::text)?;
     let CelValue::List(list) = &value else {
-        return Err("type error: JSONPatchType's evaluator should return list of JSONPatch".to_owned());
+        return Err(NO_PATCHES.to_owned());
     };
     let mut operations = Vec::new();
     for item in list.iter() {
         match &item {
-            CelValue::Structure(structure) if &*structure.name == "JSONPatch" => {}
-            _ => return Err("type error: JSONPatchType's evaluator should return list of JSONPatch".to_owned()),
+            CelValue::Structure(structure) if &*structure.name == "JSONPatch" => {
+                if let Some(CelValue::Structure(value)) = structure.fields.get("value") {
+                    check_names(value, &value.name).map_err(|error| format!("type mismatch: {error}"))?;
+                }
+            }
+            _ => return Err(NO_PATCHES.to_owned()),
         }
         let operation = item.to_json().map_err(|error| error.to_string())?;
         operations.push(operation);

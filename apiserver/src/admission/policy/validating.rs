@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::FutureExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 use steersman_cel::{Budget, Value as CelValue, Variables};
 use steersman_machinery::status::{Status, StatusCause};
 
@@ -71,7 +71,8 @@ struct Denial {
 #[derive(Default)]
 struct Outcome {
     denials: Vec<Denial>,
-    violations: Vec<Value>,
+    /// The first violation that is noted: there is room for one.
+    noted: Option<String>,
     annotations: BTreeMap<String, Vec<String>>,
 }
 
@@ -113,13 +114,16 @@ impl Outcome {
                     "Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding}': {}",
                     violation.message
                 )]),
-                _ => self.violations.push(json!({
-                    "message": violation.message,
-                    "policy": policy,
-                    "binding": binding,
-                    "expressionIndex": violation.index,
-                    "validationActions": bound.binding.actions,
-                })),
+                _ => {
+                    let text = |text: &str| Value::from(text).to_string();
+                    let (message, policy, binding) = (text(&violation.message), text(policy), text(binding));
+                    let (index, actions) = (violation.index, Value::from(bound.binding.actions.clone()));
+                    self.noted.get_or_insert_with(|| {
+                        format!(
+                            r#"[{{"message":{message},"policy":{policy},"binding":{binding},"expressionIndex":{index},"validationActions":{actions}}}]"#
+                        )
+                    });
+                }
             }
         }
     }
@@ -127,8 +131,8 @@ impl Outcome {
     /// Refuses the request for the first violation that does.
     fn finish(self, attributes: &Attributes<'_>) -> Result<(), Status> {
         let annotations = &attributes.origin.annotations;
-        if !self.violations.is_empty() {
-            annotations.add(FAILURES, Value::Array(self.violations).to_string());
+        if let Some(noted) = self.noted {
+            annotations.add(FAILURES, noted);
         }
         for (key, values) in self.annotations {
             annotations.add(key, values.join(", "));
@@ -163,20 +167,34 @@ async fn ask(
     let asks = bound.policy.asks_the_authorizer;
     let input = Input::new(server, attributes, &bound.matched, (object, old), asks).await?;
     for params in &bound.params {
-        for violation in validate(&bound.policy, &input, params.as_ref(), &mut outcome.annotations) {
-            outcome.violated(attributes, bound, &violation);
+        let found = validate(&bound.policy, &input, params.as_ref());
+        for violation in &found.violations {
+            outcome.violated(attributes, bound, violation);
+        }
+        for (key, value) in found.annotations {
+            note(&mut outcome.annotations, key, value);
+        }
+        for error in found.errors {
+            // Whatever the binding does about violations.
+            let message = denied(&bound.policy.name, Some(&bound.binding.name), &error);
+            outcome.denials.push(Denial { message, reason: String::new() });
         }
     }
     Ok(())
 }
 
-/// The violations of a policy.
-fn validate(
-    policy: &Policy,
-    input: &Input,
-    params: Option<&Value>,
-    annotations: &mut BTreeMap<String, Vec<String>>,
-) -> Vec<Violation> {
+/// What a policy finds.
+#[derive(Default)]
+struct Findings {
+    violations: Vec<Violation>,
+    annotations: Vec<(String, String)>,
+    /// Annotations that could not be made.
+    errors: Vec<String>,
+}
+
+/// The findings of a policy.
+fn validate(policy: &Policy, input: &Input, params: Option<&Value>) -> Findings {
+    let mut findings = Findings::default();
     // An error refuses the request or does not, as the policy says.
     let failed = |message: String, index: usize| {
         let violation = Violation { message, reason: String::new(), index };
@@ -184,32 +202,31 @@ fn validate(
     };
     match policy.conditions.hold(input, params) {
         Ok(true) => {}
-        Ok(false) => return Vec::new(),
-        Err(error) => return failed(error, 0),
+        Ok(false) => return findings,
+        Err(error) => return Findings { violations: failed(error, 0), ..findings },
     }
     let variables = evaluation::variables(policy, input, params);
     let mut budget = Budget::per_object();
-    let mut violations = Vec::new();
     for (index, validation) in policy.validations.iter().enumerate() {
         match evaluation::evaluate(&validation.expression, &variables, &mut budget) {
             Ok(CelValue::Bool(true)) => {}
             Ok(_) => {
                 let message = message(validation, &variables, &mut budget);
-                violations.push(Violation { message, reason: validation.reason.clone(), index });
+                findings.violations.push(Violation { message, reason: validation.reason.clone(), index });
             }
-            Err(Failure::Budget(error)) => return failed(error, index),
-            Err(Failure::Expression(error)) => violations.extend(failed(error, index)),
+            Err(Failure::Budget(error)) => return Findings { violations: failed(error, index), ..findings },
+            Err(Failure::Expression(error)) => findings.violations.extend(failed(error, index)),
         }
     }
     for (key, expression) in &policy.annotations {
         let value = evaluation::evaluate(expression, &variables, &mut budget);
         match annotation(&expression.source, value) {
-            Ok(Some(value)) => note(annotations, format!("{}/{key}", policy.name), value),
-            Ok(None) => {}
-            Err(error) => violations.extend(failed(error, 0)),
+            Ok(Some(value)) => findings.annotations.push((format!("{}/{key}", policy.name), value)),
+            Err(error) if policy.fails => findings.errors.push(error),
+            _ => {}
         }
     }
-    violations
+    findings
 }
 
 /// The message of a violation: made by an expression, given, or the expression itself.
