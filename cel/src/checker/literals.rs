@@ -25,7 +25,7 @@ pub(super) fn validate(expr: &Expr, findings: &mut Vec<Finding>) {
 }
 
 fn is_regex(text: &str) -> bool {
-    regex::Regex::new(text).is_ok()
+    crate::library::regex::compile(text).is_ok()
 }
 
 /// Calls something on each part of an expression.

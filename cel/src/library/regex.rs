@@ -1,4 +1,7 @@
-//! Regular expressions.
+//! Regular expressions in RE2's syntax.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use regex::{Regex, RegexBuilder};
 
@@ -6,14 +9,31 @@ use super::{Outcome, no_overload};
 use crate::error::EvaluationError;
 use crate::value::Value;
 
+mod syntax;
+
 /// The largest compiled expression: what a small pattern such as `(a{100}){100}` may grow to.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
+/// The expressions that are kept compiled. Rules use a handful; what loops make up must not fill the memory.
+const MAX_KEPT: usize = 64;
 
-fn compile(pattern: &str) -> Result<Regex, EvaluationError> {
-    RegexBuilder::new(pattern)
-        .size_limit(MAX_COMPILED_BYTES)
-        .build()
-        .map_err(|_| EvaluationError::failed(format!("error parsing regexp: invalid regular expression: `{pattern}`")))
+static KEPT: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+
+/// Compiles a pattern, or finds it compiled.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, EvaluationError> {
+    let lock = || KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(regex) = lock().get(pattern) {
+        return Ok(regex.clone());
+    }
+    let built = RegexBuilder::new(&syntax::translate(pattern)).size_limit(MAX_COMPILED_BYTES).build();
+    let regex = built.map_err(|_| {
+        EvaluationError::failed(format!("error parsing regexp: invalid regular expression: `{pattern}`"))
+    })?;
+    let mut kept = lock();
+    if kept.len() >= MAX_KEPT {
+        kept.clear();
+    }
+    kept.insert(pattern.to_owned(), regex.clone());
+    Ok(regex)
 }
 
 pub(crate) fn matches<'a>(args: &[Value<'a>]) -> Outcome<'a> {

@@ -213,6 +213,17 @@ fn kubernetes_libraries() {
 }
 
 #[test]
+fn regular_expressions_are_re2s() {
+    hold(&[
+        r"!'٣'.matches('^\\d$') && '3'.matches('^\\d$') && !'é'.matches('^\\w$') && 'a-b'.matches('^[\\w-]+$')",
+        r"'{x}'.matches('^{.*}$') && 'aaa'.matches('^a{3}$') && 'a<b'.matches('a\\<b') && 'a_b'.matches('a\\_b')",
+        r"'a.b'.matches('^\\Qa.b\\E$') && !'axb'.matches('^\\Qa.b\\E$') && '['.matches('^[[]$') && ']'.matches('^[]]$')",
+        r"'&'.matches('^[a&&b]$') && 'x'.matches('^[[:alpha:]]$') && ','.matches('^[+--]$') && 'foo bar'.matches('\\bbar')",
+        r"'example.com'.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+    ]);
+}
+
+#[test]
 fn objects_without_a_schema() {
     let object = json!({"a": {"b": [1, 2]}, "n": null, "x-y": 1, "f": 1.5});
     for source in [

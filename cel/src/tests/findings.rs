@@ -218,6 +218,11 @@ proptest! {
     }
 
     #[test]
+    fn nothing_panics_on_any_pattern(pattern in "[-a\\[\\]{}()^$&~|*+?.:\\\\QEdbé0-9,]{0,16}") {
+        let _ = crate::library::regex::compile(&pattern);
+    }
+
+    #[test]
     fn nothing_panics_on_any_tokens(parts in prop::collection::vec(prop::sample::select(vec![
         "self", ".", "name", "tags", "map", "all", "exists", "(", ")", "x", ",", "[", "]", "{", "}", ":", "?", "+", "-", "*",
         "/", "%", "==", "!", "&&", "||", "in", "1", "0", "-9223372036854775808", "2u", "1.5", "'a'", "b'a'", "null", "true",
