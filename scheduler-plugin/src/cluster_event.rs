@@ -30,6 +30,12 @@ pub enum EventResource {
     CsiStorageCapacity,
     /// Volumes that are attached to nodes.
     VolumeAttachment,
+    /// Claims on devices.
+    ResourceClaim,
+    /// Classes of devices.
+    DeviceClass,
+    /// What drivers have on nodes.
+    ResourceSlice,
     /// Anything.
     Any,
 }

@@ -27,10 +27,13 @@ pub(crate) enum Update {
     CsiDrivers(Change<wire::CsiDriver>),
     Capacities(Change<wire::CsiStorageCapacity>),
     Attachments(Change<wire::VolumeAttachment>),
+    ResourceClaims(Change<wire::ResourceClaim>),
+    DeviceClasses(Change<wire::DeviceClass>),
+    ResourceSlices(Change<wire::ResourceSlice>),
 }
 
 /// Whose first list has to have come before decisions can be made.
-pub(crate) const SOURCES: usize = 15;
+pub(crate) const SOURCES: usize = 18;
 
 struct Forward<T> {
     // Unbounded, since a watch can't be made to wait: the loop takes everything out before each decision, so at most
@@ -55,6 +58,7 @@ pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, (
     let core = |kind, plural| Resource::namespaced("", "v1", kind, plural);
     let apps = |kind, plural| Resource::namespaced("apps", "v1", kind, plural);
     let storage = |kind, plural| Resource::cluster("storage.k8s.io", "v1", kind, plural);
+    let devices = |kind, plural| Resource::cluster("resource.k8s.io", "v1", kind, plural);
     let mut running: FuturesUnordered<BoxFuture<'static, ()>> = [
         source.watch(Resource::cluster("", "v1", "Node", "nodes"), Update::Nodes),
         source.watch(core("Pod", "pods"), Update::Pods),
@@ -83,6 +87,12 @@ pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, (
             Update::Capacities,
         ),
         source.watch(storage("VolumeAttachment", "volumeattachments"), Update::Attachments),
+        source.watch(
+            Resource::namespaced("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims"),
+            Update::ResourceClaims,
+        ),
+        source.watch(devices("DeviceClass", "deviceclasses"), Update::DeviceClasses),
+        source.watch(devices("ResourceSlice", "resourceslices"), Update::ResourceSlices),
     ]
     .into_iter()
     .collect();
@@ -149,5 +159,8 @@ versioned!(
     CsiNode.common: "",
     CsiDriver: "",
     CsiStorageCapacity: "",
-    VolumeAttachment: ""
+    VolumeAttachment: "",
+    ResourceClaim.common: "",
+    DeviceClass: "",
+    ResourceSlice: ""
 );

@@ -79,11 +79,14 @@ pub(crate) fn registry() -> Registry {
         .add(volume_restrictions::VolumeRestrictions)
         .add(node_volume_limits::NodeVolumeLimits)
         .add(volume_zone::VolumeZone)
-        .add(dynamic_resources::DynamicResources)
         .add(image_locality::ImageLocality)
         .add(default_binder::DefaultBinder);
     registry.register(default_preemption::NAME, |args, handle| {
         let plugin: Arc<dyn Plugin> = Arc::new(default_preemption::DefaultPreemption::new(args.parse()?, handle)?);
+        Ok(plugin)
+    });
+    registry.register(dynamic_resources::NAME, |_, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(dynamic_resources::DynamicResources::new(handle));
         Ok(plugin)
     });
     with_args(&mut registry, volume_binding::NAME, volume_binding::VolumeBinding::new);

@@ -23,6 +23,8 @@ pub struct Pod {
     pub start_time: Option<Timestamp>,
     /// Whether the scheduler asked it to make room.
     pub preempted: bool,
+    /// The claims that were made for it from templates.
+    pub resource_claim_statuses: Box<[wire::PodResourceClaimStatus]>,
     /// What it shares with its siblings.
     pub spec: Arc<PodSpec>,
     /// The number of `spec` in the cache that it came from.
@@ -77,8 +79,8 @@ pub struct PodSpec {
     pub topology_spread_constraints: Vec<wire::TopologySpreadConstraint>,
     /// Ports on the node.
     pub host_ports: Vec<HostPort>,
-    /// Whether it claims devices (`spec.resourceClaims`).
-    pub claims_devices: bool,
+    /// Its claims on devices.
+    pub resource_claims: Vec<wire::PodResourceClaim>,
     /// Volumes that only some nodes can have or that cannot be shared.
     pub volumes: Vec<wire::Volume>,
     /// Images of all containers, with a tag.
@@ -110,6 +112,18 @@ impl Pod {
     /// `namespace/name`.
     pub fn key(&self) -> String {
         format!("{}/{}", self.spec.namespace, self.name)
+    }
+
+    /// The names of its claims on devices; `None` for one that is still to be made from its template. A claim that was
+    /// found not to be needed is left out.
+    pub fn resource_claims(&self) -> impl Iterator<Item = Option<&str>> {
+        self.spec.resource_claims.iter().filter_map(|claim| match &claim.resource_claim_name {
+            Some(name) => Some(Some(name.as_str())),
+            None => match self.resource_claim_statuses.iter().find(|status| status.name == claim.name) {
+                Some(status) => status.resource_claim_name.as_deref().map(Some),
+                None => Some(None),
+            },
+        })
     }
 
     /// The claims of its volumes: each volume, and the name of the claim. That of an ephemeral volume is made for the pod.
@@ -144,7 +158,7 @@ impl PodSpec {
             scheduling_gates: spec.scheduling_gates.iter().map(|gate| gate.name.clone()).collect(),
             topology_spread_constraints: spec.topology_spread_constraints.clone(),
             host_ports: host_ports(spec),
-            claims_devices: !spec.resource_claims.is_empty(),
+            resource_claims: spec.resource_claims.clone(),
             volumes: spec.volumes.iter().filter(|volume| volume.matters()).cloned().collect(),
             images: containers.map(|container| normalized_image(&container.image)).collect(),
         }
@@ -219,6 +233,7 @@ impl Specs {
             uid: Arc::from(pod.metadata.uid.as_str()),
             node_name,
             nominated_node_name: optional(&pod.status.nominated_node_name),
+            resource_claim_statuses: pod.status.resource_claim_statuses.clone().into(),
             start_time: pod.status.start_time,
             preempted: pod.status.conditions.iter().any(|condition| {
                 condition.condition_type == "DisruptionTarget"

@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use steersman_framework::reflector::Change;
 use steersman_machinery::clock::{FixedClock, SharedClock};
 use steersman_machinery::random::Random;
 
 use crate::plugin::Plugin;
 use crate::waiting::WaitingPods;
+use crate::wire::ResourceClaim;
 
 /// What a plugin can hold on to when it is made.
 #[derive(Clone)]
@@ -24,6 +26,8 @@ pub struct Handle {
     pub random: Random,
     /// Pods whose victims are being asked to go.
     pub preempting: Preempting,
+    /// Claims on devices that exist.
+    pub known_claims: KnownClaims,
 }
 
 /// The uids of pods for which others are being evicted. Clones share the set.
@@ -45,6 +49,31 @@ impl Preempting {
     }
 }
 
+/// The claims on devices that exist, by namespace and name. Clones share the set.
+#[derive(Clone, Debug, Default)]
+pub struct KnownClaims(Arc<Mutex<BTreeSet<(String, String)>>>);
+
+impl KnownClaims {
+    /// Whether there is such a claim.
+    pub fn contains(&self, namespace: &str, name: &str) -> bool {
+        self.0.lock().contains(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    pub(crate) fn take(&self, change: &Change<ResourceClaim>) {
+        let key = |claim: &ResourceClaim| {
+            let metadata = &claim.metadata.common;
+            (metadata.namespace.clone(), metadata.name.clone())
+        };
+        let mut known = self.0.lock();
+        match change {
+            Change::Applied(claim) => _ = known.insert(key(claim)),
+            Change::Deleted(claim) => _ = known.remove(&key(claim)),
+            Change::Replaced(claims) => *known = claims.iter().map(key).collect(),
+            Change::Progress => {}
+        }
+    }
+}
+
 impl Handle {
     /// A handle for making profiles outside a scheduler: the clock stands still, the randomness is always the same.
     pub fn for_tests() -> Self {
@@ -53,6 +82,7 @@ impl Handle {
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             random: Random::seeded(0),
             preempting: Preempting::default(),
+            known_claims: KnownClaims::default(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::informers::{SOURCES, Update, informers};
 use crate::pod::Pod;
 use crate::profile::{Point, Profile, ProfileError};
 use crate::queue::{Backoff, Queue, QueuedPod};
-use crate::registry::{Handle, Preempting, Registry};
+use crate::registry::{Handle, KnownClaims, Preempting, Registry};
 use crate::waiting::WaitingPods;
 use crate::writer::{EventText, EventWriter, Write, send};
 use binding::Bound;
@@ -104,6 +104,7 @@ struct Scheduler {
     profiles: Arc<BTreeMap<Arc<str>, Profile>>,
     waiting: WaitingPods,
     preempting: Preempting,
+    known_claims: KnownClaims,
     context: Context,
     cache: Cache,
     queue: Queue,
@@ -130,6 +131,7 @@ impl Scheduler {
             clock: context.clock.clone(),
             random: context.random.clone(),
             preempting: Preempting::default(),
+            known_claims: KnownClaims::default(),
         };
         let profiles = Arc::new(profiles(options, &handle)?);
         let backoff =
@@ -139,6 +141,7 @@ impl Scheduler {
             profiles,
             waiting,
             preempting: handle.preempting,
+            known_claims: handle.known_claims,
             context: context.clone(),
             cache: Cache::default(),
             search: Search::new(context.random.clone()),

@@ -11,6 +11,7 @@ mod node;
 mod order;
 mod selecting;
 mod storage;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ pub use images::Images;
 pub use labels::{LabelColumn, Labels, Matcher, ValueId};
 pub use node::NodeRef;
 pub use selecting::{Selecting, SelectingKind};
-pub use storage::{Storage, Stored, Table};
+pub use storage::{Devices, Storage};
+pub use table::{Stored, Table};
 
 use crate::pod::{HostPort, Pod, PodSpec, SpecId};
 use crate::wire::{self, Map, Taint};
@@ -59,6 +61,7 @@ pub struct Snapshot {
     namespaces: BTreeMap<String, Map>,
     selecting: Selecting,
     storage: Storage,
+    devices: Devices,
     budgets: BTreeMap<(String, String), wire::Budget>,
     /// Pods for which a node is held, by its name; each names the node as if it were there.
     nominated: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
@@ -118,6 +121,7 @@ impl Default for Snapshot {
             namespaces: BTreeMap::new(),
             selecting: Selecting::default(),
             storage: Storage::default(),
+            devices: Devices::default(),
             budgets: BTreeMap::new(),
             nominated: BTreeMap::new(),
             generation: 0,

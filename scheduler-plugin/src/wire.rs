@@ -4,6 +4,7 @@
 //! them shared with its siblings. So decoding already leaves everything else out.
 
 mod affinity;
+mod devices;
 mod node;
 mod pod;
 mod storage;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
 pub use affinity::*;
+pub use devices::*;
 pub use node::*;
 pub use pod::*;
 pub use storage::*;

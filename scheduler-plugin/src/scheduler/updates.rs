@@ -13,7 +13,7 @@ use crate::cluster_event::{
 use crate::informers::Update;
 use crate::pod::Pod;
 use crate::queue::plain;
-use crate::snapshot::{SelectingKind, Storage, Stored, Table};
+use crate::snapshot::{SelectingKind, Snapshot, Stored, Table};
 use crate::wire;
 
 impl Scheduler {
@@ -24,13 +24,20 @@ impl Scheduler {
             Update::Namespaces(change) => self.namespaces(change),
             Update::Selecting(kind, change) => self.selecting(kind, change),
             Update::Budgets(change) => self.budgets(change),
-            Update::Claims(change) => self.stored(8, change, |storage| &mut storage.claims),
-            Update::Volumes(change) => self.stored(9, change, |storage| &mut storage.volumes),
-            Update::Classes(change) => self.stored(10, change, |storage| &mut storage.classes),
-            Update::CsiNodes(change) => self.stored(11, change, |storage| &mut storage.csi_nodes),
-            Update::CsiDrivers(change) => self.stored(12, change, |storage| &mut storage.csi_drivers),
-            Update::Capacities(change) => self.stored(13, change, |storage| &mut storage.capacities),
-            Update::Attachments(change) => self.stored(14, change, |storage| &mut storage.attachments),
+            Update::Claims(change) => self.stored(8, change, |snapshot| &mut snapshot.storage_mut().claims),
+            Update::Volumes(change) => self.stored(9, change, |snapshot| &mut snapshot.storage_mut().volumes),
+            Update::Classes(change) => self.stored(10, change, |snapshot| &mut snapshot.storage_mut().classes),
+            Update::CsiNodes(change) => self.stored(11, change, |snapshot| &mut snapshot.storage_mut().csi_nodes),
+            Update::CsiDrivers(change) => self.stored(12, change, |snapshot| &mut snapshot.storage_mut().csi_drivers),
+            Update::Capacities(change) => self.stored(13, change, |snapshot| &mut snapshot.storage_mut().capacities),
+            Update::ResourceClaims(change) => {
+                // Before pods that wait for it are looked at again.
+                self.known_claims.take(&change);
+                self.stored(15, change, |snapshot| &mut snapshot.devices_mut().claims);
+            }
+            Update::DeviceClasses(change) => self.stored(16, change, |snapshot| &mut snapshot.devices_mut().classes),
+            Update::ResourceSlices(change) => self.stored(17, change, |snapshot| &mut snapshot.devices_mut().slices),
+            Update::Attachments(change) => self.stored(14, change, |snapshot| &mut snapshot.storage_mut().attachments),
         }
     }
 
@@ -186,12 +193,12 @@ impl Scheduler {
         }
     }
 
-    /// A change of what the cluster has of volumes.
-    fn stored<T: Stored>(&mut self, source: u8, change: Change<T>, table: fn(&mut Storage) -> &mut Table<T>) {
+    /// A change of what is kept as the API sends it.
+    fn stored<T: Stored>(&mut self, source: u8, change: Change<T>, table: fn(&mut Snapshot) -> &mut Table<T>) {
         if matches!(change, Change::Replaced(_)) {
             self.synced.insert(source);
         }
-        for (event, object) in table(self.cache.snapshot_mut().storage_mut()).apply(change) {
+        for (event, object) in table(self.cache.snapshot_mut()).apply(change) {
             self.happened(event, object);
         }
     }

@@ -1,103 +1,10 @@
-//! Volumes and claims, as the API shows them.
+//! Volumes, devices, and claims on both, as the API shows them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use steersman_framework::reflector::Change;
-
-use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource};
+use super::Table;
 use crate::pod::Pod;
 use crate::wire;
-
-/// Objects of one resource, by namespace and name.
-#[derive(Debug)]
-pub struct Table<T>(BTreeMap<(String, String), Arc<T>>);
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-/// An object of a [`Table`].
-pub trait Stored {
-    /// Which resource it belongs to.
-    const RESOURCE: EventResource;
-
-    /// Its metadata.
-    fn metadata(&self) -> &wire::Metadata;
-}
-
-macro_rules! stored {
-    ($($kind:ident $(.$common:ident)?),*) => {$(
-        impl Stored for wire::$kind {
-            const RESOURCE: EventResource = EventResource::$kind;
-
-            fn metadata(&self) -> &wire::Metadata {
-                &self.metadata$(.$common)?
-            }
-        }
-    )*};
-}
-
-stored!(
-    Claim.common,
-    PersistentVolume.common,
-    StorageClass,
-    CsiNode.common,
-    CsiDriver,
-    CsiStorageCapacity,
-    VolumeAttachment
-);
-
-impl<T: Stored> Table<T> {
-    /// The object of that name.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<T>> {
-        self.0.get(&(namespace.to_owned(), name.to_owned()))
-    }
-
-    /// All objects, in order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.0.values()
-    }
-
-    /// Takes a change in; returns what happened.
-    pub(crate) fn apply(&mut self, change: Change<T>) -> Vec<(ClusterEvent, EventObject)> {
-        match change {
-            Change::Applied(object) => vec![self.set(object)],
-            Change::Deleted(object) => {
-                self.0.remove(&key(&object));
-                vec![happened(ActionType::DELETE, &object)]
-            }
-            Change::Replaced(objects) => {
-                let old = std::mem::take(&mut self.0);
-                let mut events: Vec<_> = objects.into_iter().map(|object| self.set(object)).collect();
-                let gone = old.iter().filter(|(key, _)| !self.0.contains_key(*key));
-                events.extend(gone.map(|(_, object)| happened(ActionType::DELETE, object.as_ref())));
-                events
-            }
-            Change::Progress => Vec::new(),
-        }
-    }
-
-    fn set(&mut self, object: T) -> (ClusterEvent, EventObject) {
-        let (key, object) = (key(&object), Arc::new(object));
-        let action = if self.0.contains_key(&key) { ActionType::UPDATE } else { ActionType::ADD };
-        let event = happened(action, object.as_ref());
-        self.0.insert(key, object);
-        event
-    }
-}
-
-fn key<T: Stored>(object: &T) -> (String, String) {
-    let metadata = object.metadata();
-    (metadata.namespace.clone(), metadata.name.clone())
-}
-
-fn happened<T: Stored>(action: ActionType, object: &T) -> (ClusterEvent, EventObject) {
-    let (namespace, name) = key(object);
-    (ClusterEvent { resource: T::RESOURCE, action }, EventObject::Named { namespace, name })
-}
 
 /// What the cluster has of volumes.
 #[derive(Debug, Default)]
@@ -118,6 +25,17 @@ pub struct Storage {
     pub attachments: Table<wire::VolumeAttachment>,
     /// How many pods on nodes use a claim.
     claims_in_use: BTreeMap<(String, String), usize>,
+}
+
+/// What the cluster has of devices.
+#[derive(Debug, Default)]
+pub struct Devices {
+    /// Claims.
+    pub claims: Table<wire::ResourceClaim>,
+    /// Classes.
+    pub classes: Table<wire::DeviceClass>,
+    /// What drivers have.
+    pub slices: Table<wire::ResourceSlice>,
 }
 
 impl Storage {
@@ -143,6 +61,17 @@ impl super::Snapshot {
     /// Volumes and claims.
     pub fn storage(&self) -> &Storage {
         &self.storage
+    }
+
+    /// Devices and claims on them.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// Devices and claims on them, to be changed.
+    pub(crate) fn devices_mut(&mut self) -> &mut Devices {
+        self.generation += 1;
+        &mut self.devices
     }
 
     /// Volumes and claims, to be changed.

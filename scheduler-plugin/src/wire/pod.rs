@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Affinity, LabelSelector, Map, Metadata, Toleration, Volume, nullable};
+use super::{
+    Affinity, LabelSelector, Map, Metadata, PodResourceClaim, PodResourceClaimStatus, Toleration, Volume, nullable,
+};
 
 /// `v1.Pod`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -60,7 +62,7 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<SchedulingGate>,
     /// Claimed devices.
     #[serde(deserialize_with = "nullable")]
-    pub resource_claims: Vec<serde::de::IgnoredAny>,
+    pub resource_claims: Vec<PodResourceClaim>,
     /// Volumes.
     #[serde(deserialize_with = "nullable")]
     pub volumes: Vec<Volume>,
@@ -131,6 +133,9 @@ pub struct PodStatus {
     /// The node held for the pod while room is made on it.
     #[serde(deserialize_with = "nullable")]
     pub nominated_node_name: String,
+    /// The claims that were made for the pod.
+    #[serde(deserialize_with = "nullable")]
+    pub resource_claim_statuses: Vec<PodResourceClaimStatus>,
     /// When the node accepted the pod.
     pub start_time: Option<Timestamp>,
     /// Conditions.

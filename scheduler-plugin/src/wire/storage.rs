@@ -141,6 +141,9 @@ pub struct AnnotatedMetadata {
     /// The annotations.
     #[serde(deserialize_with = "nullable")]
     pub annotations: Map,
+    /// What has to happen before the object goes.
+    #[serde(deserialize_with = "nullable")]
+    pub finalizers: Vec<String>,
     /// Who owns the object.
     #[serde(rename = "ownerReferences", deserialize_with = "nullable")]
     pub owners: Vec<Owner>,

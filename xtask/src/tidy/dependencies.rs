@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("apiserver", &["machinery", "crds", "store", "cel"]),
     ("framework", &["machinery"]),
     ("controllers", &["framework", "crds", "machinery"]),
-    ("scheduler-plugin", &["framework", "crds", "machinery"]),
+    ("scheduler-plugin", &["framework", "crds", "machinery", "cel"]),
     ("kubelet", &["framework", "crds", "machinery"]),
     ("fuzz", &["machinery", "cel", "apiserver"]),
     ("xtask", &["crds", "machinery"]),
