@@ -12,6 +12,7 @@ use super::read;
 
 /// Source: Kubernetes doc "kube-apiserver".
 #[derive(Args, Debug)]
+#[group(id = "authentication")]
 pub(crate) struct Flags {
     /// Bearer tokens to accept: lines of `token,user,uid,"group1,group2"`.
     #[arg(long, value_name = "FILE")]

@@ -13,6 +13,7 @@ use super::read;
 
 /// Source: Kubernetes doc "kube-apiserver".
 #[derive(Args, Debug)]
+#[group(id = "requests")]
 pub(crate) struct Flags {
     /// A Policy of audit.k8s.io/v1: of which requests how much is logged.
     #[arg(long, value_name = "FILE", requires = "audit_log_path")]
