@@ -23,6 +23,7 @@ use crate::http::respond;
 use crate::object;
 use crate::service::Call;
 
+pub(crate) use fair::Classified as Flow;
 pub(crate) use maintain::maintain;
 
 /// The group of the objects that configure it.
@@ -70,6 +71,19 @@ pub(crate) enum Entered {
     Seated { _place: Place },
 }
 
+/// A request that was not let in.
+#[derive(Debug)]
+pub(crate) struct TooMany;
+
+impl TooMany {
+    /// What its client is told.
+    pub(crate) fn response(&self) -> Response<Body> {
+        let mut response = respond::text(429, "Too many requests, please try again later.\n");
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
         if let Self::Counted(count) = self {
@@ -99,8 +113,8 @@ impl FlowControl {
     /// Lets a request in, perhaps after a while. Where it belongs is noted in the call.
     ///
     /// # Errors
-    /// The answer to a request that is too much.
-    pub(crate) async fn enter(&self, call: &mut Call) -> Result<Entered, Response<Body>> {
+    /// If there are too many.
+    pub(crate) async fn enter(&self, call: &mut Call) -> Result<Entered, TooMany> {
         let watches = call.info.verb == "watch";
         if is_long_running(&call.info) && !(watches && self.is_fair()) {
             return Ok(Entered::Free);
@@ -118,12 +132,12 @@ impl FlowControl {
             Ok(None) => Ok(Entered::Free),
             Err(reason) => {
                 tracing::debug!(reason, user = %call.user.name, "too many requests");
-                Err(too_many())
+                Err(TooMany)
             }
         }
     }
 
-    fn count(&self, info: &RequestInfo) -> Result<Entered, Response<Body>> {
+    fn count(&self, info: &RequestInfo) -> Result<Entered, TooMany> {
         let mutates = matches!(info.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
             || (!info.is_resource && !matches!(info.verb.as_str(), "get" | "head"));
         let (count, limit) = match mutates {
@@ -132,7 +146,7 @@ impl FlowControl {
         };
         let before = count.fetch_add(1, Ordering::Relaxed);
         let entered = Entered::Counted(count.clone());
-        if limit > 0 && before >= limit { Err(too_many()) } else { Ok(entered) }
+        if limit > 0 && before >= limit { Err(TooMany) } else { Ok(entered) }
     }
 }
 
@@ -146,14 +160,6 @@ pub(crate) fn stamp(headers: &mut HeaderMap, flow: Option<&Classified>) {
             headers.insert(name, uid);
         }
     }
-}
-
-pub(crate) use self::fair::Classified as Flow;
-
-fn too_many() -> Response<Body> {
-    let mut response = respond::text(429, "Too many requests, please try again later.\n");
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }
 
 /// Whether a request lasts as long as its client wants.

@@ -158,6 +158,6 @@ impl Connection {
             Some(certificates) => certificate::identity(&*self.tls.clients, certificates, now),
             None => Identity::Unknown,
         };
-        self.api_server.service_for(identity).from_peer(self.peer)
+        self.api_server.service_for(identity).at_peer(self.peer)
     }
 }

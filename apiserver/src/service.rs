@@ -53,7 +53,7 @@ impl ApiService {
     }
 
     /// The same for requests over a connection from there.
-    pub(crate) fn from_peer(self, peer: SocketAddr) -> Self {
+    pub(crate) fn at_peer(self, peer: SocketAddr) -> Self {
         Self { peer: Some(peer), ..self }
     }
 }
@@ -209,7 +209,7 @@ fn audited(call: &Call, mut response: Response<Body>, failure: Option<&Status>) 
     let goes_on = response.body().known_length().is_none();
     let now = call.server.clock.now();
     let asked = (level >= audit::Level::Request).then(|| handlers::readable(&call.headers, &call.body)).flatten();
-    let bytes = (level >= audit::Level::RequestResponse).then(|| response.body().known()).flatten();
+    let bytes = (level >= audit::Level::RequestResponse).then(|| response.body_mut().known()).flatten();
     let said = bytes.and_then(|bytes| handlers::readable(response.headers(), &bytes));
     call.trail.answered(&Answered { code, failure, goes_on, now }, (asked, said));
     if goes_on && let Some(end) = call.trail.end(code, &call.server.clock) {
@@ -233,7 +233,7 @@ where
     impersonation::act(call).await?;
     let entered = match call.server.clone().flow.enter(call).await {
         Ok(entered) => entered,
-        Err(too_many) => return Ok(too_many),
+        Err(too_many) => return Ok(too_many.response()),
     };
     authorization::authorize(call).await?;
     call.body = read_body(body).await?;

@@ -170,7 +170,8 @@ impl Policy {
 
 impl Rule {
     fn check(&self) -> Result<(), String> {
-        if !self.paths.is_empty() && !(self.resources.is_empty() && self.namespaces.is_empty()) {
+        let on_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
+        if on_resources && !self.paths.is_empty() {
             return Err("rules cannot apply to both regular resources and non-resource URLs".to_owned());
         }
         for path in self.paths.iter().filter(|path| *path != "*") {

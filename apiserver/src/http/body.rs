@@ -75,14 +75,13 @@ impl Body {
         }
     }
 
-    /// The bytes that are known; `None` for a stream, what is compressed, and what is made while it is sent.
-    pub fn known(&self) -> Option<Vec<u8>> {
-        match &self.0 {
-            Inner::Pieces { pieces: Pieces::Few(pieces), .. } => {
-                Some(pieces.iter().flat_map(|piece| piece.iter().copied()).collect())
-            }
-            Inner::Pieces { .. } | Inner::Gzip { .. } | Inner::Stream(_) => None,
-        }
+    /// The bytes that are known; `None` for a stream or what is compressed. What was to be made later is made now.
+    pub fn known(&mut self) -> Option<Vec<u8>> {
+        let Inner::Pieces { pieces, .. } = &mut self.0 else { return None };
+        let all: VecDeque<Bytes> = pieces.collect();
+        let bytes = all.iter().flat_map(|piece| piece.iter().copied()).collect();
+        *pieces = Pieces::Few(all);
+        Some(bytes)
     }
 
     /// How many bytes are known to be left; `None` for a stream.
