@@ -44,6 +44,12 @@ impl Environment {
             .variable("authorizer.requestResource", of("kubernetes.authorization.ResourceCheck"))
     }
 
+    /// Takes `authorizer` away.
+    pub fn without_authorizer(mut self) -> Self {
+        self.variables.retain(|name, _| name != "authorizer" && name != "authorizer.requestResource");
+        self
+    }
+
     /// Allows expressions to make `Object{…}` and `JSONPatch{…}`, as mutating policies do.
     pub fn mutations(mut self) -> Self {
         self.mutations = true;

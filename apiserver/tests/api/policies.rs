@@ -271,6 +271,23 @@ async fn operations_patch_and_later_changes_ask_again() {
 }
 
 #[tokio::test]
+async fn what_is_noted_can_fail_and_messages_know_no_authorizer() {
+    let client = Client::new().await;
+    let annotations = json!({"auditAnnotations": [{"key": "k", "valueExpression": "object.data.missing"}]});
+    require(&client, "p", "true", annotations).await;
+    let why = "expression 'object.data.missing' resulted in error: no such key: missing";
+    denied(&make(&client, "x", json!({"k": "v"})).await, 422, why);
+    let message = "authorizer.path('/').check('get').reason()";
+    let spec = json!({
+        "matchConstraints": about("", "configmaps"),
+        "validations": [{"expression": "true", "messageExpression": message}]});
+    let kind = format!("{GROUP}/validatingadmissionpolicies");
+    let made = client.post(&kind, json!({"metadata": {"name": "q"}, "spec": spec})).await;
+    let said = made.body["message"].as_str().unwrap();
+    assert!(said.contains("undeclared reference to 'authorizer' (in container '')"), "{said}");
+}
+
+#[tokio::test]
 async fn policies_are_not_asked_about_policies() {
     let client = Client::new().await;
     let mut everything = about("*", "*");

@@ -153,7 +153,10 @@ impl Compiler {
             message: meta::text(item, &["message"]).trim().to_owned(),
             message_expression: meta::at(item, &["messageExpression"])
                 .filter(|it| it.as_str().is_some_and(|it| !it.is_empty()))
-                .map(|_| self.expression(item, &["messageExpression"])),
+                .map(|_| {
+                    let environment = self.environment.clone().without_authorizer();
+                    Self { environment, types: Vec::new() }.expression(item, &["messageExpression"])
+                }),
             reason: meta::text(item, &["reason"]).to_owned(),
         }
     }

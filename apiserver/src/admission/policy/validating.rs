@@ -210,49 +210,55 @@ fn validate(policy: &Policy, input: &Input, params: Option<&Value>) -> Findings 
     for (index, validation) in policy.validations.iter().enumerate() {
         match evaluation::evaluate(&validation.expression, &variables, &mut budget) {
             Ok(CelValue::Bool(true)) => {}
-            Ok(_) => {
-                let message = message(validation, &variables, &mut budget);
-                findings.violations.push(Violation { message, reason: validation.reason.clone(), index });
-            }
+            Ok(_) => match message(validation, &variables, &mut budget) {
+                Ok(message) => {
+                    findings.violations.push(Violation { message, reason: validation.reason.clone(), index });
+                }
+                Err(error) => findings.violations.extend(failed(format!("failed messageExpression: {error}"), index)),
+            },
             Err(Failure::Budget(error)) => return Findings { violations: failed(error, index), ..findings },
             Err(Failure::Expression(error)) => findings.violations.extend(failed(error, index)),
         }
     }
+    let mut budget = Budget::per_object();
     for (key, expression) in &policy.annotations {
         let value = evaluation::evaluate(expression, &variables, &mut budget);
         match annotation(&expression.source, value) {
             Ok(Some(value)) => findings.annotations.push((format!("{}/{key}", policy.name), value)),
-            Err(error) if policy.fails => findings.errors.push(error),
-            _ => {}
+            Ok(None) => {}
+            Err(Failure::Budget(error)) => return Findings { violations: failed(error, 0), ..Findings::default() },
+            Err(Failure::Expression(error)) => findings.errors.extend(policy.fails.then_some(error)),
         }
     }
     findings
 }
 
 /// The message of a violation: made by an expression, given, or the expression itself.
-fn message(validation: &Validation, variables: &Variables<'_>, budget: &mut Budget) -> String {
-    let made = validation.message_expression.as_ref().and_then(|expression| {
-        let value = evaluation::evaluate(expression, variables, budget).ok()?;
-        let message = value.as_str()?.trim().to_owned();
-        let usable = !message.is_empty() && message.len() <= MAX_MESSAGE_BYTES && !message.contains('\n');
-        usable.then_some(message)
-    });
-    made.unwrap_or_else(|| match validation.message.as_str() {
+fn message(validation: &Validation, variables: &Variables<'_>, budget: &mut Budget) -> Result<String, String> {
+    let made = match &validation.message_expression {
+        None => None,
+        Some(expression) => match evaluation::evaluate(expression, variables, budget) {
+            Err(Failure::Budget(error)) => return Err(error),
+            other => other.ok().and_then(|value| value.as_str().map(|message| message.trim().to_owned())),
+        },
+    };
+    let usable =
+        |message: &String| !message.is_empty() && message.len() <= MAX_MESSAGE_BYTES && !message.contains('\n');
+    Ok(made.filter(usable).unwrap_or_else(|| match validation.message.as_str() {
         "" => format!("failed expression: {}", validation.expression.source.trim()),
         message => message.to_owned(),
-    })
+    }))
 }
 
 /// What is noted, if anything.
-fn annotation(source: &str, value: Result<CelValue<'_>, Failure>) -> Result<Option<String>, String> {
-    match value {
-        Ok(CelValue::Text(text)) => Ok(Some(text.as_str().trim().to_owned()).filter(|text| !text.is_empty())),
-        Ok(CelValue::Null) => Ok(None),
-        Ok(other) => Err(format!(
+fn annotation(source: &str, value: Result<CelValue<'_>, Failure>) -> Result<Option<String>, Failure> {
+    match value? {
+        CelValue::Text(text) => Ok(Some(text.as_str().trim().to_owned()).filter(|text| !text.is_empty())),
+        CelValue::Null => Ok(None),
+        other => Err(Failure::Expression(format!(
             "valueExpression '{source}' resulted in unsupported return type: {}. Return type must be either string or null.",
             other.type_of()
-        )),
-        Err(failure) => Err(format!("valueExpression '{source}' resulted in error: {}", failure.text())),
+        ))),
     }
 }
 

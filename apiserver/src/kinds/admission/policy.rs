@@ -180,7 +180,8 @@ fn validation(environment: &Environment, validation: &Cursor<'_>) {
     if message.is_set() && message.text().trim().is_empty() {
         message.invalid_text("must be non-empty if specified");
     } else if message.is_set() {
-        expression(environment, &message, ("", &[Type::String]));
+        // Messages do not say who may do what.
+        expression(&environment.clone().without_authorizer(), &message, ("", &[Type::String]));
     }
     validation.at("reason").one_of(REASONS);
 }
