@@ -128,7 +128,13 @@ async fn nobody_gives_themselves_rights_by_a_role_or_a_binding() {
             403,
             held,
         ),
-        ("POST", format!("{RBAC}/clusterroles"), named("new", &all), 403, "cannot create resource \\\"clusterroles\\\""),
+        (
+            "POST",
+            format!("{RBAC}/clusterroles"),
+            named("new", &all),
+            403,
+            "cannot create resource \\\"clusterroles\\\"",
+        ),
         ("PATCH", format!("{RBAC}/clusterroles/view"), json!({"rules": all}), 403, "cannot patch resource"),
         ("DELETE", format!("{RBAC}/clusterrolebindings/system:discovery"), Value::Null, 403, "cannot delete resource"),
     ])

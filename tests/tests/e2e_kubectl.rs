@@ -4,6 +4,8 @@
 
 #[path = "e2e_kubectl/apply.rs"]
 mod apply;
+#[path = "e2e_kubectl/connect.rs"]
+mod connect;
 #[path = "e2e_kubectl/create.rs"]
 mod create;
 #[path = "e2e_kubectl/custom.rs"]

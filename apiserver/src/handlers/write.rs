@@ -354,7 +354,7 @@ async fn attempt_update(
                 addresses::follow(&server, Some(live), Some(&new)).await?;
             }
             crate::aggregation::follow(&server, resource, &new).await?;
-            crate::definitions::written(&server, resource, &mut new).await?;
+            crate::definitions::written(&server, resource, &new).await?;
             Ok(new)
         }
         Err(Failure::Store(StoreError::Conflict(_))) => Err(Attempt::Overtaken),
