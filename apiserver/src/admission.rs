@@ -12,6 +12,7 @@ mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
+mod owner_references;
 mod persistent_volume_claim_resize;
 mod pod_rules;
 mod pod_security;
@@ -196,6 +197,7 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(pod_rules::TOLERATE_EXTENDED_RESOURCES),
         Box::new(default_class::STORAGE),
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
+        Box::new(owner_references::OwnerReferencesPermissionEnforcement),
         Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificate_signers::APPROVAL),
@@ -213,8 +215,13 @@ fn all() -> Vec<Box<dyn Plugin>> {
 }
 
 /// Those that work only if they are asked for. Source: `kubernetes/pkg/kubeapiserver/options.DefaultOffAdmissionPlugins`.
-const OFF_BY_DEFAULT: [&str; 4] =
-    ["AlwaysPullImages", "DenyServiceExternalIPs", "ExtendedResourceToleration", "LimitPodHardAntiAffinityTopology"];
+const OFF_BY_DEFAULT: [&str; 5] = [
+    "AlwaysPullImages",
+    "DenyServiceExternalIPs",
+    "ExtendedResourceToleration",
+    "LimitPodHardAntiAffinityTopology",
+    "OwnerReferencesPermissionEnforcement",
+];
 
 impl Chain {
     /// Upstream's default plugins, those that are enabled, and without those that are disabled.

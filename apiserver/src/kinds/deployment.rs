@@ -58,12 +58,16 @@ impl Strategy for Deployment {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| validate(&root.at("spec")))
+        check::collect(object, |root| {
+            validate(&root.at("spec"));
+            rollback(&root);
+        })
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             validate(&root.at("spec"));
+            rollback(&root);
             pod_template::immutable_selector(&root.at("spec"), old);
         })
     }
@@ -107,6 +111,17 @@ fn validate(spec: &Cursor<'_>) {
     let ready = spec.at("minReadySeconds").int().unwrap_or_default();
     if deadline.int().is_some_and(|seconds| seconds <= ready) {
         deadline.invalid("must be greater than minReadySeconds");
+    }
+}
+
+/// Complains about a revision to roll back to that cannot be: it is asked for by an annotation since there is no field for
+/// it any more, and complained about as if there were.
+fn rollback(root: &Cursor<'_>) {
+    let Some(revision) = meta::annotation(root.value, "deprecated.deployment.rollback.to") else { return };
+    if let Ok(revision) = revision.parse::<i64>() {
+        let path = root.at("spec").path.child("rollback").child("version");
+        let revision = json!(revision);
+        root.with(Some(&revision), path).not_negative();
     }
 }
 
@@ -224,6 +239,17 @@ mod tests {
             check::messages(&errors).last().map(String::as_str),
             Some(r#"spec.selector: Invalid value: {"matchLabels":{"app":"new"}}: field is immutable"#)
         );
+    }
+
+    #[test]
+    fn nobody_rolls_back_to_before_the_beginning() {
+        for (revision, expect) in [
+            ("0", vec![]),
+            ("-1", vec!["spec.rollback.version: Invalid value: -1: must be greater than or equal to 0"]),
+        ] {
+            let object = json!({"metadata": {"annotations": {"deprecated.deployment.rollback.to": revision}}});
+            assert_eq!(check::messages(&check::collect(&object, |root| rollback(&root))), expect);
+        }
     }
 
     #[test]
