@@ -1,5 +1,8 @@
 //! What each plugin lets pass, says and scores; through whole decisions, since that is where it counts.
 
+mod devices;
+mod volumes;
+
 use serde_json::{Value, json};
 
 use crate::testing::{Cluster, profile, requests};
