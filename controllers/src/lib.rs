@@ -1,5 +1,6 @@
 //! The controllers of kube-controller-manager that Steersman has: Deployment, ReplicaSet, garbage collector, namespace,
-//! service account and aggregation of ClusterRoles. They speak to the API through a [`kube::Client`] and nothing else.
+//! service account, aggregation of ClusterRoles, quotas, the life of nodes and eviction by their taints, and the protection
+//! of storage that is in use. They speak to the API through a [`kube::Client`] and nothing else.
 //!
 //! [`run`] runs the selected ones until shutdown. Each is in a module of its own; what it decides is in pure functions
 //! there (`plan_…`), and what it does is the thin rest.

@@ -27,11 +27,16 @@ struct Violation {
 /// What all checks have against a pod.
 pub(super) struct Violations(Vec<Violation>);
 
-/// One check, in its versions from the oldest to the newest, each with the first minor version that it is for.
+/// What a check says about a pod in one version.
+type Judge = fn(&Pod<'_>) -> Option<Violation>;
+/// The versions of a check, each with the first minor version that it is for.
+type Versions = &'static [(u32, Judge)];
+
+/// One check, in its versions from the oldest to the newest.
 struct Check {
     level: Level,
-    versions: &'static [(u32, fn(&Pod<'_>) -> Option<Violation>)],
-    /// The position of the check of the lower level in whose place this one is.
+    versions: Versions,
+    /// The check of the lower level in whose place this one is.
     overrides: Option<&'static str>,
     id: &'static str,
 }
@@ -70,8 +75,6 @@ const CHECKS: [Check; 19] = [
     ),
 ];
 
-type Versions = &'static [(u32, fn(&Pod<'_>) -> Option<Violation>)];
-
 const fn lower(id: &'static str, versions: Versions) -> Check {
     Check { level: Level::Baseline, versions, overrides: None, id }
 }
@@ -82,7 +85,7 @@ const fn upper(id: &'static str, versions: Versions, overrides: Option<&'static 
 
 impl Check {
     /// The check as it is in a version, if that has it.
-    fn at(&self, version: Version) -> Option<fn(&Pod<'_>) -> Option<Violation>> {
+    fn at(&self, version: Version) -> Option<Judge> {
         let fits = |minimum: u32| match version {
             Version::Latest => true,
             Version::Minor(minor) => minimum <= minor,
