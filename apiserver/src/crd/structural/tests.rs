@@ -112,3 +112,71 @@ fn the_type_tells_how_lists_and_maps_merge() {
     assert!(matches!(metadata.ty(), Type::Struct(_)) && metadata.member("labels").is_some());
     assert!(ty.root().member("other").is_none());
 }
+
+/// A schema at random, of that depth at most.
+fn any_schema(random: &steersman_machinery::random::Random, depth: u64) -> serde_json::Value {
+    let flag = || random.below(4) == 0;
+    let mut schema = match random.below(if depth == 0 { 3 } else { 6 }) {
+        0 => json!({"type": "integer"}),
+        1 => json!({"type": "string"}),
+        2 => json!({"x-kubernetes-int-or-string": true}),
+        3 => json!({"type": "array", "items": any_schema(random, depth - 1)}),
+        4 => json!({"type": "object", "additionalProperties": any_schema(random, depth - 1)}),
+        _ => json!({"type": "object", "properties": {
+            "a": any_schema(random, depth - 1), "b": any_schema(random, depth - 1)}}),
+    };
+    if flag() {
+        schema["nullable"] = json!(true);
+    }
+    if flag() {
+        schema["default"] = match schema["type"].as_str() {
+            Some("object") => json!({}),
+            Some("array") => json!([]),
+            Some("string") => json!("d"),
+            _ => json!(1),
+        };
+    }
+    if schema["type"] == "object" && schema.get("additionalProperties").is_none() && flag() {
+        schema["x-kubernetes-preserve-unknown-fields"] = json!(true);
+    }
+    schema
+}
+
+fn any_value(random: &steersman_machinery::random::Random, depth: u64) -> serde_json::Value {
+    match random.below(if depth == 0 { 3 } else { 6 }) {
+        0 => json!(null),
+        1 => json!(random.below(9)),
+        2 => json!("text"),
+        3 => json!([any_value(random, depth - 1), any_value(random, depth - 1)]),
+        _ => json!({"a": any_value(random, depth - 1), "c": any_value(random, depth - 1)}),
+    }
+}
+
+#[test]
+fn pruning_and_defaulting_again_change_nothing() {
+    let random = steersman_machinery::random::Random::seeded(7);
+    for _ in 0..2000 {
+        let schema = Structural::parse(&json!({"type": "object", "properties": {"spec": any_schema(&random, 4)}}));
+        let mut object = json!({"apiVersion": "v1", "kind": "T", "spec": any_value(&random, 4)});
+        prune(&mut object, &schema);
+        default(&mut object, &schema);
+        let once = object.clone();
+        assert_eq!(prune(&mut object, &schema), [""; 0], "{once}");
+        default(&mut object, &schema);
+        assert_eq!(object, once);
+    }
+}
+
+#[test]
+fn deep_schemas_cost_what_they_are_long() {
+    let mut schema = json!({"type": "string"});
+    let mut value = json!("x");
+    for _ in 0..60 {
+        schema = json!({"type": "object", "properties": {"a": schema, "b": {"type": "string", "default": "d"}}});
+        value = json!({ "a": value });
+    }
+    let schema = Structural::parse(&schema);
+    default(&mut value, &schema);
+    assert_eq!(value.to_string().matches("\"b\"").count(), 60);
+    assert_eq!(prune(&mut value, &schema), [""; 0]);
+}
