@@ -43,8 +43,11 @@ fn below(value: &Value, schema: &Structural, path: &Path, errors: &mut ErrorList
     }
 }
 
+/// What is wrong with a text, if anything is.
+type Check = fn(&str) -> Option<String>;
+
 fn resource(object: &Value, path: &Path, errors: &mut ErrorList) {
-    let checks: [(&str, fn(&str) -> Option<String>); 2] = [("apiVersion", api_version), ("kind", kind)];
+    let checks: [(&str, Check); 2] = [("apiVersion", api_version), ("kind", kind)];
     for (name, check) in checks {
         let path = path.child(name);
         match object.get(name) {
