@@ -46,7 +46,7 @@ pub fn compile(environment: &Environment, source: &str, results: &[Type]) -> Res
     let program =
         environment.compile(source).map_err(|CompileError { message }| format!("compilation failed: {message}"))?;
     let found = program.result_type();
-    if *found == Type::Dyn || results.is_empty() || results.contains(found) {
+    if results.is_empty() || results.contains(found) {
         return Ok(program);
     }
     let names: Vec<String> = results.iter().map(name_of).collect();

@@ -141,7 +141,7 @@ async fn messages_fall_back() {
     };
     check(json!({"messageExpression": "'not ' + object.data.k", "message": "m", "reason": "Forbidden"}), 403, "not v")
         .await;
-    check(json!({"messageExpression": "object.data.missing", "message": "given"}), 422, "given").await;
+    check(json!({"messageExpression": "string(object.data.missing)", "message": "given"}), 422, "given").await;
     check(json!({"messageExpression": "'two\\nlines'"}), 422, "failed expression: object.data.k == 'right'").await;
 }
 
@@ -175,7 +175,7 @@ async fn bindings_say_what_is_done_and_where() {
     let client = Client::new().await;
     let spec = json!({
         "matchConstraints": about("", "configmaps"), "validations": [{"expression": "false", "message": "no"}],
-        "auditAnnotations": [{"key": "kind", "valueExpression": "object.kind"}],
+        "auditAnnotations": [{"key": "kind", "valueExpression": "string(object.kind)"}],
     });
     let elsewhere = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "other"}}});
     bind(&client, "validating", "p", spec, json!({"matchResources": elsewhere})).await;
@@ -273,18 +273,24 @@ async fn operations_patch_and_later_changes_ask_again() {
 #[tokio::test]
 async fn what_is_noted_can_fail_and_messages_know_no_authorizer() {
     let client = Client::new().await;
-    let annotations = json!({"auditAnnotations": [{"key": "k", "valueExpression": "object.data.missing"}]});
+    let annotations = json!({"auditAnnotations": [{"key": "k", "valueExpression": "string(object.data.missing)"}]});
     require(&client, "p", "true", annotations).await;
-    let why = "expression 'object.data.missing' resulted in error: no such key: missing";
+    let why = "expression 'string(object.data.missing)' resulted in error: no such key: missing";
     denied(&make(&client, "x", json!({"k": "v"})).await, 422, why);
-    let message = "authorizer.path('/').check('get').reason()";
-    let spec = json!({
-        "matchConstraints": about("", "configmaps"),
-        "validations": [{"expression": "true", "messageExpression": message}]});
-    let kind = format!("{GROUP}/validatingadmissionpolicies");
-    let made = client.post(&kind, json!({"metadata": {"name": "q"}, "spec": spec})).await;
-    let said = made.body["message"].as_str().unwrap();
-    assert!(said.contains("undeclared reference to 'authorizer' (in container '')"), "{said}");
+    for (validation, expected) in [
+        (
+            json!({"expression": "true", "messageExpression": "authorizer.path('/').check('get').reason()"}),
+            "undeclared reference to 'authorizer' (in container '')",
+        ),
+        (json!({"expression": "object.immutable"}), "must evaluate to bool but got dyn"),
+        (json!({"expression": "true", "messageExpression": "1"}), "must evaluate to string but got int"),
+    ] {
+        let spec = json!({"matchConstraints": about("", "configmaps"), "validations": [validation]});
+        let kind = format!("{GROUP}/validatingadmissionpolicies");
+        let made = client.post(&kind, json!({"metadata": {"name": "q"}, "spec": spec})).await;
+        let said = made.body["message"].as_str().unwrap();
+        assert!(said.contains(expected), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -124,6 +124,7 @@ fn type_errors_are_cel_gos() {
         ("timestamp('x') < self.when", "1:11: invalid timestamp argument"),
         ("size(1) == 1", "1:5: found no matching overload for 'size' applied to '(int)'"),
         ("math.greatest(1, 2) == 2", "1:1: undeclared reference to 'math' (in container '')"),
+        ("jsonpatch.escapeKey('a') == 'a'", "1:1: undeclared reference to 'jsonpatch' (in container '')"),
         ("Foo{a: 1} == 1", "1:4: undeclared reference to 'Foo' (in container '')"),
     ] {
         assert_eq!(findings(source)[0], expected, "{source}");
