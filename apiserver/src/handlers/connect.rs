@@ -14,6 +14,7 @@ use steersman_machinery::status::Status;
 
 use super::Answer;
 use crate::admission::{Attributes, Operation, Options, matching};
+use crate::authorization;
 use crate::registry::resource::Resource;
 use crate::server::Server;
 use crate::service::Call;
@@ -32,6 +33,13 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     }
     let mut options = options(call, resource, &subresource);
     admit(call, resource, &subresource, &mut options).await?;
+    if call.info.verb == "get"
+        && matches!(subresource.as_str(), "attach" | "exec" | "portforward")
+        && websocket::is_wanted(&call.headers)
+    {
+        // To open a WebSocket takes a GET, to run something in a pod takes more.
+        authorization::require_verb(call, "create").await?;
+    }
     match subresource.as_str() {
         "proxy" => location::proxy(call, resource, meta::text(&options, &["path"])).await,
         "portforward" => terminal::port_forward(call).await,

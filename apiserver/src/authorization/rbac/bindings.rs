@@ -16,9 +16,11 @@ pub(super) struct Bindings {
     entries: Vec<Arc<Entry>>,
     bindings: Vec<Binding>,
     /// The positions of the bindings with a subject of that kind and name. A service account is the user that it is.
-    users: HashMap<Box<str>, Vec<usize>>,
-    groups: HashMap<Box<str>, Vec<usize>>,
+    users: Positions,
+    groups: Positions,
 }
+
+type Positions = HashMap<Box<str>, Vec<usize>>;
 
 /// A binding: who has which role.
 #[derive(Debug)]
@@ -57,8 +59,7 @@ impl Bindings {
     /// Reads the bindings of a namespace, or of the cluster if it is empty.
     pub(super) fn new(entries: Vec<Arc<Entry>>, namespace: &str) -> Self {
         let bindings: Vec<Binding> = entries.iter().map(|entry| Binding::new(entry, namespace)).collect();
-        let (mut users, mut groups): (HashMap<Box<str>, Vec<usize>>, HashMap<Box<str>, Vec<usize>>) =
-            Default::default();
+        let (mut users, mut groups) = (Positions::new(), Positions::new());
         for (position, binding) in bindings.iter().enumerate() {
             for subject in &binding.subjects {
                 match subject.kind.as_str() {

@@ -14,8 +14,11 @@ use crate::authorization::rule::{self, PolicyRule};
 pub(super) struct Roles {
     snapshot: Option<Snapshot>,
     /// What was read, by the place of the role, with the entry that it was read from.
-    read: Mutex<HashMap<(Box<str>, Box<str>), Read>>,
+    read: Mutex<HashMap<Place, Read>>,
 }
+
+/// A namespace and a name.
+type Place = (Box<str>, Box<str>);
 
 #[derive(Clone, Debug)]
 struct Read {
