@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use steersman_machinery::field::{ErrorList, FieldError};
-use steersman_machinery::meta;
+use steersman_machinery::{decode, meta};
 
 use super::check::{self, Cursor, text};
 use crate::registry::strategy::{Rules, Strategy};
@@ -189,10 +189,16 @@ fn docker_config(entry: &Cursor<'_>) {
         return;
     }
     let bytes = STANDARD.decode(entry.text()).unwrap_or_default();
-    if let Err(error) = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes) {
-        let reason = if error.is_eof() { "unexpected end of JSON input".to_owned() } else { error.to_string() };
-        entry.invalid_str("<secret contents redacted>", reason);
-    }
+    let sort = match decode::parse_json(&bytes).map(|parsed| parsed.value) {
+        Ok(Value::Object(_) | Value::Null) => return,
+        Err(error) => return entry.invalid_str("<secret contents redacted>", error.to_string()),
+        Ok(Value::Array(_)) => "array",
+        Ok(Value::String(_)) => "string",
+        Ok(Value::Number(_)) => "number",
+        Ok(Value::Bool(_)) => "bool",
+    };
+    let why = format!("json: cannot unmarshal {sort} into Go value of type map[string]interface {{}}");
+    entry.invalid_str("<secret contents redacted>", why);
 }
 
 #[cfg(test)]
@@ -227,6 +233,20 @@ mod tests {
             &Secret,
             json!({"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": "{"}}),
             &[r#"data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": unexpected end of JSON input"#],
+        );
+        check(
+            &Secret,
+            json!({"type": "kubernetes.io/dockercfg", "stringData": {".dockercfg": "x"}}),
+            &[
+                r#"data[.dockercfg]: Invalid value: "<secret contents redacted>": invalid character 'x' looking for beginning of value"#,
+            ],
+        );
+        check(
+            &Secret,
+            json!({"type": "kubernetes.io/dockercfg", "stringData": {".dockercfg": "[]"}}),
+            &[
+                r#"data[.dockercfg]: Invalid value: "<secret contents redacted>": json: cannot unmarshal array into Go value of type map[string]interface {}"#,
+            ],
         );
         check(
             &Secret,

@@ -19,17 +19,16 @@ pub(super) const PLAIN: Native =
 pub(super) const AGED: Native = Native::new(&[NAME, AGE], |row| cells![row.name(), row.age()]);
 
 /// Namespaces.
-pub(super) const NAMESPACE: Native =
-    Native::new(&[NAME, text("Status", "Whether the namespace is in use or on its way out."), AGE], |row| {
-        cells![row.name(), row.text("status.phase"), row.age()]
-    });
+pub(super) const NAMESPACE: Native = Native::new(&[NAME, text("Status", "The status of the namespace"), AGE], |row| {
+    cells![row.name(), row.text("status.phase"), row.age()]
+});
 
 /// Nodes.
 pub(super) const NODE: Native = Native::new(
     &[
         NAME,
-        text("Status", "Whether the node is ready, and whether pods may be scheduled to it."),
-        text("Roles", "The roles of the node."),
+        text("Status", "The status of the node"),
+        text("Roles", "The roles of the node"),
         AGE,
         text("Version", "The version of the kubelet."),
         wide("Internal-IP", "The first address inside of the cluster."),
@@ -152,9 +151,9 @@ fn event_object(about: &Value) -> String {
 pub(super) const COMPONENT_STATUS: Native = Native::new(
     &[
         NAME,
-        text("Status", "Whether the component is healthy."),
-        text("Message", "What the component says about its health."),
-        text("Error", "Why its health could not be found out."),
+        text("Status", "Status of the component conditions"),
+        text("Message", "Message of the component conditions"),
+        text("Error", "Error of the component conditions"),
     ],
     |row| {
         let health = row.list("conditions").iter().find(|it| text_at(it, "type") == "Healthy");
@@ -168,11 +167,15 @@ pub(super) const COMPONENT_STATUS: Native = Native::new(
     },
 );
 
+/// What upstream says of `data` of a config map.
+const CONFIG_MAP_DATA: &str = "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', \
+    '_' or '.'. Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap \
+    with the keys in the BinaryData field, this is enforced during validation process.";
+
 /// Config maps.
-pub(super) const CONFIG_MAP: Native =
-    Native::new(&[NAME, text("Data", "How many entries the map has, texts and bytes."), AGE], |row| {
-        cells![row.name(), row.count("data") + row.count("binaryData"), row.age()]
-    });
+pub(super) const CONFIG_MAP: Native = Native::new(&[NAME, text("Data", CONFIG_MAP_DATA), AGE], |row| {
+    cells![row.name(), row.count("data") + row.count("binaryData"), row.age()]
+});
 
 /// Secrets.
 pub(super) const SECRET: Native = Native::new(

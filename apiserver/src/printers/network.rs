@@ -129,8 +129,8 @@ pub(super) const INGRESS: Native = Native::new(
     &[
         NAME,
         text("Class", "The class of the controller that serves the ingress."),
-        text("Hosts", "The hosts for which the ingress has rules."),
-        text("Address", "The addresses at which the ingress is reached."),
+        text("Hosts", "Hosts that incoming requests are matched against before the ingress rule"),
+        text("Address", "Address is a list containing ingress points for the load-balancer"),
         text("Ports", "The ports at which the ingress is reached."),
         AGE,
     ],

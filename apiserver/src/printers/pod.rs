@@ -11,9 +11,12 @@ use super::row::{AGE, NAME, NONE, Native, Row, at, cells, list_at, non_empty, te
 pub(super) const POD: Native = Native {
     columns: &[
         NAME,
-        text("Ready", "How many of the containers are ready, out of how many."),
-        text("Status", "The state of the containers of the pod, taken together."),
-        text("Restarts", "How often the containers were restarted, and when the last time was."),
+        text("Ready", "The aggregate readiness state of this pod for accepting traffic."),
+        text("Status", "The aggregate status of the containers in this pod."),
+        text(
+            "Restarts",
+            "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.",
+        ),
         AGE,
         wide("IP", "The address of the pod; empty until it has one."),
         wide("Node", "The node on which the pod runs; empty until it is bound to one."),

@@ -13,9 +13,9 @@ pub(super) const ROLE_BINDING: Native = Native::new(
         NAME,
         text("Role", "The role that is granted."),
         AGE,
-        wide("Users", "The users to whom it is granted."),
-        wide("Groups", "The groups to whom it is granted."),
-        wide("ServiceAccounts", "The service accounts to whom it is granted."),
+        wide("Users", "Users in the roleBinding"),
+        wide("Groups", "Groups in the roleBinding"),
+        wide("ServiceAccounts", "ServiceAccounts in the roleBinding"),
     ],
     |row| {
         let subjects = |kind| row.list("subjects").iter().filter(move |it| text_at(it, "kind") == kind);
@@ -38,9 +38,9 @@ pub(super) const ROLE_BINDING: Native = Native::new(
 pub(super) const DISRUPTION_BUDGET: Native = Native::new(
     &[
         NAME,
-        text("Min Available", "How many pods must stay available."),
-        text("Max Unavailable", "How many pods may be missing."),
-        integer("Allowed Disruptions", "How many pods may be evicted now."),
+        text("Min Available", "The minimum number of pods that must be available."),
+        text("Max Unavailable", "The maximum number of pods that may be unavailable."),
+        integer("Allowed Disruptions", "Calculated number of pods that may be disrupted at this time."),
         AGE,
     ],
     |row| {

@@ -13,8 +13,8 @@ use super::row::{
 const DESIRED: Def = integer("Desired", "How many pods are wanted.");
 const CURRENT: Def = integer("Current", "How many pods there are.");
 const READY: Def = integer("Ready", "How many pods are ready.");
-const CONTAINERS: Def = wide("Containers", "The names of the containers in the template.");
-const IMAGES: Def = wide("Images", "The images of the containers in the template.");
+const CONTAINERS: Def = wide("Containers", "Names of each container in the template.");
+const IMAGES: Def = wide("Images", "Images referenced by each container in the template.");
 const SELECTOR: Def = wide("Selector", "Which pods belong to the object.");
 
 /// The pod spec of most workloads.
@@ -24,7 +24,7 @@ const POD_SPEC: &str = "spec.template.spec";
 pub(super) const DEPLOYMENT: Native = Native::new(
     &[
         NAME,
-        text("Ready", "How many pods are ready, out of how many that are wanted."),
+        text("Ready", "Number of the pod with ready state"),
         text("Up-to-date", "How many pods have the current template."),
         text("Available", "How many pods have been ready for long enough."),
         AGE,
@@ -106,13 +106,11 @@ pub(super) const DAEMON_SET: Native = Native::new(
 );
 
 /// Stateful sets.
-pub(super) const STATEFUL_SET: Native = Native::new(
-    &[NAME, text("Ready", "How many pods are ready, out of how many that are wanted."), AGE, CONTAINERS, IMAGES],
-    |row| {
+pub(super) const STATEFUL_SET: Native =
+    Native::new(&[NAME, text("Ready", "Number of the pod with ready state"), AGE, CONTAINERS, IMAGES], |row| {
         let (names, images) = row.containers(POD_SPEC);
         cells![row.name(), ready_of_desired(row), row.age(), names, images]
-    },
-);
+    });
 
 fn ready_of_desired(row: &Row<'_>) -> String {
     format!("{}/{}", row.integer("status.readyReplicas"), row.integer("spec.replicas"))
@@ -122,9 +120,9 @@ fn ready_of_desired(row: &Row<'_>) -> String {
 pub(super) const POD_TEMPLATE: Native = Native::new(
     &[
         NAME,
-        text("Containers", "The names of the containers in the template."),
-        text("Images", "The images of the containers in the template."),
-        text("Pod Labels", "The labels of the pods."),
+        text("Containers", "Names of each container in the template."),
+        text("Images", "Images referenced by each container in the template."),
+        text("Pod Labels", "The labels for the pod template."),
     ],
     |row| {
         let (names, images) = row.containers("template.spec");
@@ -134,12 +132,7 @@ pub(super) const POD_TEMPLATE: Native = Native::new(
 
 /// Controller revisions.
 pub(super) const CONTROLLER_REVISION: Native = Native::new(
-    &[
-        NAME,
-        text("Controller", "The object whose history this belongs to."),
-        text("Revision", "The number of the revision."),
-        AGE,
-    ],
+    &[NAME, text("Controller", "Controller of the object"), text("Revision", "The number of the revision."), AGE],
     |row| cells![row.name(), controller(row.object), row.integer("revision"), row.age()],
 );
 
