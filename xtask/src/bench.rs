@@ -35,8 +35,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         What::Api { pods } => {
             let pods = pods.to_string();
-            cmd!(shell, "cargo build --release --package steersman --bin steersman --example bench_api").run()?;
-            cmd!(shell, "target/release/examples/bench_api target/release/steersman {pods}").run()?;
+            cmd!(shell, "cargo build --release --package steersman-apiserver --example bench_api").run()?;
+            cmd!(shell, "target/release/examples/bench_api {pods}").run()?;
         }
     }
     Ok(())

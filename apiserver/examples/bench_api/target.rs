@@ -20,19 +20,14 @@ pub(crate) struct Target {
     processes: Vec<Child>,
 }
 
-/// `steersman up` without anything but the API server.
-pub(crate) async fn steersman(command: &Path, folder: &Path) -> Result<Target> {
+/// This very program, as the server.
+pub(crate) async fn steersman() -> Result<Target> {
     let port = free_port()?;
-    let process = Command::new(command)
-        .args(["up", "--nodes", "0", "--controllers", "none", "--no-scheduler", "--disable-admission-plugins"])
-        .args(["ServiceAccount", "--port", &port.to_string(), "--kubeconfig"])
-        .arg(folder.join("kubeconfig"))
-        .arg("--token-auth-file")
-        .arg(tokens(folder)?)
-        .stdout(std::process::Stdio::null())
+    let process = Command::new(std::env::current_exe()?)
+        .args(["serve", &port.to_string()])
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("cannot start {}", command.display()))?;
+        .context("cannot start the server")?;
     Target { name: "steersman", port, processes: vec![process] }.ready().await
 }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask bench api`: how fast the API server is over TLS, with the client in another process, and in process.
 //!
-//! The first argument is the `steersman` command to measure; the second, the most pods (100,000 if there is none). If
+//! The argument is the most pods (100,000 if there is none). If
 //! `KUBEBUILDER_ASSETS` names a folder with etcd and kube-apiserver, they get the same load in the same run; else the
 //! figures are printed beside those that were recorded of kube-apiserver 1.36.2 on two cores.
 #![expect(clippy::print_stdout, reason = "the figures are for a person at a terminal")]
@@ -8,9 +8,10 @@
 mod client;
 mod in_process;
 mod load;
+mod server;
 mod target;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use load::Figures;
@@ -44,16 +45,21 @@ const RECORDED: [(&str, Rate, Option<f64>); 5] = [
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let command = std::env::args_os().nth(1).map(PathBuf::from).context("the argument is the command to measure")?;
-    let many = std::env::args().nth(2).map_or(Ok(MANY_PODS), |text| text.parse()).context("the most pods")?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, port] = arguments.as_slice()
+        && mode == "serve"
+    {
+        return server::serve(port.parse()?).await;
+    }
+    let many = arguments.first().map_or(Ok(MANY_PODS), |text| text.parse()).context("the most pods")?;
     let folder = std::env::temp_dir().join(format!("steersman-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let measured = measure(&command, &folder, many).await;
+    let measured = measure(&folder, many).await;
     std::fs::remove_dir_all(&folder)?;
     measured
 }
 
-async fn measure(command: &Path, folder: &Path, many: usize) -> Result<()> {
+async fn measure(folder: &Path, many: usize) -> Result<()> {
     let genuine = match std::env::var_os("KUBEBUILDER_ASSETS") {
         Some(assets) => {
             let target = target::genuine(Path::new(&assets), folder).await?;
@@ -61,21 +67,21 @@ async fn measure(command: &Path, folder: &Path, many: usize) -> Result<()> {
         }
         None => None,
     };
-    let target = target::steersman(command, folder).await?;
+    let target = target::steersman().await?;
     all(&target, PODS, &genuine.unwrap_or_default()).await?;
     if many > PODS {
         report(
-            &(format!("creates up to {many} pods"), None),
+            (&format!("creates up to {many} pods"), None),
             &load::create(&target, PODS..many).await?,
             Rate::PerSecond,
         );
-        report(&(format!("gets of {many} pods"), None), &load::get(&target, many).await?, Rate::PerSecond);
+        report((&format!("gets of {many} pods"), None), &load::get(&target, many).await?, Rate::PerSecond);
         println!("{:<34}{:>9.0} MB", format!("resident with {many} pods"), target.resident()? as f64 / 1e6);
     }
     drop(target);
-    println!("\nin process, {many} pods, through the client");
+    println!("\nin process, {many} pods");
     in_process::run(many, |what, figures| {
-        report(&(what.to_owned(), None), figures, Rate::PerSecond);
+        report((what, None), figures, Rate::PerSecond);
     })
     .await
 }
@@ -96,7 +102,7 @@ async fn all(target: &Target, pods: usize, compared: &[f64]) -> Result<Vec<f64>>
             "whole lists" => load::list(target, "/api/v1/pods").await?,
             _ => load::watch(target).await?,
         };
-        rates.push(report(&(what.to_owned(), compared.get(at).copied().or(recorded)), &figures, rate));
+        rates.push(report((what, compared.get(at).copied().or(recorded)), &figures, rate));
         if what == "creates" {
             println!("{:<34}{:>9.0} MB", "resident after the creates", target.resident()? as f64 / 1e6);
         }
@@ -106,7 +112,7 @@ async fn all(target: &Target, pods: usize, compared: &[f64]) -> Result<Vec<f64>>
 }
 
 /// Prints a line; returns the rate.
-fn report((what, compared): &(String, Option<f64>), figures: &Figures, rate: Rate) -> f64 {
+fn report((what, compared): (&str, Option<f64>), figures: &Figures, rate: Rate) -> f64 {
     let (value, unit) = match rate {
         Rate::PerSecond => (figures.per_second(), "/s"),
         Rate::Megabytes => (figures.megabytes_per_second(), " MB/s"),
