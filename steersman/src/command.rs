@@ -24,7 +24,7 @@ struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Starts a cluster and serves it until Ctrl-C.
-    Up(up::Up),
+    Up(Box<up::Up>),
     /// Shows the control loop at work, step by step.
     Demo(demo::Demo),
 }
