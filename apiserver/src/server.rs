@@ -1,5 +1,7 @@
 //! The state of an API server, shared by all requests.
 
+mod parsed;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,6 +64,7 @@ pub struct Server {
     pub(crate) aggregation: Aggregation,
     /// What goes on after its request was answered: connections that changed their protocol. Ends with the server.
     streams: Mutex<JoinSet<()>>,
+    parsed: parsed::Parsed,
     catalog: ArcSwap<Catalog>,
     catalog_changes: watch::Sender<()>,
     /// Which state of each definition the catalog shows, by group and plural name.
@@ -105,6 +108,7 @@ impl Server {
             ready_at: std::sync::atomic::AtomicU64::default(),
             aggregation: Aggregation::default(),
             streams: Mutex::default(),
+            parsed: parsed::Parsed::default(),
             catalog: ArcSwap::from_pointee(Catalog::builtin()),
             catalog_changes: watch::Sender::new(()),
             definitions_served: Mutex::default(),
@@ -154,6 +158,23 @@ impl Server {
     pub async fn read(&self, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
         let entry = self.store.get(&Key::new(resource, namespace, name)).await.map_err(|error| unavailable(&error))?;
         Ok(entry.map(|entry| parse(entry.bytes())))
+    }
+
+    /// [`read`](Self::read) for what is looked at with every write: parsed once a version.
+    pub async fn configuration(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Value>>, Status> {
+        let entry = self.store.get(&Key::new(resource, namespace, name)).await.map_err(|error| unavailable(&error))?;
+        Ok(entry.map(|entry| self.parsed.of(&entry)))
+    }
+
+    /// [`read_all`](Self::read_all) for what is looked at with every write: parsed once a version.
+    pub async fn configurations(&self, resource: &str) -> Result<Vec<Arc<Value>>, Status> {
+        let snapshot = self.snapshot(resource).await?;
+        Ok(snapshot.range(None, None).map(|entry| self.parsed.of(entry)).collect())
     }
 
     /// The stored forms of all objects of a resource.

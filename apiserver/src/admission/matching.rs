@@ -153,7 +153,7 @@ impl Criteria {
             return Ok(object.is_some_and(|namespace| selector.matches_object(namespace)));
         }
         let name = if attributes.namespace.is_empty() { attributes.name } else { attributes.namespace };
-        match server.read("namespaces", "", name).await? {
+        match server.configuration("namespaces", "", name).await? {
             Some(namespace) => Ok(selector.matches_object(&namespace)),
             None => Err(Status::not_found(&GroupResource::new("", "namespaces"), name)),
         }

@@ -35,7 +35,7 @@ impl Plugin for NamespaceLifecycle {
                 return Ok(());
             }
             let namespaces = GroupResource::new("", "namespaces");
-            let Some(namespace) = server.read("namespaces", "", attributes.namespace).await? else {
+            let Some(namespace) = server.configuration("namespaces", "", attributes.namespace).await? else {
                 return Err(Status::not_found(&namespaces, attributes.namespace));
             };
             match meta::deletion_timestamp(&namespace) {

@@ -87,7 +87,7 @@ async fn check_namespace(server: &Server, attributes: &Attributes<'_>, namespace
 
 async fn policy_of(server: &Server, attributes: &Attributes<'_>) -> Result<Policy, Status> {
     let name = attributes.namespace;
-    let namespace = server.read("namespaces", "", name).await?;
+    let namespace = server.configuration("namespaces", "", name).await?;
     let namespace = namespace.ok_or_else(|| Status::internal(format!("failed to lookup namespace \"{name}\"")))?;
     let (policy, errors) = Policy::of(&namespace);
     if !errors.is_empty() {

@@ -37,11 +37,11 @@ impl Plugin for Priority {
             let name = meta::text(object, &["spec", "priorityClassName"]).to_owned();
             let class = match name.as_str() {
                 "" => default_class(server).await?,
-                name => Some(server.read(CLASSES, "", name).await?.ok_or_else(|| {
+                name => Some(server.configuration(CLASSES, "", name).await?.ok_or_else(|| {
                     attributes.forbidden(object, format!("no PriorityClass with name {name} was found"))
                 })?),
             };
-            apply(object, class.as_ref()).map_err(|why| attributes.forbidden(object, why))
+            apply(object, class.as_deref()).map_err(|why| attributes.forbidden(object, why))
         }
         .boxed()
     }
@@ -57,7 +57,7 @@ impl Plugin for Priority {
             if !attributes.is("scheduling.k8s.io", "priorityclasses") || !object.is_some_and(is_default) {
                 return Ok(());
             }
-            let classes = server.read_all(CLASSES).await?;
+            let classes = server.configurations(CLASSES).await?;
             let mut others = classes.iter().filter(|class| is_default(class) && meta::name(class) != attributes.name);
             others.next().map_or(Ok(()), |other| {
                 let other = meta::name(other);
@@ -70,10 +70,13 @@ impl Plugin for Priority {
 }
 
 /// The class with `globalDefault` and the smallest value.
-async fn default_class(server: &Server) -> Result<Option<Value>, Status> {
-    let classes = server.read_all(CLASSES).await?;
+async fn default_class(server: &Server) -> Result<Option<Arc<Value>>, Status> {
+    let classes = server.configurations(CLASSES).await?;
     let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
-    Ok(classes.into_iter().filter(is_default).min_by_key(|class| class.get("value").and_then(Value::as_i64)))
+    Ok(classes
+        .into_iter()
+        .filter(|class| is_default(class))
+        .min_by_key(|class| class.get("value").and_then(Value::as_i64)))
 }
 
 /// An update that does not say the priority leaves it.

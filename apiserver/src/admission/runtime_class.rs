@@ -33,12 +33,12 @@ impl Plugin for RuntimeClass {
             let name = meta::text(object, &["spec", "runtimeClassName"]).to_owned();
             let class = match name.as_str() {
                 "" => None,
-                name => match server.read(CLASSES, "", name).await? {
+                name => match server.configuration(CLASSES, "", name).await? {
                     None => return Err(refuse(object, format!("RuntimeClass {name:?} not found"))),
                     class => class,
                 },
             };
-            apply(object, class.as_ref()).map_err(|why| refuse(object, why))
+            apply(object, class.as_deref()).map_err(|why| refuse(object, why))
         }
         .boxed()
     }
