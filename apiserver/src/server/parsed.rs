@@ -13,7 +13,10 @@ const MOST: usize = 2048;
 
 /// The parsed form of objects, each as long as its version is the one that is asked for.
 #[derive(Default)]
-pub(super) struct Parsed(Mutex<BTreeMap<Key, (Arc<Entry>, Arc<Value>)>>);
+pub(super) struct Parsed(Mutex<BTreeMap<Key, Read>>);
+
+/// What was read, and of which state.
+type Read = (Arc<Entry>, Arc<Value>);
 
 impl Parsed {
     /// The object of an entry.
