@@ -1,6 +1,6 @@
 //! The controllers of kube-controller-manager that Steersman has: Deployment, ReplicaSet, garbage collector, namespace,
-//! service account, aggregation of ClusterRoles, quotas, the life of nodes and eviction by their taints, and the protection
-//! of storage that is in use. They speak to the API through a [`kube::Client`] and nothing else.
+//! service account, aggregation of ClusterRoles, quotas, disruption budgets, the life of nodes and eviction by their
+//! taints, and the protection of storage that is in use. They speak to the API through a [`kube::Client`] and nothing else.
 //!
 //! [`run`] runs the selected ones until shutdown. Each is in a module of its own; what it decides is in pure functions
 //! there (`plan_…`), and what it does is the thin rest.
@@ -17,6 +17,7 @@ use steersman_framework::runtime::{Context, Shutdown};
 
 use crate::clusterrole_aggregation::ClusterRoleAggregation;
 use crate::deployment::DeploymentController;
+use crate::disruption::DisruptionController;
 use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleController;
@@ -30,6 +31,7 @@ use crate::taint_eviction::TaintEvictionController;
 mod claim;
 pub mod clusterrole_aggregation;
 pub mod deployment;
+pub mod disruption;
 mod error;
 pub mod garbage_collector;
 pub mod namespace;
@@ -134,6 +136,7 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
     });
     start("node-lifecycle-controller", &|shutdown| Box::pin(NodeLifecycleController::new(shared).run(syncs, shutdown)));
     start("taint-eviction-controller", &|shutdown| Box::pin(TaintEvictionController::new(shared).run(syncs, shutdown)));
+    start("disruption-controller", &|shutdown| Box::pin(DisruptionController::new(shared).run(syncs, shutdown)));
     start("resourcequota-controller", &|shutdown| Box::pin(ResourceQuotaController::new(shared).run(syncs, shutdown)));
     for protected in [&storage_protection::CLAIM, &storage_protection::VOLUME, &storage_protection::CLASS] {
         start(protected.name, &|shutdown| {

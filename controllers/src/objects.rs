@@ -39,11 +39,19 @@ pub static CLUSTER_ROLES: Resource =
 pub static CONFIG_MAPS: Resource = Resource::namespaced("", "v1", "ConfigMap", "configmaps");
 /// `replicasets.apps`.
 pub static REPLICA_SETS: Resource = Resource::namespaced("apps", "v1", "ReplicaSet", "replicasets");
+/// `poddisruptionbudgets.policy`.
+pub static DISRUPTION_BUDGETS: Resource =
+    Resource::namespaced("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets");
+/// `jobs.batch`.
+pub static JOBS: Resource = Resource::namespaced("batch", "v1", "Job", "jobs");
 /// `deployments.apps`.
 pub static DEPLOYMENTS: Resource = Resource::namespaced("apps", "v1", "Deployment", "deployments");
 
 /// The annotation with which a pod says how bad its deletion would be.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// The condition of a pod that is about to be disrupted.
+pub(crate) const DISRUPTION_TARGET: &str = "DisruptionTarget";
 
 /// Where a pod is in its life. Unknown texts count as pending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +96,10 @@ pub struct Pod {
     pub restarts: i32,
     /// The most restarts of one of its sidecars (init containers that are restarted always).
     pub sidecar_restarts: i32,
+    /// Since when somebody other than its kubelet means to disrupt it (condition `DisruptionTarget`).
+    pub disrupted_since: Option<Timestamp>,
+    /// Whether its kubelet evicted it.
+    pub evicted: bool,
 }
 
 impl Pod {
@@ -132,6 +144,7 @@ struct RawContainer {
 #[serde(rename_all = "camelCase", default)]
 struct RawPodStatus {
     phase: Option<String>,
+    reason: Option<String>,
     #[serde(deserialize_with = "null_default")]
     conditions: Vec<Condition>,
     #[serde(deserialize_with = "null_default")]
@@ -158,7 +171,12 @@ impl From<RawPod> for Pod {
         let deletion_cost = raw.metadata.annotations.get(DELETION_COST).map_or(0, deletion_cost);
         let sidecar_restarts = sidecars.map(|status| status.restart_count).max().unwrap_or_default();
         let restarts = raw.status.container_statuses.iter().map(|status| status.restart_count);
+        let mut conditions = raw.status.conditions.iter();
+        let disruption = conditions.find(|it| it.kind == DISRUPTION_TARGET && it.status == "True");
+        let disruption = disruption.filter(|it| it.reason != "TerminationByKubelet");
         Self {
+            disrupted_since: disruption.map(|it| it.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH)),
+            evicted: raw.status.phase.as_deref() == Some("Failed") && raw.status.reason.as_deref() == Some("Evicted"),
             phase: match raw.status.phase.as_deref() {
                 Some("Unknown") => Phase::Unknown,
                 Some("Running") => Phase::Running,

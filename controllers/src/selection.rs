@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// The controllers there are, by upstream's names.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
+    "disruption-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "node-lifecycle-controller",

@@ -131,6 +131,17 @@ impl Api {
         self.client.request(request.map_err(Error::BuildRequest)?).await
     }
 
+    /// Reads a subresource of one object.
+    pub async fn get_subresource<T: DeserializeOwned>(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        subresource: &str,
+    ) -> Result<T, Error> {
+        let request = Request::new(resource.path(&key.namespace)).get_subresource(subresource, &key.name);
+        self.client.request(request.map_err(Error::BuildRequest)?).await
+    }
+
     /// Reads the metadata of one object from the server, past all caches.
     pub async fn get_metadata<T: DeserializeOwned>(&self, resource: &Resource, key: &ObjectKey) -> Result<T, Error> {
         let request = Request::new(resource.path(&key.namespace)).get_metadata(&key.name, &GetParams::default());
