@@ -1,6 +1,7 @@
 //! The controllers of kube-controller-manager that Steersman has: Deployment, ReplicaSet, garbage collector, namespace,
 //! service account, aggregation of ClusterRoles, quotas, disruption budgets, the life of nodes and eviction by their
-//! taints, and the protection of storage that is in use. They speak to the API through a [`kube::Client`] and nothing else.
+//! taints, the protection of storage that is in use, and the clearing away of pods without a node and of Jobs whose time
+//! is over. They speak to the API through a [`kube::Client`] and nothing else.
 //!
 //! [`run`] runs the selected ones until shutdown. Each is in a module of its own; what it decides is in pure functions
 //! there (`plan_…`), and what it does is the thin rest.
@@ -21,12 +22,14 @@ use crate::disruption::DisruptionController;
 use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleController;
+use crate::pod_gc::PodGarbageCollector;
 use crate::replicaset::ReplicaSetController;
 use crate::resourcequota::ResourceQuotaController;
 use crate::serviceaccount::ServiceAccountController;
 use crate::shared::Shared;
 use crate::storage_protection::StorageProtectionController;
 use crate::taint_eviction::TaintEvictionController;
+use crate::ttl_after_finished::TtlAfterFinishedController;
 
 mod claim;
 pub mod clusterrole_aggregation;
@@ -37,6 +40,7 @@ pub mod garbage_collector;
 pub mod namespace;
 pub mod node_lifecycle;
 pub mod objects;
+pub mod pod_gc;
 pub mod replicaset;
 pub mod resourcequota;
 mod selection;
@@ -46,6 +50,7 @@ pub mod storage_protection;
 pub mod taint_eviction;
 #[cfg(test)]
 mod testing;
+pub mod ttl_after_finished;
 
 pub use selection::{ControllerSelection, NAMES, UnknownController};
 
@@ -137,6 +142,12 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
     start("node-lifecycle-controller", &|shutdown| Box::pin(NodeLifecycleController::new(shared).run(syncs, shutdown)));
     start("taint-eviction-controller", &|shutdown| Box::pin(TaintEvictionController::new(shared).run(syncs, shutdown)));
     start("disruption-controller", &|shutdown| Box::pin(DisruptionController::new(shared).run(syncs, shutdown)));
+    start("pod-garbage-collector-controller", &|shutdown| {
+        Box::pin(PodGarbageCollector::new(shared).run(syncs, shutdown))
+    });
+    start("ttl-after-finished-controller", &|shutdown| {
+        Box::pin(TtlAfterFinishedController::new(shared).run(syncs, shutdown))
+    });
     start("resourcequota-controller", &|shutdown| Box::pin(ResourceQuotaController::new(shared).run(syncs, shutdown)));
     for protected in [&storage_protection::CLAIM, &storage_protection::VOLUME, &storage_protection::CLASS] {
         start(protected.name, &|shutdown| {

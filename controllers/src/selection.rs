@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// The controllers there are, by upstream's names.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 15] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
@@ -13,10 +13,12 @@ pub const NAMES: [&str; 13] = [
     "node-lifecycle-controller",
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
+    "pod-garbage-collector-controller",
     "replicaset-controller",
     "resourcequota-controller",
     "serviceaccount-controller",
     "taint-eviction-controller",
+    "ttl-after-finished-controller",
     "volumeattributesclass-protection-controller",
 ];
 
