@@ -14,13 +14,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Response};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use self::fair::{Classified, Fair, Place};
 use crate::authentication::SYSTEM_MASTERS;
 use crate::http::body::Body;
 use crate::http::request_info::RequestInfo;
 use crate::http::respond;
+use crate::http::timeout::REQUEST_TIMEOUT;
 use crate::object;
+use crate::server::Server;
 use crate::service::Call;
 
 pub(crate) use fair::Classified as Flow;
@@ -81,6 +84,22 @@ impl TooMany {
         let mut response = respond::text(429, "Too many requests, please try again later.\n");
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         response
+    }
+}
+
+impl Entered {
+    /// Keeps the place until a long answer was sent, as upstream does, but no longer than a request may take: its client need
+    /// not read. What is not made while it is sent costs nothing any more.
+    pub(crate) fn until_sent(self, response: Response<Body>, server: &Server) -> Response<Body> {
+        if matches!(self, Self::Free) || !response.body().is_made() {
+            return response;
+        }
+        let (unsent, sent) = oneshot::channel::<()>();
+        server.spawn(async move {
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, sent).await;
+            drop(self);
+        });
+        response.map(|body| body.guarded(unsent))
     }
 }
 

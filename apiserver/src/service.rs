@@ -241,8 +241,7 @@ where
     if call.info.group == flowcontrol::GROUP && answer.is_ok() && call.method != Method::GET {
         flowcontrol::maintain(&call.server).await?;
     }
-    drop(entered);
-    answer
+    Ok(entered.until_sent(answer?, &call.server))
 }
 
 fn audit_id(headers: &HeaderMap, server: &Server) -> HeaderValue {

@@ -38,7 +38,8 @@ pub fn run() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     // One thread: everything that waits, waits for messages; and one heap is smaller than several.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().event_interval(TURNS_BEFORE_SOCKETS).build().context("no runtime")?;
     runtime.block_on(async {
         match arguments.command {
             Command::Up(up) => up::run(&up).await,
@@ -47,6 +48,10 @@ pub fn run() -> Result<()> {
         }
     })
 }
+
+/// After how many turns of tasks sockets are asked for news. Tokio's 61 are many when each sends a piece of a long list: whoever
+/// sends a small request meanwhile is not noticed before.
+const TURNS_BEFORE_SOCKETS: u32 = 4;
 
 /// Tells how to reach the cluster.
 fn print_connection(served: &Served, kubeconfig: &Path) {

@@ -23,6 +23,12 @@ enum What {
         #[arg(long, default_value_t = 100_000)]
         pods: usize,
     },
+    /// What a user waits for a get while another one floods `steersman up` with lists, with fairness and without.
+    Fairness {
+        /// Without optimisation: the ratio says nearly the same, and nothing is built anew.
+        #[arg(long)]
+        debug: bool,
+    },
 }
 
 /// Builds with optimisations, measures, and prints the figures beside their aims.
@@ -37,6 +43,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let pods = pods.to_string();
             cmd!(shell, "cargo build --release --package steersman-apiserver --example bench_api").run()?;
             cmd!(shell, "target/release/examples/bench_api {pods}").run()?;
+        }
+        What::Fairness { debug } => {
+            let (profile, folder) = if debug { ("dev", "debug") } else { ("release", "release") };
+            cmd!(shell, "cargo build --profile {profile} --package steersman --bin steersman --example bench_fairness")
+                .run()?;
+            cmd!(shell, "target/{folder}/examples/bench_fairness target/{folder}/steersman").run()?;
         }
     }
     Ok(())

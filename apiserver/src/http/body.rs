@@ -17,7 +17,13 @@ use http_body::{Frame, SizeHint};
 const COMPRESSED_AT_ONCE: usize = 64 * 1024;
 
 /// The body of a response of the API server.
-pub struct Body(Inner);
+pub struct Body {
+    inner: Inner,
+    /// Whether others had their turn since the last piece.
+    yielded: bool,
+    /// What is dropped with this.
+    guard: Option<Box<dyn Send>>,
+}
 
 enum Inner {
     Pieces { pieces: Pieces, left: u64 },
@@ -47,37 +53,41 @@ impl Body {
     pub fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self(Inner::Pieces { pieces: Pieces::Few(pieces), left })
+        Self::new(Inner::Pieces { pieces: Pieces::Few(pieces), left })
     }
 
     /// A body of pieces that are made one by one when they are sent, and have that length together.
     pub fn made(length: u64, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Self {
-        Self(Inner::Pieces { pieces: Pieces::Made(Box::new(pieces)), left: length })
+        Self::new(Inner::Pieces { pieces: Pieces::Made(Box::new(pieces)), left: length })
     }
 
     /// A body that ends when the stream ends. The stream is polled only as fast as the client reads.
     pub fn stream(stream: BoxStream<'static, Bytes>) -> Self {
-        Self(Inner::Stream(stream))
+        Self::new(Inner::Stream(stream))
     }
 
-    /// The same; when it is a stream, `guard` is dropped with it.
+    fn new(inner: Inner) -> Self {
+        Self { inner, yielded: true, guard: None }
+    }
+
+    /// The same; `guard` is dropped with it.
     #[must_use]
-    pub fn guarded(self, guard: impl Send + 'static) -> Self {
-        match self.0 {
-            Inner::Stream(stream) => {
-                let guarded = stream.map(move |bytes| {
-                    let _held = &guard;
-                    bytes
-                });
-                Self(Inner::Stream(guarded.boxed()))
-            }
-            other => Self(other),
-        }
+    pub fn guarded(mut self, guard: impl Send + 'static) -> Self {
+        self.guard = Some(match self.guard {
+            Some(other) => Box::new((other, guard)),
+            None => Box::new(guard),
+        });
+        self
+    }
+
+    /// Whether it is made while it is sent, and has an end.
+    pub(crate) fn is_made(&self) -> bool {
+        matches!(&self.inner, Inner::Pieces { pieces: Pieces::Made(_), .. } | Inner::Gzip { .. })
     }
 
     /// The bytes that are known; `None` for a stream or what is compressed. What was to be made later is made now.
     pub fn known(&mut self) -> Option<Vec<u8>> {
-        let Inner::Pieces { pieces, .. } = &mut self.0 else { return None };
+        let Inner::Pieces { pieces, .. } = &mut self.inner else { return None };
         let all: VecDeque<Bytes> = pieces.collect();
         let bytes = all.iter().flat_map(|piece| piece.iter().copied()).collect();
         *pieces = Pieces::Few(all);
@@ -86,7 +96,7 @@ impl Body {
 
     /// How many bytes are known to be left; `None` for a stream.
     pub fn known_length(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.inner {
             Inner::Pieces { left, .. } => Some(*left),
             Inner::Gzip { .. } | Inner::Stream(_) => None,
         }
@@ -95,13 +105,14 @@ impl Body {
     /// The same, compressed while it is read; streams stay as they are.
     #[must_use]
     pub fn gzip(self) -> Self {
-        match self.0 {
+        let inner = match self.inner {
             Inner::Pieces { pieces, .. } => {
                 let encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
-                Self(Inner::Gzip { pieces, encoder })
+                Inner::Gzip { pieces, encoder }
             }
-            other => Self(other),
-        }
+            other => other,
+        };
+        Self { inner, ..self }
     }
 
     /// No body.
@@ -124,7 +135,13 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.0 {
+        if self.is_made() && !std::mem::replace(&mut self.yielded, false) {
+            // Connections write as long as there is something: without a pause nobody else is answered meanwhile.
+            self.yielded = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match &mut self.inner {
             Inner::Pieces { pieces, left } => Poll::Ready(pieces.next().map(|piece| {
                 *left -= piece.len() as u64;
                 Ok(Frame::data(piece))
@@ -139,11 +156,11 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.0, Inner::Pieces { left: 0, .. })
+        matches!(&self.inner, Inner::Pieces { left: 0, .. })
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.inner {
             Inner::Pieces { left, .. } => SizeHint::with_exact(*left),
             Inner::Gzip { .. } | Inner::Stream(_) => SizeHint::default(),
         }

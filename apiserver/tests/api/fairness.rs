@@ -118,3 +118,23 @@ async fn too_many_requests_at_a_time_are_told_to_come_again() {
     drop(sender);
     assert_ne!(slow.await.unwrap().status(), 429);
 }
+
+#[tokio::test]
+async fn a_list_keeps_its_place_until_it_was_sent() {
+    let client = client(Options { max_requests_inflight: 1, ..Options::default() }).await;
+    let binding = json!({
+        "metadata": {"name": "jane"}, "subjects": [{"kind": "User", "name": "jane"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    });
+    let bound = client.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).await;
+    assert_eq!(bound.code, 201, "{bound:?}");
+    let service = client.api_server.service_as(UserInfo::known("jane", &[]));
+    let list = || Request::get("/api/v1/namespaces").body(Full::new(Bytes::new())).unwrap();
+    let unread = service.clone().oneshot(list()).await.unwrap();
+    assert_eq!(unread.status(), 200);
+    assert_eq!(service.clone().oneshot(list()).await.unwrap().status(), 429);
+    drop(unread);
+    // Whoever gives the place back needs a turn.
+    tokio::task::yield_now().await;
+    assert_eq!(service.oneshot(list()).await.unwrap().status(), 200);
+}
