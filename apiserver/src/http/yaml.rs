@@ -101,10 +101,19 @@ fn block(out: &mut String, text: &str, indent: usize) {
 fn one_line(text: &str) -> String {
     let printable = text.chars().all(|c| c != '\n' && is_printable(c));
     if !printable || is_other_than_text(text) {
-        // JSON's quoting is valid in YAML.
-        return Value::from(text).to_string();
+        return quoted(text);
     }
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
+}
+
+/// JSON's quoting, which is valid in YAML but for characters that only YAML cannot print.
+fn quoted(text: &str) -> String {
+    let escape = |c: char| match u32::from(c) {
+        _ if is_printable(c) => c.to_string(),
+        code @ ..=0xff => format!("\\x{code:02X}"),
+        code => format!("\\u{code:04X}"),
+    };
+    Value::from(text).to_string().chars().map(escape).collect()
 }
 
 /// Whether an unquoted text would read as null, a truth value, a number or a time; on the safe side.
@@ -177,6 +186,11 @@ mod tests {
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
         })
+    }
+
+    #[test]
+    fn what_yaml_cannot_print_is_escaped() {
+        assert_eq!(one_line("\u{7f}a\u{feff}\u{1}"), r#""\x7Fa\uFEFF\u0001""#);
     }
 
     proptest! {
