@@ -1,7 +1,7 @@
 //! The controllers of kube-controller-manager that Steersman has: Deployment, ReplicaSet, garbage collector, namespace,
-//! service account, aggregation of ClusterRoles, quotas, disruption budgets, the life of nodes and eviction by their
-//! taints, the protection of storage that is in use, and the clearing away of pods without a node and of Jobs whose time
-//! is over. They speak to the API through a [`kube::Client`] and nothing else.
+//! service account, aggregation of ClusterRoles, quotas, disruption budgets, the endpoints of services, the life of nodes
+//! and eviction by their taints, the protection of storage that is in use, and the clearing away of pods without a node and
+//! of Jobs whose time is over. They speak to the API through a [`kube::Client`] and nothing else.
 //!
 //! [`run`] runs the selected ones until shutdown. Each is in a module of its own; what it decides is in pure functions
 //! there (`plan_…`), and what it does is the thin rest.
@@ -19,6 +19,8 @@ use steersman_framework::runtime::{Context, Shutdown};
 use crate::clusterrole_aggregation::ClusterRoleAggregation;
 use crate::deployment::DeploymentController;
 use crate::disruption::DisruptionController;
+use crate::endpoints::EndpointsController;
+use crate::endpointslice::EndpointSliceController;
 use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleController;
@@ -35,6 +37,8 @@ mod claim;
 pub mod clusterrole_aggregation;
 pub mod deployment;
 pub mod disruption;
+pub mod endpoints;
+pub mod endpointslice;
 mod error;
 pub mod garbage_collector;
 pub mod namespace;
@@ -45,6 +49,7 @@ pub mod replicaset;
 pub mod resourcequota;
 mod selection;
 pub mod serviceaccount;
+pub mod services;
 mod shared;
 pub mod storage_protection;
 pub mod taint_eviction;
@@ -149,6 +154,8 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
         Box::pin(TtlAfterFinishedController::new(shared).run(syncs, shutdown))
     });
     start("resourcequota-controller", &|shutdown| Box::pin(ResourceQuotaController::new(shared).run(syncs, shutdown)));
+    start("endpointslice-controller", &|shutdown| Box::pin(EndpointSliceController::new(shared).run(syncs, shutdown)));
+    start("endpoints-controller", &|shutdown| Box::pin(EndpointsController::new(shared).run(syncs, shutdown)));
     for protected in [&storage_protection::CLAIM, &storage_protection::VOLUME, &storage_protection::CLASS] {
         start(protected.name, &|shutdown| {
             Box::pin(StorageProtectionController::new(shared, protected).run(syncs, shutdown))

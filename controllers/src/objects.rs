@@ -12,6 +12,7 @@ use steersman_framework::meta::{Meta, null_default};
 use steersman_framework::selector::LabelSelector;
 
 use crate::deployment::template;
+use crate::services::{Network, PodPort};
 
 /// `pods`.
 pub static PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
@@ -28,6 +29,13 @@ pub static VOLUMES: Resource = Resource::cluster("", "v1", "PersistentVolume", "
 /// `volumeattributesclasses.storage.k8s.io`.
 pub static VOLUME_ATTRIBUTES_CLASSES: Resource =
     Resource::cluster("storage.k8s.io", "v1", "VolumeAttributesClass", "volumeattributesclasses");
+/// `services`.
+pub static SERVICES: Resource = Resource::namespaced("", "v1", "Service", "services");
+/// `endpoints`.
+pub static ENDPOINTS: Resource = Resource::namespaced("", "v1", "Endpoints", "endpoints");
+/// `endpointslices.discovery.k8s.io`.
+pub static ENDPOINT_SLICES: Resource =
+    Resource::namespaced("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
 /// `namespaces`.
 pub static NAMESPACES: Resource = Resource::cluster("", "v1", "Namespace", "namespaces");
 /// `serviceaccounts`.
@@ -100,6 +108,8 @@ pub struct Pod {
     pub disrupted_since: Option<Timestamp>,
     /// Whether its kubelet evicted it.
     pub evicted: bool,
+    /// How it is reached.
+    pub network: Network,
 }
 
 impl Pod {
@@ -129,6 +139,10 @@ struct RawPod {
 #[serde(rename_all = "camelCase", default)]
 struct RawPodSpec {
     node_name: String,
+    hostname: String,
+    subdomain: String,
+    #[serde(deserialize_with = "null_default")]
+    containers: Vec<RawContainer>,
     #[serde(deserialize_with = "null_default")]
     init_containers: Vec<RawContainer>,
 }
@@ -138,6 +152,33 @@ struct RawPodSpec {
 struct RawContainer {
     name: String,
     restart_policy: Option<String>,
+    #[serde(deserialize_with = "null_default")]
+    ports: Vec<PodPort>,
+}
+
+impl RawContainer {
+    /// Whether it is an init container that goes on running.
+    fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawAddress {
+    ip: String,
+}
+
+/// What is read of a pod's network: its addresses, and those ports that a service can name.
+fn network(spec: &mut RawPodSpec, addresses: Vec<RawAddress>) -> Network {
+    let sidecars = spec.init_containers.iter_mut().filter(|container| container.is_sidecar());
+    let ports = spec.containers.iter_mut().chain(sidecars).flat_map(|container| std::mem::take(&mut container.ports));
+    Network {
+        ips: addresses.into_iter().map(|address| address.ip).collect(),
+        hostname: std::mem::take(&mut spec.hostname),
+        subdomain: std::mem::take(&mut spec.subdomain),
+        ports: ports.filter(|port| !port.name.is_empty()).collect(),
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -145,6 +186,8 @@ struct RawContainer {
 struct RawPodStatus {
     phase: Option<String>,
     reason: Option<String>,
+    #[serde(rename = "podIPs", deserialize_with = "null_default")]
+    pod_ips: Vec<RawAddress>,
     #[serde(deserialize_with = "null_default")]
     conditions: Vec<Condition>,
     #[serde(deserialize_with = "null_default")]
@@ -161,10 +204,11 @@ struct RawContainerStatus {
 }
 
 impl From<RawPod> for Pod {
-    fn from(raw: RawPod) -> Self {
+    fn from(mut raw: RawPod) -> Self {
+        let network = network(&mut raw.spec, std::mem::take(&mut raw.status.pod_ips));
         let is_sidecar = |status: &&RawContainerStatus| {
             let mut containers = raw.spec.init_containers.iter();
-            containers.any(|c| c.name == status.name && c.restart_policy.as_deref() == Some("Always"))
+            containers.any(|container| container.name == status.name && container.is_sidecar())
         };
         let sidecars = raw.status.init_container_statuses.iter().filter(is_sidecar);
         let ready = raw.status.conditions.iter().find(|condition| condition.kind == "Ready");
@@ -189,6 +233,7 @@ impl From<RawPod> for Pod {
             restarts: restarts.max().unwrap_or_default(),
             sidecar_restarts,
             deletion_cost,
+            network,
             node_name: raw.spec.node_name,
             metadata: Meta { annotations: Default::default(), ..raw.metadata },
         }
@@ -430,11 +475,13 @@ mod tests {
     fn a_pod_is_reduced_to_what_is_read() {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "a", "annotations": {DELETION_COST: "-7", "other": "x"}},
-            "spec": {"nodeName": "n1", "initContainers": [
-                {"name": "side", "restartPolicy": "Always"}, {"name": "init"},
-            ]},
+            "spec": {"nodeName": "n1", "hostname": "h", "subdomain": "web", "initContainers": [
+                {"name": "side", "restartPolicy": "Always", "ports": [{"name": "s", "containerPort": 2}]},
+                {"name": "init", "ports": [{"name": "never", "containerPort": 3}]},
+            ], "containers": [{"ports": [{"name": "c", "containerPort": 1, "protocol": "TCP"}, {"containerPort": 9}]}]},
             "status": {
                 "phase": "Running",
+                "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}],
                 "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-05-01T10:00:00Z"}],
                 "containerStatuses": [{"name": "c", "restartCount": 1}, {"name": "d", "restartCount": 4}],
                 "initContainerStatuses": [{"name": "side", "restartCount": 2}, {"name": "init", "restartCount": 9}],
@@ -444,6 +491,11 @@ mod tests {
         assert_eq!((pod.phase, pod.ready, pod.node_name.as_str()), (Phase::Running, true, "n1"));
         assert_eq!((pod.deletion_cost, pod.restarts, pod.sidecar_restarts), (-7, 4, 2));
         assert!(pod.metadata.annotations.is_empty());
+        let network = &pod.network;
+        assert_eq!((network.hostname.as_str(), network.subdomain.as_str()), ("h", "web"));
+        assert_eq!(network.ips, ["10.0.0.1", "fd00::1"]);
+        let ports: Vec<_> = network.ports.iter().map(|port| (port.name.as_str(), port.container_port)).collect();
+        assert_eq!(ports, [("c", 1), ("s", 2)], "those without a name and those of mere init containers are not kept");
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// The controllers there are, by upstream's names.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 17] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "node-lifecycle-controller",
