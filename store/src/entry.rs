@@ -77,6 +77,22 @@ impl Entry {
         &self.bytes
     }
 
+    /// Where in the bytes the digits of the resource version begin.
+    pub(crate) fn revision_at(&self) -> usize {
+        self.revision_at
+    }
+
+    /// An entry as it was once written. `None` if the resource version does not stand where it should.
+    pub(crate) fn restored(
+        (key, revision): (Key, Revision),
+        attributes: Arc<Attributes>,
+        (bytes, revision_at): (Bytes, usize),
+    ) -> Option<Self> {
+        let digits = revision.to_string();
+        bytes.get(revision_at..)?.starts_with(digits.as_bytes()).then_some(())?;
+        Some(Self { key, revision, attributes, bytes, revision_at })
+    }
+
     /// The same content under another resource version: how watchers see a deletion.
     #[must_use]
     pub fn at_revision(&self, revision: Revision) -> Self {

@@ -30,6 +30,11 @@ impl History {
         Self { objects: Objects::new(), events: Vector::new(), superseded: 0, forgotten: 0, oldest }
     }
 
+    /// With these objects, as of `revision`; how they came about is not known.
+    pub(crate) fn restored(objects: Objects, revision: Revision) -> Self {
+        Self { objects, events: Vector::new(), superseded: 0, forgotten: revision, oldest: revision }
+    }
+
     /// The objects now.
     pub(crate) fn objects(&self) -> &Objects {
         &self.objects
@@ -38,13 +43,6 @@ impl History {
     /// The object at a place, now.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Entry>> {
         snapshot::find(&self.objects, namespace, name)
-    }
-
-    /// The namespace as it stands in the key of an object that is there already, so that all of them share one string.
-    pub(crate) fn intern_namespace(&self, namespace: &str) -> Option<Arc<str>> {
-        let first: (&str, &str) = (namespace, "");
-        let next = self.objects.get_next::<dyn snapshot::Place>(&first)?;
-        (*next.0.key.namespace == *namespace).then(|| Arc::clone(&next.0.key.namespace))
     }
 
     /// The revision of the last write.
@@ -80,7 +78,7 @@ impl History {
             EventKind::Put => {
                 self.objects.insert(Slot(Arc::clone(&event.entry)));
             }
-            EventKind::Delete => snapshot::remove(&mut self.objects, &event.entry),
+            EventKind::Delete => snapshot::remove(&mut self.objects, &event.entry.key),
         }
         self.superseded += superseded_by(&event);
         self.events.push_back(event);
@@ -108,7 +106,7 @@ impl History {
                 Some(previous) => {
                     objects.insert(Slot(Arc::clone(previous)));
                 }
-                None => snapshot::remove(&mut objects, &event.entry),
+                None => snapshot::remove(&mut objects, &event.entry.key),
             }
         }
         Ok(objects)

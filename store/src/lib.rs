@@ -3,6 +3,7 @@
 //! One counter numbers every write of every resource. Reads take an immutable snapshot; watchers read a bounded history
 //! by cursor. Neither ever blocks the writer.
 
+pub mod durable;
 pub mod entry;
 mod history;
 pub mod memory;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+pub use crate::durable::DurableStore;
 pub use crate::entry::{Attributes, Draft, Entry, Key};
 pub use crate::memory::{MemoryStore, Options};
 pub use crate::snapshot::Snapshot;

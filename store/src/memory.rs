@@ -10,11 +10,13 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::history::History;
+use crate::snapshot::{self, Objects};
 use crate::watch::{Counter, Hub};
 use crate::{At, Entry, Event, EventKind, Expect, Key, Refused, Revision, Snapshot, Store, StoreError, Watch, Write};
 
 #[cfg(test)]
 mod guarantees;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -45,8 +47,10 @@ pub struct MemoryStore {
     writer: Mutex<Writer>,
 }
 
+pub(crate) use stage::Stage;
+
 /// What only the writer touches.
-struct Writer {
+pub(crate) struct Writer {
     /// The last revision that was asked to be compacted.
     compacted: Revision,
 }
@@ -67,6 +71,24 @@ impl MemoryStore {
     /// An empty store at revision 0.
     pub fn new(options: Options) -> Self {
         Self { options, counter: Arc::default(), hubs: ArcSwap::default(), writer: Mutex::new(Writer { compacted: 0 }) }
+    }
+
+    /// A store with these objects, as of `revision`; what was before is compacted.
+    pub(crate) fn restored(options: Options, revision: Revision, resources: BTreeMap<Arc<str>, Objects>) -> Self {
+        let store = Self::new(options);
+        store.counter.advance_to(revision);
+        store.writer.lock().compacted = revision;
+        let hub = |(resource, objects): (Arc<str>, Objects)| {
+            let history = History::restored(objects, revision);
+            (Arc::clone(&resource), Arc::new(Hub::new(&resource, history, Arc::clone(&store.counter))))
+        };
+        store.hubs.store(Arc::new(resources.into_iter().map(hub).collect()));
+        store
+    }
+
+    /// All objects of all resources now, for the writer.
+    pub(crate) fn objects(&self) -> Vec<Objects> {
+        self.hubs.load().values().map(|hub| hub.history().objects().clone()).collect()
     }
 
     fn hub(&self, resource: &str) -> Arc<Hub> {
@@ -92,28 +114,12 @@ impl MemoryStore {
 
     fn commit_all_now(&self, writes: Vec<Write>) -> Result<Vec<Arc<Entry>>, Refused> {
         let writer = self.writer.lock();
-        let mut revision = self.counter.get();
-        // The state that each resource comes to have, and each state on the way there, in the order of the writes.
-        let mut latest: BTreeMap<Arc<str>, Arc<History>> = BTreeMap::new();
-        let mut steps = Vec::with_capacity(writes.len());
-        for (index, write) in writes.into_iter().enumerate() {
-            let hub = self.hub_for_writer(&writer, write.resource());
-            let before = latest.get(&hub.resource).map_or_else(|| hub.history(), Arc::clone);
-            revision += 1;
-            let step = self.step(&hub, &before, write, revision);
-            let (after, entry) = step.map_err(|error| Refused { index, error })?;
-            latest.insert(Arc::clone(&hub.resource), Arc::clone(&after));
-            steps.push((hub, after, entry));
-        }
-        for (hub, after, entry) in &steps {
-            hub.publish(Arc::clone(after), entry.revision);
-        }
+        let mut stage = self.begin();
+        let entries = self.stage_all(&writer, &mut stage, writes)?;
+        stage.publish();
         drop(writer);
-        let wake = |(hub, _, entry): (Arc<Hub>, Arc<History>, Arc<Entry>)| {
-            hub.wake();
-            entry
-        };
-        Ok(steps.into_iter().map(wake).collect())
+        stage.wake();
+        Ok(entries)
     }
 
     fn commit_now(&self, write: Write) -> Result<Arc<Entry>, StoreError> {
@@ -141,7 +147,7 @@ impl MemoryStore {
         Ok((Arc::new(after), entry))
     }
 
-    fn compact_now(&self, revision: Revision) -> Result<(), StoreError> {
+    pub(crate) fn compact_now(&self, revision: Revision) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
         let current = self.counter.get();
         if revision > current {
@@ -268,7 +274,7 @@ fn intern(resource: &Arc<str>, history: &History, key: Key, previous: Option<&En
         Some(previous) => previous.key.clone(),
         None => Key {
             resource: Arc::clone(resource),
-            namespace: history.intern_namespace(&key.namespace).unwrap_or(key.namespace),
+            namespace: snapshot::intern_namespace(history.objects(), &key.namespace).unwrap_or(key.namespace),
             name: key.name,
         },
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
-use crate::{Entry, Revision};
+use crate::{Entry, Key, Revision};
 
 /// The objects of one resource as of one revision. Cheap to clone; never changes.
 #[derive(Clone)]
@@ -107,9 +107,16 @@ pub(crate) fn find<'a>(objects: &'a Objects, namespace: &str, name: &str) -> Opt
     objects.get::<dyn Place>(&(namespace, name)).map(|slot| &slot.0)
 }
 
-/// Takes the object at the place of `entry` away.
-pub(crate) fn remove(objects: &mut Objects, entry: &Entry) {
-    objects.remove::<dyn Place>(&(&*entry.key.namespace, &*entry.key.name));
+/// The namespace as it stands in the key of an object that is there already, so that all of them share one string.
+pub(crate) fn intern_namespace(objects: &Objects, namespace: &str) -> Option<Arc<str>> {
+    let first: (&str, &str) = (namespace, "");
+    let next = objects.get_next::<dyn Place>(&first)?;
+    (*next.0.key.namespace == *namespace).then(|| Arc::clone(&next.0.key.namespace))
+}
+
+/// Takes the object at that place away.
+pub(crate) fn remove(objects: &mut Objects, key: &Key) {
+    objects.remove::<dyn Place>(&(&*key.namespace, &*key.name));
 }
 
 impl Place for Slot {

@@ -159,7 +159,7 @@ impl Counter {
         self.closed.load(Ordering::SeqCst)
     }
 
-    fn advance_to(&self, revision: Revision) {
+    pub(crate) fn advance_to(&self, revision: Revision) {
         self.revision.fetch_max(revision, Ordering::SeqCst);
     }
 }
