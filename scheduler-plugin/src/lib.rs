@@ -72,6 +72,7 @@ pub mod node_selector;
 pub mod plugin;
 pub mod plugins;
 pub mod pod;
+pub mod prelude;
 pub mod profile;
 pub mod queue;
 pub mod registry;
@@ -91,3 +92,8 @@ pub use configuration::Configuration;
 pub use registry::Registry;
 pub use scheduler::{Error, Options, profiles, run};
 pub use status::Status;
+
+/// The guide for plugin authors; its whole examples have to compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/scheduler-plugin.md")]
+struct GuideToPlugins;

@@ -1,7 +1,7 @@
 //! Who may import whom. The table is the one of ARCHITECTURE.md.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package};
@@ -26,6 +26,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Crates that import whatever they like.
 const MAY_IMPORT_EVERYTHING: &[&str] = &["steersman", "tests"];
 
+/// The folder of crates for people to copy: each has one dependency, as that of a reader would. Its tests may start
+/// clusters.
+const SAMPLES: &str = "samples";
+
 /// What `machinery` must not reach, not even through others: it does no I/O.
 const NEVER_IN_MACHINERY: &[&str] = &["tokio", "kube", "kube-client", "hyper", "mio", "rustls"];
 
@@ -35,7 +39,10 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
         MetadataCommand::new().current_dir(root).features(CargoOpt::AllFeatures).exec().context("cargo metadata")?;
     let mut findings = Vec::new();
     for package in metadata.workspace_packages() {
-        findings.extend(check_package(&metadata, package));
+        findings.extend(match sample_folder(package) {
+            Some(folder) => check_sample(&folder, package),
+            None => check_package(&metadata, package),
+        });
     }
     findings.extend(check_machinery(&metadata)?);
     Ok(findings)
@@ -61,6 +68,23 @@ fn check_package(metadata: &Metadata, package: &Package) -> Vec<Finding> {
         findings.push(Finding::in_file(&manifest, message));
     }
     findings
+}
+
+/// The folder of a package among the samples.
+fn sample_folder(package: &Package) -> Option<PathBuf> {
+    let folder = package.manifest_path.parent()?;
+    let is_sample = folder.parent()?.file_name() == Some(SAMPLES);
+    is_sample.then(|| Path::new(SAMPLES).join(folder.file_name().unwrap_or_default()))
+}
+
+fn check_sample(folder: &Path, package: &Package) -> Vec<Finding> {
+    let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+    let names: Vec<&str> = normal.map(|dependency| dependency.name.as_str()).collect();
+    if names.len() == 1 {
+        return Vec::new();
+    }
+    let message = format!("a sample has one dependency; this has {}: export what it needs from one", names.join(", "));
+    vec![Finding::in_file(&folder.join("Cargo.toml"), message)]
 }
 
 fn folder_of(package: &Package) -> &str {
