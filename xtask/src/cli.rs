@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, ci, codegen, crds, demo, test, tidy, tools};
+use crate::{bench, ci, codegen, crds, demo, image, kind, test, tidy, tools};
 
 /// The project's commands.
 #[derive(Parser)]
@@ -37,6 +37,14 @@ enum Command {
     },
     /// Puts the tools that the end-to-end tests drive into target/tools.
     Tools,
+    /// Writes an image of all programs as an OCI archive; needs no container engine.
+    Image(image::Arguments),
+    /// Makes a kind cluster that is steered by our controllers and our scheduler.
+    KindUp(kind::Up),
+    /// Deletes it.
+    KindDown(kind::Common),
+    /// Builds the programs anew and replaces those that run in it.
+    KindLoad(kind::Common),
     /// Measures.
     Bench(bench::Arguments),
 }
@@ -51,6 +59,10 @@ pub(crate) fn run() -> Result<()> {
         Command::Codegen { check } => codegen::run(check),
         Command::Crds { check } => crds::run(check),
         Command::Tools => tools::run(),
+        Command::Image(arguments) => image::run(&arguments),
+        Command::KindUp(up) => kind::up(&up),
+        Command::KindDown(common) => kind::down(&common),
+        Command::KindLoad(common) => kind::load(&common),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

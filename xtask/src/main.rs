@@ -8,6 +8,8 @@ mod codegen;
 mod crds;
 mod demo;
 mod ignored;
+mod image;
+mod kind;
 mod test;
 mod tidy;
 mod tools;

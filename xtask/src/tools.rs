@@ -51,6 +51,11 @@ pub(crate) fn install() -> Vec<String> {
     TOOLS.iter().filter_map(|tool| installed(tool).err().map(|error| format!("{error:#}"))).collect()
 }
 
+/// Installs kubectl and helm if they are missing; says why they cannot be had.
+pub(crate) fn install_programs_of_people() -> Option<String> {
+    installed(&TOOLS[0]).err().map(|error| format!("{error:#}"))
+}
+
 /// The tool's folder; installs it first if it is not there yet at this version.
 fn installed(tool: &Tool) -> Result<PathBuf> {
     let target = workspace::root().join("target/tools").join(tool.name);
