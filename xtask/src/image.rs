@@ -196,8 +196,6 @@ fn program_tree(programs: &[PathBuf], bill: &[u8]) -> Result<Tree> {
     }
     tree.file(BILL, bill);
     tree.file("usr/share/licenses/steersman/LICENSE", fs::read(workspace::root().join("LICENSE"))?);
-    // The kubelet and people look there first.
-    tree.link("steersman", &format!("{FOLDER}/{}", PROGRAMS[0]));
     Ok(tree)
 }
 

@@ -21,7 +21,6 @@ pub(super) struct Tree {
 enum Entry {
     Folder,
     File { content: Vec<u8>, mode: u32 },
-    Link(String),
 }
 
 impl Tree {
@@ -35,11 +34,6 @@ impl Tree {
         self.put(path, Entry::File { content: content.into(), mode: 0o755 });
     }
 
-    /// Puts a symbolic link.
-    pub(super) fn link(&mut self, path: &str, target: &str) {
-        self.put(path, Entry::Link(target.to_owned()));
-    }
-
     fn put(&mut self, path: &str, entry: Entry) {
         let path = path.trim_start_matches('/');
         for (slash, _) in path.match_indices('/') {
@@ -48,7 +42,7 @@ impl Tree {
         self.entries.insert(path.to_owned(), entry);
     }
 
-    /// The paths of the files and links, in order.
+    /// The paths of the files, in order.
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|(_, entry)| !matches!(entry, Entry::Folder)).map(|(path, _)| path.as_str())
     }
@@ -60,12 +54,11 @@ impl Tree {
     pub(super) fn archive(&self) -> Result<Vec<u8>> {
         let mut archive = Vec::new();
         for (path, entry) in &self.entries {
-            let (kind, mode, content, target) = match entry {
-                Entry::Folder => (b'5', 0o755, &[][..], ""),
-                Entry::File { content, mode } => (b'0', *mode, content.as_slice(), ""),
-                Entry::Link(target) => (b'2', 0o777, &[][..], target.as_str()),
+            let (kind, mode, content) = match entry {
+                Entry::Folder => (b'5', 0o755, &[][..]),
+                Entry::File { content, mode } => (b'0', *mode, content.as_slice()),
             };
-            archive.write_all(&header(path, kind, mode, content.len(), target)?)?;
+            archive.write_all(&header(path, kind, mode, content.len())?)?;
             archive.write_all(content)?;
             archive.resize(archive.len().next_multiple_of(BLOCK), 0);
         }
@@ -75,8 +68,8 @@ impl Tree {
     }
 }
 
-fn header(path: &str, kind: u8, mode: u32, size: usize, target: &str) -> Result<[u8; BLOCK]> {
-    ensure!(path.len() <= MAX_NAME && target.len() <= MAX_NAME, "{path} is too long for a tar archive");
+fn header(path: &str, kind: u8, mode: u32, size: usize) -> Result<[u8; BLOCK]> {
+    ensure!(path.len() <= MAX_NAME, "{path} is too long for a tar archive");
     let mut header = [0; BLOCK];
     let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
     put(0, path.as_bytes());
@@ -90,7 +83,6 @@ fn header(path: &str, kind: u8, mode: u32, size: usize, target: &str) -> Result<
     // The sum is made with blanks in its own place.
     put(148, b"        ");
     put(156, &[kind]);
-    put(157, target.as_bytes());
     put(257, b"ustar\x0000");
     put(329, b"0000000\0");
     put(337, b"0000000\0");
@@ -118,7 +110,7 @@ mod tests {
     fn folders_stand_before_what_is_in_them() {
         let mut tree = Tree::default();
         tree.program("/usr/bin/x", "x");
-        tree.link("lib", "usr/lib");
+        tree.file("lib", "");
         let archive = tree.archive().unwrap();
         let names: Vec<_> = [0, 1, 2, 3]
             .map(|block| archive[block * BLOCK..].split(|byte| *byte == 0).next().unwrap())

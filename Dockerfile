@@ -1,0 +1,28 @@
+# syntax=docker/dockerfile:1
+# The image of all programs, with a container engine. `cargo xtask image` makes the same without one.
+#   docker build -t localhost/steersman:0.1.0 .
+
+# Alpine's Rust links static programs.
+FROM rust:1.95-alpine AS build
+RUN apk add --no-cache ca-certificates musl-dev
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --locked --workspace --profile image \
+        --bin steersman --bin steersman-controllers --bin steersman-scheduler \
+    && mkdir -p /image/usr/local/bin /image/etc/ssl/certs \
+    && cp target/image/steersman target/image/steersman-controllers target/image/steersman-scheduler /image/usr/local/bin/ \
+    && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
+    && printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n' > /image/etc/passwd \
+    && printf 'root:x:0:\nnonroot:x:65532:\n' > /image/etc/group
+
+FROM scratch
+LABEL org.opencontainers.image.title="Steersman" \
+      org.opencontainers.image.description="Kubernetes' control plane in Rust" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /image /
+COPY LICENSE /usr/share/licenses/steersman/LICENSE
+USER 65532:65532
+WORKDIR /
+ENTRYPOINT ["/usr/local/bin/steersman"]
