@@ -6,20 +6,23 @@ use std::sync::Arc;
 use steersman_framework::api::{Api, is_namespace_terminating};
 use steersman_framework::consistency::Consistency;
 use steersman_framework::controller::{self, Outcome, Workers};
-use steersman_framework::events::Recorder;
+use steersman_framework::events::{EventType, Recorder};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
-use steersman_framework::ownership::{orphans_of, owned_by};
+use steersman_framework::ownership::owned_by;
 use steersman_framework::queue::{Priority, WorkQueue};
 use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::SharedClock;
 
-use crate::claim::Claimant;
+use crate::claim::{Claimant, candidates};
 use crate::deployment::rollout::Rollout;
 use crate::deployment::sets::Sets;
 use crate::error::SyncError;
-use crate::objects::{DEPLOYMENTS, Deployment, PODS, Pod, REPLICA_SETS, ReplicaSet};
+use crate::features::Features;
+use crate::objects::{Deployment, PODS, Pod, ReplicaSet};
+use crate::shard::Shard;
 use crate::shared::{Shared, wait};
+use crate::workloads::Workloads;
 
 mod create;
 pub mod history;
@@ -41,6 +44,9 @@ const MAX_RETRIES: u32 = 15;
 
 /// The running controller.
 pub(crate) struct DeploymentController {
+    workloads: &'static Workloads,
+    features: Features,
+    shard: Shard,
     api: Api,
     clock: SharedClock,
     recorder: Recorder,
@@ -53,13 +59,16 @@ pub(crate) struct DeploymentController {
 
 impl DeploymentController {
     /// Registers with the informers; call it before they run.
-    pub(crate) fn new(shared: &Shared) -> Self {
+    pub(crate) fn new(shared: &Shared, workloads: &'static Workloads) -> Self {
         let controller = Self {
+            workloads,
+            features: shared.features,
+            shard: shared.shard,
             api: shared.api.clone(),
             clock: Arc::clone(&shared.clock),
             recorder: shared.recorder.of(COMPONENT),
-            deployments: shared.informers.informer(&DEPLOYMENTS),
-            sets: shared.informers.informer(&REPLICA_SETS),
+            deployments: shared.informers.informer(workloads.deployments),
+            sets: shared.informers.informer(workloads.replica_sets),
             pods: shared.informers.informer(&PODS),
             queue: WorkQueue::default(),
             consistency: Arc::default(),
@@ -69,22 +78,31 @@ impl DeploymentController {
     }
 
     fn subscribe(&self) {
+        let shard = self.shard;
         let (queue, consistency) = (self.queue.clone(), Arc::clone(&self.consistency));
         self.deployments.on_change(move |delta: &Delta<Deployment>| {
             if let (Some(old), None) = (&delta.old, &delta.new) {
                 consistency.forget(&old.metadata.uid);
             }
-            if let Some(deployment) = delta.new.as_ref().or(delta.old.as_ref()) {
+            let deployment = delta.new.as_ref().or(delta.old.as_ref());
+            if let Some(deployment) = deployment.filter(|deployment| shard.owns(&deployment.metadata.namespace)) {
                 let priority = if delta.listed { Priority::Low } else { Priority::High };
                 queue.add_with(deployment.metadata.key(), priority);
             }
         });
         let (queue, deployments) = (self.queue.clone(), self.deployments.clone());
-        self.sets.on_change(move |delta| route_set(delta, &deployments, &queue));
+        self.sets.on_change(move |delta: &Delta<ReplicaSet>| {
+            let set = delta.new.as_ref().or(delta.old.as_ref());
+            if set.is_some_and(|set| shard.owns(&set.metadata.namespace)) {
+                route_set(delta, &deployments, &queue);
+            }
+        });
         let (queue, deployments, sets, pods) =
             (self.queue.clone(), self.deployments.clone(), self.sets.clone(), self.pods.downgrade());
         self.pods.on_change(move |delta| {
-            if let (Some(pod), None, Some(pods)) = (&delta.old, &delta.new, pods.upgrade()) {
+            if let (Some(pod), None, Some(pods)) = (&delta.old, &delta.new, pods.upgrade())
+                && shard.owns(&pod.metadata.namespace)
+            {
                 route_deleted_pod(pod, &deployments, &sets, &pods).into_iter().for_each(|key| queue.add(key));
             }
         });
@@ -122,20 +140,26 @@ impl DeploymentController {
         }
     }
 
-    async fn sync_deployment(&self, deployment: Deployment) -> Result<Outcome, SyncError> {
+    async fn sync_deployment(&self, mut deployment: Deployment) -> Result<Outcome, SyncError> {
         let Some(selector) = deployment.spec.selector.clone().filter(|selector| !selector.is_empty()) else {
             return self.refuse_empty_selector(deployment).await;
         };
-        let mut candidates = self.sets.indexed(&owned_by(&deployment.metadata.uid));
-        candidates.extend(self.sets.indexed(&orphans_of(&deployment.metadata.namespace)));
+        if let Some(objection) = self.workloads.objection(&selector, &deployment.spec.template.value) {
+            self.event(&deployment, EventType::Warning, "InvalidSelector", objection.to_owned());
+            return Ok(Outcome::Done);
+        }
+        if self.workloads.is_custom() {
+            deployment.spec.strategy.fill_in();
+        }
+        let candidates = candidates(&self.sets, self.workloads.deployments, &deployment.metadata);
         let claimant = Claimant {
             api: &self.api,
             consistency: &self.consistency,
-            resource: &DEPLOYMENTS,
+            resource: self.workloads.deployments,
             owner: &deployment.metadata,
             selector: &selector,
         };
-        let claimed = claimant.claim(&REPLICA_SETS, candidates).await?;
+        let claimed = claimant.claim(self.workloads.replica_sets, candidates).await?;
         let claimed = claimed.iter().map(|set| ReplicaSet::clone(set)).collect();
         let sets = Sets::of(&deployment, claimed);
         Rollout::new(self, deployment, sets).sync().await
@@ -144,7 +168,7 @@ impl DeploymentController {
 
 /// The owner of an object, if it is of `kind` and in the cache of that kind.
 fn owner_of<T: Cached>(owned: &Meta, owners: &Informer<T>) -> Option<Arc<T>> {
-    let reference = owned.controller().filter(|owner| owner.kind == *owners.resource().kind)?;
+    let reference = owned.controller().filter(|owner| owner.kind == owners.resource().kind)?;
     let owner = owners.get(&ObjectKey::new(&owned.namespace, &reference.name))?;
     (owner.meta().uid == reference.uid).then_some(owner)
 }

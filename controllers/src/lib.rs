@@ -40,6 +40,7 @@ pub mod disruption;
 pub mod endpoints;
 pub mod endpointslice;
 mod error;
+mod features;
 pub mod garbage_collector;
 pub mod namespace;
 pub mod node_lifecycle;
@@ -50,14 +51,19 @@ pub mod resourcequota;
 mod selection;
 pub mod serviceaccount;
 pub mod services;
+mod shard;
 mod shared;
 pub mod storage_protection;
 pub mod taint_eviction;
 #[cfg(test)]
 mod testing;
 pub mod ttl_after_finished;
+mod workloads;
 
+pub use features::{Features, InvalidFeature};
 pub use selection::{ControllerSelection, NAMES, UnknownController};
+pub use shard::{InvalidShard, Shard};
+pub use workloads::{ApiGroups, UnknownApiGroup, Workloads};
 
 /// The name under which the controllers write.
 pub const FIELD_MANAGER: &str = "steersman-controllers";
@@ -67,6 +73,12 @@ pub const FIELD_MANAGER: &str = "steersman-controllers";
 pub struct Options {
     /// Which of them.
     pub controllers: ControllerSelection,
+    /// Of which API groups the Deployments and ReplicaSets are kept.
+    pub api_groups: ApiGroups,
+    /// Which behaviours are switched on.
+    pub features: Features,
+    /// Which part of the work is done.
+    pub shard: Shard,
     /// How many objects of one kind are worked on at a time.
     pub concurrent_syncs: usize,
     /// How many objects the garbage collector works on at a time.
@@ -83,6 +95,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             controllers: ControllerSelection::all(),
+            api_groups: ApiGroups::default(),
+            features: Features::default(),
+            shard: Shard::WHOLE,
             concurrent_syncs: 5,
             concurrent_gc_syncs: 20,
             namespace_deletion_delay: Duration::from_secs(5),
@@ -114,6 +129,8 @@ pub async fn run(context: Context, options: Options) -> Result<(), Error> {
         clock: context.clock.clone(),
         recorder,
         informers: Informers::new(api, context.shutdown.clone()),
+        features: options.features,
+        shard: options.shard,
     };
     let mut running = start(&context, &options, &shared);
     let informers = shared.informers.clone();
@@ -129,15 +146,21 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
     let running = FuturesUnordered::new();
     let syncs = options.concurrent_syncs;
     let start = |name: &str, controller: &dyn Fn(Shutdown) -> BoxFuture<'static, ()>| {
-        if options.controllers.contains(name) {
+        if options.controllers.contains(name) && options.shard.runs(name) {
             running.push(controller(context.shutdown.clone()));
         }
     };
     start("clusterrole-aggregation-controller", &|shutdown| {
         Box::pin(ClusterRoleAggregation::new(shared).run(syncs, shutdown))
     });
-    start("deployment-controller", &|shutdown| Box::pin(DeploymentController::new(shared).run(syncs, shutdown)));
-    start("replicaset-controller", &|shutdown| Box::pin(ReplicaSetController::new(shared).run(syncs, shutdown)));
+    for workloads in options.api_groups.workloads() {
+        start("deployment-controller", &|shutdown| {
+            Box::pin(DeploymentController::new(shared, workloads).run(syncs, shutdown))
+        });
+        start("replicaset-controller", &|shutdown| {
+            Box::pin(ReplicaSetController::new(shared, workloads).run(syncs, shutdown))
+        });
+    }
     start("namespace-controller", &|shutdown| {
         Box::pin(NamespaceController::new(shared, options.namespace_deletion_delay).run(syncs, shutdown))
     });

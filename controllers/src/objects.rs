@@ -404,6 +404,20 @@ pub struct Strategy {
     pub rolling_update: RollingUpdate,
 }
 
+impl Strategy {
+    /// Fills in what the API server fills in for `apps`, and no schema can say: that depends on the type.
+    pub(crate) fn fill_in(&mut self) {
+        if self.kind.is_empty() {
+            self.kind = "RollingUpdate".to_owned();
+        }
+        if self.kind == "RollingUpdate" {
+            let limits = &mut self.rolling_update;
+            limits.max_unavailable.get_or_insert_with(|| "25%".into());
+            limits.max_surge.get_or_insert_with(|| "25%".into());
+        }
+    }
+}
+
 /// The limits of a rolling update: numbers or percentages.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

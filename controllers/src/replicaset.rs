@@ -10,20 +10,24 @@ use serde_json::{Value, json};
 use steersman_framework::api::{Api, message};
 use steersman_framework::consistency::Consistency;
 use steersman_framework::controller::{self, Outcome, Workers};
-use steersman_framework::events::Recorder;
+use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::ObjectKey;
-use steersman_framework::ownership::{orphans_of, owned_by};
+use steersman_framework::ownership::owned_by;
 use steersman_framework::queue::{Priority, WorkQueue};
 use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::SharedClock;
 
-use crate::claim::Claimant;
+use crate::claim::{Claimant, candidates};
 use crate::error::SyncError;
-use crate::objects::{PODS, Pod, REPLICA_SETS, ReplicaSet, ReplicaSetStatus};
+use crate::features::Features;
+use crate::objects::{PODS, Pod, ReplicaSet, ReplicaSetStatus};
 use crate::replicaset::expectations::Expectations;
 use crate::replicaset::plan::Scale;
+use crate::replicaset::ranking::Rules;
+use crate::shard::Shard;
 use crate::shared::{Shared, wait};
+use crate::workloads::Workloads;
 
 mod act;
 mod expectations;
@@ -40,6 +44,9 @@ const BATCH_LEAST: Duration = Duration::from_millis(1);
 
 /// The running controller.
 pub(crate) struct ReplicaSetController {
+    workloads: &'static Workloads,
+    features: Features,
+    shard: Shard,
     api: Api,
     clock: SharedClock,
     recorder: Recorder,
@@ -52,12 +59,15 @@ pub(crate) struct ReplicaSetController {
 
 impl ReplicaSetController {
     /// Registers with the informers; call it before they run.
-    pub(crate) fn new(shared: &Shared) -> Self {
+    pub(crate) fn new(shared: &Shared, workloads: &'static Workloads) -> Self {
         let controller = Self {
+            workloads,
+            features: shared.features,
+            shard: shared.shard,
             api: shared.api.clone(),
             clock: Arc::clone(&shared.clock),
             recorder: shared.recorder.of(COMPONENT),
-            sets: shared.informers.informer(&REPLICA_SETS),
+            sets: shared.informers.informer(workloads.replica_sets),
             pods: shared.informers.informer(&PODS),
             queue: WorkQueue::default(),
             consistency: Arc::default(),
@@ -70,19 +80,25 @@ impl ReplicaSetController {
     fn subscribe(&self) {
         let (queue, consistency, expectations) =
             (self.queue.clone(), Arc::clone(&self.consistency), Arc::clone(&self.expectations));
+        let shard = self.shard;
         self.sets.on_change(move |delta: &Delta<ReplicaSet>| {
             let uid = |set: &Option<Arc<ReplicaSet>>| set.as_ref().map(|set| set.metadata.uid.clone());
             if let Some(gone) = uid(&delta.old).filter(|old| Some(old) != uid(&delta.new).as_ref()) {
                 consistency.forget(&gone);
                 expectations.forget(&gone);
             }
-            if let Some(set) = delta.new.as_ref().or(delta.old.as_ref()) {
+            let set = delta.new.as_ref().or(delta.old.as_ref());
+            if let Some(set) = set.filter(|set| shard.owns(&set.metadata.namespace)) {
                 let priority = if delta.listed { Priority::Low } else { Priority::High };
                 queue.add_with(set.metadata.key(), priority);
             }
         });
         let (queue, sets, pods) = (self.queue.clone(), self.sets.clone(), self.pods.downgrade());
         self.pods.on_change(move |delta| {
+            let pod = delta.new.as_ref().or(delta.old.as_ref());
+            if pod.is_none_or(|pod| !shard.owns(&pod.metadata.namespace)) {
+                return;
+            }
             let pods = pods.upgrade();
             for (set, available_after) in route_pod(delta, &sets) {
                 let count = pods.as_ref().map_or(0, |pods| pods.count_indexed(&owned_by(&set.metadata.uid)));
@@ -122,6 +138,11 @@ impl ReplicaSetController {
             tracing::error!(object = %key, "the selector cannot be understood");
             return Ok(Outcome::Done);
         }
+        if let Some(objection) = self.workloads.objection(&set.spec.selector, &set.spec.template.value) {
+            let involved = Involved::new(self.workloads.replica_sets, &set.metadata);
+            self.recorder.record(&involved, EventType::Warning, "InvalidSelector", objection.to_owned());
+            return Ok(Outcome::Done);
+        }
         let now = self.clock.now();
         let may_scale = self.expectations.are_met(uid, now, &self.pods) && !set.metadata.is_deleting();
         let pods = self.claim(&set).await?;
@@ -134,7 +155,8 @@ impl ReplicaSetController {
         let reason = if pods.active.len() < wanted { "FailedCreate" } else { "FailedDelete" };
         let observed = self.clock.now();
         let failed = failure.as_ref().map(|error| (reason, error.to_string()));
-        let status = plan::plan_status(set, &pods.active, pods.terminating, failed, observed);
+        let terminating = self.features.terminating_replicas.then_some(pods.terminating);
+        let status = plan::plan_status(set, &pods.active, terminating, failed, observed);
         if plan::is_status_news(set, &status) {
             self.write_status(set, &status).await?;
         }
@@ -153,17 +175,18 @@ impl ReplicaSetController {
 
     async fn claim(&self, set: &ReplicaSet) -> Result<Pods, SyncError> {
         let meta = &set.metadata;
-        let mut candidates = self.pods.indexed(&owned_by(&meta.uid));
+        let resource = self.workloads.replica_sets;
+        let mut candidates = candidates(&self.pods, resource, meta);
         let terminating = candidates.iter().filter(|pod| {
-            pod.metadata.is_deleting() && !pod.phase.is_terminal() && set.spec.selector.matches(&pod.metadata.labels)
+            let goes = pod.metadata.is_deleting() && !pod.phase.is_terminal();
+            goes && pod.metadata.controller().is_some() && set.spec.selector.matches(&pod.metadata.labels)
         });
         let terminating = terminating.count();
-        candidates.extend(self.pods.indexed(&orphans_of(&meta.namespace)));
         candidates.retain(|pod| pod.is_active());
         let claimant = Claimant {
             api: &self.api,
             consistency: &self.consistency,
-            resource: &REPLICA_SETS,
+            resource,
             owner: meta,
             selector: &set.spec.selector,
         };
@@ -174,7 +197,8 @@ impl ReplicaSetController {
     async fn scale(&self, set: &ReplicaSet, active: &[Arc<Pod>], now: Timestamp) -> Result<(), SyncError> {
         let wanted = usize::try_from(set.spec.replicas).unwrap_or_default();
         let related = if active.len() > wanted { self.related(set) } else { Vec::new() };
-        match plan::plan_scale(set, active, &related, now) {
+        let rules = Rules { now, deletion_cost: self.features.pod_deletion_cost };
+        match plan::plan_scale(set, active, &related, rules) {
             Scale::Keep => Ok(()),
             Scale::Create(count) => self.create_pods(set, count).await,
             Scale::Delete(pods) => self.delete_pods(set, pods).await,
@@ -187,21 +211,23 @@ impl ReplicaSetController {
             return Vec::new();
         };
         let siblings = self.sets.indexed(&owned_by(&controller.uid));
+        let siblings = siblings.iter().filter(|sibling| sibling.metadata.namespace == set.metadata.namespace);
+        let siblings: Vec<_> = siblings.collect();
         let mut pods = self.pods.in_namespace(&set.metadata.namespace);
         pods.retain(|pod| siblings.iter().any(|sibling| sibling.spec.selector.matches(&pod.metadata.labels)));
         pods
     }
 
     async fn write_status(&self, set: &ReplicaSet, status: &ReplicaSetStatus) -> Result<(), SyncError> {
-        let key = set.metadata.key();
+        let (resource, key) = (self.workloads.replica_sets, set.metadata.key());
         let patch = |version: &str| Patch::Merge(status_patch(version, status));
-        let first = self.api.patch_status(&REPLICA_SETS, &key, &patch(&set.metadata.resource_version)).await;
+        let first = self.api.patch_status(resource, &key, &patch(&set.metadata.resource_version)).await;
         let written: ReplicaSet = match first {
             Ok(written) => written,
             Err(error) => {
                 tracing::debug!(object = %key, error = message(&error), "status refused, trying with the live object");
-                let live: ReplicaSet = self.api.get(&REPLICA_SETS, &key).await?;
-                self.api.patch_status(&REPLICA_SETS, &key, &patch(&live.metadata.resource_version)).await?
+                let live: ReplicaSet = self.api.get(resource, &key).await?;
+                self.api.patch_status(resource, &key, &patch(&live.metadata.resource_version)).await?
             }
         };
         let version = &written.metadata.resource_version;
@@ -236,12 +262,11 @@ fn status_patch(resource_version: &str, status: &ReplicaSetStatus) -> Value {
 
 /// The set that controls `pod`, if it is there.
 fn owner_of(pod: &Pod, sets: &Informer<ReplicaSet>) -> Option<Arc<ReplicaSet>> {
-    let owner = pod.metadata.controller().filter(|owner| owner.kind == *REPLICA_SETS.kind)?;
+    let owner = pod.metadata.controller().filter(|owner| owner.kind == sets.resource().kind)?;
     let set = sets.get(&ObjectKey::new(&pod.metadata.namespace, &owner.name))?;
     (set.metadata.uid == owner.uid).then_some(set)
 }
 
-/// Queues the sets that a change of a pod concerns.
 /// How long changes of a set's pods are gathered before it is synced. A sync looks at every pod of the set, so without
 /// this a rollout would cost the square of its pods; with it the cost stays proportional to them.
 fn batch_period(pods: usize) -> Duration {

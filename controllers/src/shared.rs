@@ -6,12 +6,18 @@ use steersman_framework::informer::Informers;
 use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::SharedClock;
 
+use crate::features::Features;
+use crate::shard::Shard;
+
 /// What all controllers of a process share.
 pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) clock: SharedClock,
     pub(crate) recorder: Recorder,
     pub(crate) informers: Informers,
+    pub(crate) features: Features,
+    /// Which namespaces are ours.
+    pub(crate) shard: Shard,
 }
 
 /// Waits for `ready`; false if shutdown came first.

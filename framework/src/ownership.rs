@@ -20,8 +20,12 @@ pub enum Claim {
     Ignore,
 }
 
-/// Decides about one candidate; `owner` is the would-be controller.
+/// Decides about one candidate; `owner` is the would-be controller. Owners in a namespace own nothing elsewhere, whatever
+/// a reference there says.
 pub fn claim(owner: &Meta, selector: &LabelSelector, candidate: &Meta) -> Claim {
+    if !owner.namespace.is_empty() && candidate.namespace != owner.namespace {
+        return Claim::Ignore;
+    }
     let matches = selector.matches(&candidate.labels);
     match candidate.controller() {
         Some(controller) if controller.uid != owner.uid => Claim::Ignore,
@@ -29,7 +33,6 @@ pub fn claim(owner: &Meta, selector: &LabelSelector, candidate: &Meta) -> Claim 
         Some(_) if owner.is_deleting() => Claim::Ignore,
         Some(_) => Claim::Release,
         None if !matches || owner.is_deleting() || candidate.is_deleting() => Claim::Ignore,
-        None if candidate.namespace != owner.namespace => Claim::Ignore,
         None => Claim::Adopt,
     }
 }
@@ -109,8 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_namespace_is_not_adopted() {
+    fn an_object_of_another_namespace_is_neither_adopted_nor_owned() {
         let owner = Meta { namespace: "other".to_owned(), ..meta("me", false) };
-        assert_eq!(claim(&owner, &LabelSelector::default(), &meta("pod", false)), Claim::Ignore);
+        let mut candidate = meta("pod", false);
+        assert_eq!(claim(&owner, &LabelSelector::default(), &candidate), Claim::Ignore);
+        candidate.owner_references =
+            vec![OwnerReference { uid: "me".to_owned(), controller: Some(true), ..OwnerReference::default() }];
+        assert_eq!(claim(&owner, &LabelSelector::default(), &candidate), Claim::Ignore);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::future::{self, Future};
 
-use steersman_controllers::ControllerSelection;
+use steersman_controllers::{ApiGroups, ControllerSelection, Features};
 use steersman_framework::runtime::Context;
 use tokio::task::JoinSet;
 
@@ -20,6 +20,8 @@ const ROLES: &str = "clusterrole-aggregation-controller";
 /// Which components a cluster has, and how they are set.
 pub(crate) struct Choice {
     pub(crate) controllers: ControllerSelection,
+    pub(crate) api_groups: ApiGroups,
+    pub(crate) features: Features,
     pub(crate) scheduler: Option<steersman_scheduler_plugin::Options>,
     pub(crate) kubelet: Option<steersman_kubelet::Options>,
 }
@@ -28,6 +30,8 @@ impl Default for Choice {
     fn default() -> Self {
         Self {
             controllers: ControllerSelection::all(),
+            api_groups: ApiGroups::default(),
+            features: Features::default(),
             scheduler: Some(steersman_scheduler_plugin::Options::default()),
             kubelet: None,
         }
@@ -69,6 +73,8 @@ impl Components {
         if choice.controllers != ControllerSelection::none() {
             let options = steersman_controllers::Options {
                 controllers: choice.controllers,
+                api_groups: choice.api_groups,
+                features: choice.features,
                 root_ca: Some(root_ca),
                 ..steersman_controllers::Options::default()
             };

@@ -16,7 +16,7 @@ mod serve;
 mod trace;
 
 pub use steersman_apiserver::{audit, authentication, flowcontrol};
-pub use steersman_controllers::ControllerSelection;
+pub use steersman_controllers::{ApiGroups, ControllerSelection, Features};
 pub use steersman_kubelet as kubelet;
 pub use steersman_scheduler_plugin as scheduler;
 

@@ -13,7 +13,7 @@ use crate::deployment::sets::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, max_surge};
 use crate::deployment::status::{self, PROGRESSING, new_condition, reason};
 use crate::deployment::template::{self, HASH_LABEL};
 use crate::error::SyncError;
-use crate::objects::{DEPLOYMENTS, DeploymentStatus, REPLICA_SETS, ReplicaSet};
+use crate::objects::{DeploymentStatus, ReplicaSet};
 
 /// The most bytes of an object's name.
 const NAME_MAX: usize = 253;
@@ -65,8 +65,8 @@ impl Rollout<'_> {
         let hash = template::hash(&self.deployment.spec.template.value, self.deployment.status.collision_count);
         let size = rolling::new_size(&self.deployment, &self.sets, 0);
         let body = self.new_set_body(&hash, size, new_revision);
-        let namespace = &self.deployment.metadata.namespace;
-        let created = self.controller.api.create::<ReplicaSet>(&REPLICA_SETS, namespace, &body).await;
+        let (resource, namespace) = (self.controller.workloads.replica_sets, &self.deployment.metadata.namespace);
+        let created = self.controller.api.create::<ReplicaSet>(resource, namespace, &body).await;
         let mut status = self.deployment.status.clone();
         let set = match created {
             Ok(set) => {
@@ -98,8 +98,9 @@ impl Rollout<'_> {
     async fn resolve_collision(&mut self, hash: &str, error: kube::Error) -> Result<ReplicaSet, SyncError> {
         let name = set_name(&self.deployment.metadata.name, hash);
         let key = ObjectKey::new(&self.deployment.metadata.namespace, &name);
+        let resource = self.controller.workloads.replica_sets;
         let Some(set) = self.controller.sets.get(&key) else {
-            return Err(SyncError::Refused(format!("{REPLICA_SETS} \"{name}\" not found")));
+            return Err(SyncError::Refused(format!("{resource} \"{name}\" not found")));
         };
         let is_ours = set.metadata.controller().is_some_and(|owner| owner.uid == self.deployment.metadata.uid);
         if is_ours && template::is_equal(&set.spec.template.value, &self.deployment.spec.template.value) {
@@ -107,7 +108,10 @@ impl Rollout<'_> {
         }
         let mut status = self.deployment.status.clone();
         status.collision_count = Some(status.collision_count.unwrap_or_default() + 1);
-        self.deployment = self.controller.write_status(&self.deployment, &status, &[]).await?;
+        // If that fails the next sync does it: the name is still taken.
+        if let Err(error) = self.controller.write_status(&self.deployment, &status, &[]).await {
+            tracing::debug!(%error, "the collision could not be written to the status");
+        }
         Err(error.into())
     }
 
@@ -130,7 +134,7 @@ impl Rollout<'_> {
     }
 
     fn new_set_body(&self, hash: &str, size: i32, new_revision: i64) -> Value {
-        let deployment = &self.deployment;
+        let (deployment, workloads) = (&self.deployment, self.controller.workloads);
         let mut annotations = StringMap::default();
         revision::annotate(&mut annotations, &deployment.metadata.annotations, new_revision, false);
         let wanted = deployment.spec.replicas;
@@ -141,14 +145,14 @@ impl Rollout<'_> {
         let mut template = Value::clone(&deployment.spec.template.value);
         steersman_machinery::meta::set(&mut template, &["metadata", "labels", HASH_LABEL], hash);
         json!({
-            "apiVersion": "apps/v1",
-            "kind": "ReplicaSet",
+            "apiVersion": workloads.replica_sets.api_version(),
+            "kind": workloads.replica_sets.kind,
             "metadata": {
                 "name": set_name(&deployment.metadata.name, hash),
                 "namespace": deployment.metadata.namespace,
                 "labels": template.pointer("/metadata/labels"),
                 "annotations": annotations,
-                "ownerReferences": [controller_reference(&DEPLOYMENTS, &deployment.metadata)],
+                "ownerReferences": [controller_reference(workloads.deployments, &deployment.metadata)],
             },
             "spec": {
                 "replicas": size,

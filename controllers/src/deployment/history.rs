@@ -50,8 +50,12 @@ mod tests {
     /// Sets by age: name, revision, spec and status size.
     fn check(sets: &[(&str, &str, i32, i32)], limit: i32, expect: &[&str]) {
         let set = |(name, revision, spec, status): &(&str, &str, i32, i32)| -> ReplicaSet {
+            let annotations = match *revision {
+                "" => json!({}),
+                revision => json!({"deployment.kubernetes.io/revision": revision}),
+            };
             serde_json::from_value(json!({
-                "metadata": {"name": name, "annotations": {"deployment.kubernetes.io/revision": revision}},
+                "metadata": {"name": name, "annotations": annotations},
                 "spec": {"replicas": spec},
                 "status": {"replicas": status},
             }))

@@ -23,10 +23,7 @@ pub fn is_skipped(key: &str) -> bool {
 
 /// The revision in some annotations: 0 if there is none, `None` if it is not a number.
 pub fn revision(annotations: &StringMap) -> Option<i64> {
-    match annotations.get(REVISION) {
-        None | Some("") => Some(0),
-        Some(text) => text.parse().ok(),
-    }
+    annotations.get(REVISION).map_or(Some(0), |text| text.parse().ok())
 }
 
 /// The revision that the new set is to have.
@@ -52,7 +49,8 @@ pub fn last_revision(sets: &Sets) -> i64 {
 /// `existing` says whether the set was there before: then its former revision moves to the history.
 pub fn annotate(set: &mut StringMap, deployment: &StringMap, new_revision: i64, existing: bool) -> bool {
     // Upstream leaves a set alone whose revision was tampered with.
-    let Some(present) = revision(set) else { return false };
+    let present = if set.get(REVISION) == Some("") { Some(0) } else { revision(set) };
+    let Some(present) = present else { return false };
     let mut changed = false;
     for (key, value) in deployment.iter().filter(|(key, _)| !is_skipped(key)) {
         changed |= set.insert(key, value);
@@ -73,7 +71,8 @@ pub fn annotate(set: &mut StringMap, deployment: &StringMap, new_revision: i64, 
 
 /// Appends a revision, dropping the oldest ones if it gets too long; `None` if it cannot be made to fit.
 fn extend_history(history: &str, revision: &str, max: usize) -> Option<String> {
-    if history.is_empty() {
+    // Upstream takes a history that begins with a comma for an empty one.
+    if history.split(',').next() == Some("") {
         return Some(revision.to_owned());
     }
     let mut entries: Vec<&str> = history.split(',').collect();
@@ -85,9 +84,10 @@ fn extend_history(history: &str, revision: &str, max: usize) -> Option<String> {
     (text.len() <= max).then_some(text)
 }
 
-/// The set with a revision.
+/// The set with a revision: an old one if several have it.
 pub fn with_revision(sets: &Sets, wanted: i64) -> Option<&ReplicaSet> {
-    sets.all.iter().find(|set| revision(&set.metadata.annotations) == Some(wanted))
+    let old = sets.old().map(|(_, set)| set);
+    old.chain(sets.new_set()).find(|set| revision(&set.metadata.annotations) == Some(wanted))
 }
 
 #[cfg(test)]

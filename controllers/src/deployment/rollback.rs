@@ -9,7 +9,7 @@ use crate::deployment::revision::{self, ROLLBACK_TO, is_skipped};
 use crate::deployment::rollout::Rollout;
 use crate::deployment::template::{self, HASH_LABEL};
 use crate::error::SyncError;
-use crate::objects::{DEPLOYMENTS, Deployment, ReplicaSet};
+use crate::objects::{Deployment, ReplicaSet};
 
 const NOT_FOUND: &str = "DeploymentRollbackRevisionNotFound";
 
@@ -44,9 +44,9 @@ impl Rollout<'_> {
 
     /// Clears the request, and takes template and annotations of `set` over.
     async fn update(&self, set: Option<&ReplicaSet>) -> Result<Outcome, SyncError> {
-        let key = self.deployment.metadata.key();
+        let (resource, key) = (self.controller.workloads.deployments, self.deployment.metadata.key());
         // Templates are replaced as a whole, which no patch of maps can do; so the whole object is needed.
-        let mut live: Value = self.controller.api.get(&DEPLOYMENTS, &key).await?;
+        let mut live: Value = self.controller.api.get(resource, &key).await?;
         meta::set(&mut live, &["metadata", "resourceVersion"], self.deployment.metadata.resource_version.as_str());
         if let Some(set) = set {
             let mut template = Value::clone(&set.spec.template.value);
@@ -59,7 +59,7 @@ impl Rollout<'_> {
             }
         }
         meta::remove(&mut live, &["metadata", "annotations", ROLLBACK_TO]);
-        let written: Deployment = self.controller.api.replace(&DEPLOYMENTS, &key, &live).await?;
+        let written: Deployment = self.controller.api.replace(resource, &key, &live).await?;
         self.controller.wrote_deployment(&written);
         Ok(Outcome::Done)
     }

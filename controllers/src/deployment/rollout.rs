@@ -3,9 +3,9 @@
 use serde_json::json;
 use steersman_framework::controller::Outcome;
 use steersman_framework::events::EventType;
-use steersman_framework::ownership::owned_by;
 
 use super::DeploymentController;
+use crate::claim::controlled;
 use crate::deployment::revision::ROLLBACK_TO;
 use crate::deployment::rolling::{self, Resize};
 use crate::deployment::sets::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, max_surge};
@@ -105,7 +105,8 @@ impl<'a> Rollout<'a> {
     /// Whether pods of an old template still run, or may do so.
     fn has_old_pods(&self) -> bool {
         self.sets.old().any(|(_, set)| {
-            let pods = self.controller.pods.indexed(&owned_by(&set.metadata.uid));
+            let resource = self.controller.workloads.replica_sets;
+            let pods = controlled(&self.controller.pods, resource, &set.metadata);
             set.status.replicas > 0 || pods.iter().any(|pod| !pod.phase.is_terminal())
         })
     }
@@ -164,13 +165,14 @@ impl<'a> Rollout<'a> {
 
     async fn sync_status(self) -> Result<Outcome, SyncError> {
         let status = status::plan_status(&self.deployment, &self.sets, self.controller.now());
+        let status = self.gated(status);
         self.write_if_news(&status).await?;
         Ok(Outcome::Done)
     }
 
     async fn sync_rollout_status(self) -> Result<Outcome, SyncError> {
         let now = self.controller.now();
-        let status = status::plan_rollout_status(&self.deployment, &self.sets, now);
+        let status = self.gated(status::plan_rollout_status(&self.deployment, &self.sets, now));
         if self.write_if_news(&status).await? {
             return Ok(Outcome::Done);
         }
@@ -179,6 +181,14 @@ impl<'a> Rollout<'a> {
             Recheck::Soon => Outcome::Soon,
             Recheck::After(delay) => Outcome::After(delay),
         })
+    }
+
+    /// The status without what is switched off.
+    fn gated(&self, mut status: DeploymentStatus) -> DeploymentStatus {
+        if !self.controller.features.terminating_replicas {
+            status.terminating_replicas = None;
+        }
+        status
     }
 
     async fn write_if_news(&self, status: &DeploymentStatus) -> Result<bool, SyncError> {

@@ -231,7 +231,9 @@ pub fn plan_recheck(deployment: &Deployment, status: &DeploymentStatus, now: Tim
     let (Some(seconds), Some(present)) = (deadline(deployment), condition(&deployment.status, PROGRESSING)) else {
         return Recheck::Never;
     };
-    if is_complete(deployment, status) || present.reason == reason::TIMED_OUT {
+    // A finished rollout does not time out either, so there is nothing to look for; upstream looks all the same, again
+    // and again, as long as pods of it are missing.
+    if is_complete(deployment, status) || matches!(present.reason.as_str(), reason::TIMED_OUT | reason::AVAILABLE) {
         return Recheck::Never;
     }
     let passed = present.last_update_time.map_or(SignedDuration::MAX, |updated| now.duration_since(updated));

@@ -69,7 +69,17 @@ fn prune(value: &mut Value, key: &str) {
 
 /// An empty map is as good as none, but an empty struct is not: `emptyDir: {}` says something.
 fn is_absent(key: &str, value: &Value) -> bool {
-    const MAPS: [&str; 7] = ["labels", "annotations", "nodeSelector", "matchLabels", "limits", "requests", "overhead"];
+    const MAPS: [&str; 9] = [
+        "labels",
+        "annotations",
+        "nodeSelector",
+        "matchLabels",
+        "limits",
+        "requests",
+        "overhead",
+        "volumeAttributes",
+        "options",
+    ];
     match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),

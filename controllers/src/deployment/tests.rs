@@ -42,7 +42,7 @@ fn set_in_the_way(owner: Option<&str>, image: &str) -> Value {
 }
 
 fn controller(fake: &Fake, deployment: &Value, sets: &[Value]) -> DeploymentController {
-    let controller = DeploymentController::new(&fake.shared);
+    let controller = DeploymentController::new(&fake.shared, &Workloads::APPS);
     let parse = |set: &Value| serde_json::from_value(set.clone()).unwrap();
     controller.deployments.take(Change::Replaced(vec![serde_json::from_value(deployment.clone()).unwrap()]), "10");
     controller.sets.take(Change::Replaced(sets.iter().map(parse).collect()), "10");

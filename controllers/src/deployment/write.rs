@@ -2,16 +2,16 @@
 //! next sync does not begin before the caches show it.
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, Patch};
+use kube::api::{DeleteParams, Patch, Preconditions};
 use serde_json::{Map, Value, json};
-use steersman_framework::api::is_not_found;
+use steersman_framework::api::{is_conflict, is_not_found};
 use steersman_framework::controller::Outcome;
 use steersman_framework::events::{EventType, Involved};
 use steersman_framework::meta::StringMap;
 
 use super::DeploymentController;
 use crate::error::SyncError;
-use crate::objects::{DEPLOYMENTS, Deployment, DeploymentStatus, REPLICA_SETS, ReplicaSet};
+use crate::objects::{Deployment, DeploymentStatus, ReplicaSet};
 
 impl DeploymentController {
     /// The time, for one sync.
@@ -21,7 +21,7 @@ impl DeploymentController {
 
     /// Records an event about a Deployment.
     pub(super) fn event(&self, deployment: &Deployment, kind: EventType, reason: &'static str, message: String) {
-        let involved = Involved::new(&DEPLOYMENTS, &deployment.metadata);
+        let involved = Involved::new(self.workloads.deployments, &deployment.metadata);
         self.recorder.record(&involved, kind, reason, message);
     }
 
@@ -35,13 +35,25 @@ impl DeploymentController {
     ) -> Result<Deployment, SyncError> {
         let annotations: Map<String, Value> =
             annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+        let (resource, key) = (self.workloads.deployments, deployment.metadata.key());
         let mut metadata = json!({"resourceVersion": deployment.metadata.resource_version});
         if !annotations.is_empty() {
             metadata["annotations"] = annotations.into();
         }
+        // The status subresource of custom resources takes nothing else, so that they need a write of their own; it does
+        // not raise their generation.
+        if self.workloads.is_custom() && metadata.get("annotations").is_some() {
+            let patch = Patch::Merge(json!({"metadata": metadata}));
+            let annotated: Deployment = self.api.patch(resource, &key, &patch).await?;
+            self.wrote_deployment(&annotated);
+            metadata = json!({"resourceVersion": annotated.metadata.resource_version});
+        }
         let patch = Patch::Merge(json!({"metadata": metadata, "status": status_body(status)}));
-        let written: Deployment = self.api.patch_status(&DEPLOYMENTS, &deployment.metadata.key(), &patch).await?;
+        let mut written: Deployment = self.api.patch_status(resource, &key, &patch).await?;
         self.wrote_deployment(&written);
+        if self.workloads.is_custom() {
+            written.spec.strategy.fill_in();
+        }
         Ok(written)
     }
 
@@ -69,15 +81,18 @@ impl DeploymentController {
             "metadata": {"resourceVersion": set.metadata.resource_version, "annotations": annotations},
             "spec": spec,
         }));
-        let written: ReplicaSet = self.api.patch(&REPLICA_SETS, &set.metadata.key(), &patch).await?;
+        let written: ReplicaSet = self.api.patch(self.workloads.replica_sets, &set.metadata.key(), &patch).await?;
         self.wrote_set(deployment, &written);
         Ok(written)
     }
 
     /// Deletes a set; one that is gone already is fine.
     pub(super) async fn delete_set(&self, set: &ReplicaSet) -> Result<(), SyncError> {
-        match self.api.delete(&REPLICA_SETS, &set.metadata.key(), &DeleteParams::default()).await {
-            Err(error) if !is_not_found(&error) => Err(error.into()),
+        // Another set of that name is not meant.
+        let same = Preconditions { uid: Some(set.metadata.uid.clone()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        match self.api.delete(self.workloads.replica_sets, &set.metadata.key(), &params).await {
+            Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(error.into()),
             _ => Ok(()),
         }
     }

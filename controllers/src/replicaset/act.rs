@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Preconditions};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use steersman_framework::api::{Written, is_namespace_terminating, is_not_found, message};
+use steersman_framework::api::{Resource, Written, is_conflict, is_namespace_terminating, is_not_found, message};
 use steersman_framework::events::{EventType, Involved};
 use steersman_framework::ownership::controller_reference;
 use steersman_machinery::names;
 
 use super::ReplicaSetController;
 use crate::error::SyncError;
-use crate::objects::{PODS, Pod, REPLICA_SETS, ReplicaSet};
+use crate::objects::{PODS, Pod, ReplicaSet};
 use crate::replicaset::plan;
 
 impl ReplicaSetController {
     /// Creates pods in batches that double while all goes well, so that a quota is not run against hundreds of times.
     pub(super) async fn create_pods(&self, set: &ReplicaSet, count: usize) -> Result<(), SyncError> {
-        let body = pod_body(set)?;
-        let involved = Involved::new(&REPLICA_SETS, &set.metadata);
+        let body = pod_body(self.workloads.replica_sets, set)?;
+        let involved = Involved::new(self.workloads.replica_sets, &set.metadata);
         for batch in plan::slow_start(count) {
             let calls = (0..batch).map(|_| self.create_pod(set, &involved, &body));
             let results = join_all(calls).await;
@@ -54,7 +54,7 @@ impl ReplicaSetController {
 
     /// Deletes pods, all at once.
     pub(super) async fn delete_pods(&self, set: &ReplicaSet, pods: Vec<Arc<Pod>>) -> Result<(), SyncError> {
-        let involved = Involved::new(&REPLICA_SETS, &set.metadata);
+        let involved = Involved::new(self.workloads.replica_sets, &set.metadata);
         let expected = pods.iter().map(|pod| (pod.metadata.key(), pod.metadata.uid.clone()));
         self.expectations.expect_deletions(&set.metadata.uid, self.clock.now(), expected.collect());
         let results = join_all(pods.iter().map(|pod| self.delete_pod(set, &involved, pod))).await;
@@ -63,13 +63,16 @@ impl ReplicaSetController {
 
     async fn delete_pod(&self, set: &ReplicaSet, involved: &Involved, pod: &Pod) -> Result<(), SyncError> {
         let key = pod.metadata.key();
-        let Err(error) = self.api.delete(&PODS, &key, &DeleteParams::default()).await else {
+        // The cache may show a pod whose name another one has by now: that one is not ours to delete.
+        let same = Preconditions { uid: Some(pod.metadata.uid.clone()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        let Err(error) = self.api.delete(&PODS, &key, &params).await else {
             let text = format!("Deleted pod: {}", key.name);
             self.recorder.record(involved, EventType::Normal, "SuccessfulDelete", text);
             return Ok(());
         };
         self.expectations.deletion_failed(&set.metadata.uid, &key);
-        if is_not_found(&error) {
+        if is_not_found(&error) || is_conflict(&error) {
             return Ok(());
         }
         let text = message(&error);
@@ -85,7 +88,7 @@ enum Created {
 }
 
 /// The pod that the template describes, serialized once for the whole sync.
-fn pod_body(set: &ReplicaSet) -> Result<Box<RawValue>, SyncError> {
+fn pod_body(resource: &Resource, set: &ReplicaSet) -> Result<Box<RawValue>, SyncError> {
     let template = &set.spec.template.value;
     let field = |name: &str| template.pointer(&format!("/metadata/{name}")).cloned().unwrap_or_default();
     let labels = field("labels");
@@ -95,7 +98,7 @@ fn pod_body(set: &ReplicaSet) -> Result<Box<RawValue>, SyncError> {
     let mut metadata = json!({
         "generateName": pod_prefix(&set.metadata.name),
         "labels": labels,
-        "ownerReferences": [controller_reference(&REPLICA_SETS, &set.metadata)],
+        "ownerReferences": [controller_reference(resource, &set.metadata)],
     });
     for name in ["annotations", "finalizers"] {
         if let Some(value) = Some(field(name)).filter(|value| !value.is_null()) {
@@ -107,22 +110,30 @@ fn pod_body(set: &ReplicaSet) -> Result<Box<RawValue>, SyncError> {
     to_raw_value(&body).map_err(|error| kube::Error::SerdeError(error).into())
 }
 
-/// The prefix of the pods' names: the set's name and a dash, unless that would be too long.
+/// The prefix of the pods' names: the set's name and a dash if that may stand before what the server appends. Source:
+/// `NameIsDNSSubdomain` in `k8s.io/apimachinery/pkg/api/validation`, which puts a letter in the place of the last two
+/// characters of a prefix, so that a dash at its end does no harm.
 fn pod_prefix(set: &str) -> String {
-    // What follows the dash is alphanumeric; any such character serves to check the whole.
+    let masked = |prefix: &str| prefix.char_indices().nth_back(1).map(|(end, _)| format!("{}a", &prefix[..end]));
     let prefix = format!("{set}-");
-    if names::dns1123_subdomain(&format!("{prefix}x")).is_empty() { prefix } else { set.to_owned() }
+    let valid = masked(&prefix).is_some_and(|masked| names::dns1123_subdomain(&masked).is_empty());
+    if valid { prefix } else { set.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::REPLICA_SETS;
 
     #[test]
     fn the_prefix_is_the_name_and_a_dash_if_that_is_a_name() {
         assert_eq!(pod_prefix("web"), "web-");
-        let long = "a".repeat(253);
-        assert_eq!(pod_prefix(&long), long);
+        // However long; the server cuts it.
+        for length in [57, 58, 60, 253] {
+            let name = "a".repeat(length);
+            assert_eq!(pod_prefix(&name), format!("{name}-"), "{length}");
+        }
+        assert_eq!(pod_prefix(&"a".repeat(254)), "a".repeat(254));
     }
 
     #[test]
@@ -135,7 +146,7 @@ mod tests {
             }},
         }))
         .unwrap();
-        let body: Value = serde_json::from_str(pod_body(&set).unwrap().get()).unwrap();
+        let body: Value = serde_json::from_str(pod_body(&REPLICA_SETS, &set).unwrap().get()).unwrap();
         let owner = json!({
             "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u",
             "controller": true, "blockOwnerDeletion": true,
@@ -152,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_template_without_labels_is_refused() {
-        let error = pod_body(&ReplicaSet::default()).unwrap_err();
+        let error = pod_body(&REPLICA_SETS, &ReplicaSet::default()).unwrap_err();
         assert_eq!(error.to_string(), "unable to create pods, no labels");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use steersman_machinery::clock::truncate_to_second;
 
 use crate::objects::{Condition, Pod, ReplicaSet, ReplicaSetStatus};
-use crate::replicaset::ranking;
+use crate::replicaset::ranking::{self, Rules};
 
 /// The most pods that one sync creates or deletes.
 pub const BURST: usize = 500;
@@ -29,13 +29,13 @@ pub enum Scale {
 }
 
 /// Compares the active pods with the wanted number; `related` are those that count for the spread over nodes.
-pub fn plan_scale(set: &ReplicaSet, active: &[Arc<Pod>], related: &[Arc<Pod>], now: Timestamp) -> Scale {
+pub fn plan_scale(set: &ReplicaSet, active: &[Arc<Pod>], related: &[Arc<Pod>], rules: Rules) -> Scale {
     let wanted = usize::try_from(set.spec.replicas).unwrap_or_default();
     if active.len() < wanted {
         Scale::Create((wanted - active.len()).min(BURST))
     } else if active.len() > wanted {
         let count = (active.len() - wanted).min(BURST);
-        Scale::Delete(ranking::choose(active, related, count, now))
+        Scale::Delete(ranking::choose(active, related, count, rules))
     } else {
         Scale::Keep
     }
@@ -53,11 +53,11 @@ pub fn slow_start(count: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The status that the pods amount to; `failure` is the reason and message of a failed [`Scale`].
+/// The status that the pods amount to. `terminating` is left out if nobody is to be told; `failure` is the reason and message of a failed [`Scale`].
 pub fn plan_status(
     set: &ReplicaSet,
     active: &[Arc<Pod>],
-    terminating: usize,
+    terminating: Option<usize>,
     failure: Option<(&str, String)>,
     now: Timestamp,
 ) -> ReplicaSetStatus {
@@ -73,7 +73,7 @@ pub fn plan_status(
         fully_labeled_replicas: count(active.iter().filter(is_fully_labeled).count()),
         ready_replicas: count(active.iter().filter(|pod| pod.ready).count()),
         available_replicas: count(active.iter().filter(available).count()),
-        terminating_replicas: Some(count(terminating)),
+        terminating_replicas: terminating.map(count),
         observed_generation: set.metadata.generation,
         conditions: plan_conditions(&set.status.conditions, failure, now),
     }

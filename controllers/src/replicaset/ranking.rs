@@ -8,6 +8,15 @@ use jiff::Timestamp;
 
 use crate::objects::Pod;
 
+/// What the order goes by besides the pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The moment at which ages are measured.
+    pub now: Timestamp,
+    /// Whether deletion costs count.
+    pub deletion_cost: bool,
+}
+
 /// A pod with the number of its active siblings on the same node.
 #[derive(Clone, Debug)]
 pub struct Ranked {
@@ -31,28 +40,28 @@ pub fn rank(pods: &[Arc<Pod>], related: &[Arc<Pod>]) -> Vec<Ranked> {
 }
 
 /// The first `count` pods to delete. Where upstream leaves the order open the smaller uid goes first.
-pub fn choose(pods: &[Arc<Pod>], related: &[Arc<Pod>], count: usize, now: Timestamp) -> Vec<Arc<Pod>> {
+pub fn choose(pods: &[Arc<Pod>], related: &[Arc<Pod>], count: usize, rules: Rules) -> Vec<Arc<Pod>> {
     if count >= pods.len() {
         return pods.to_vec();
     }
     let mut ranked = rank(pods, related);
     ranked.sort_unstable_by(|a, b| a.pod.metadata.uid.cmp(&b.pod.metadata.uid));
-    let ordered = merge_sort(ranked, now);
+    let ordered = merge_sort(ranked, rules);
     ordered.into_iter().take(count).map(|ranked| ranked.pod).collect()
 }
 
 /// The comparison is not transitive (see [`compare`]), which the standard library's sorts may answer with a panic; this
 /// one always ends, and with the same order for the same input.
-fn merge_sort(mut pods: Vec<Ranked>, now: Timestamp) -> Vec<Ranked> {
+fn merge_sort(mut pods: Vec<Ranked>, rules: Rules) -> Vec<Ranked> {
     if pods.len() < 2 {
         return pods;
     }
     let right = pods.split_off(pods.len() / 2);
-    let mut left = merge_sort(pods, now).into_iter().peekable();
-    let mut right = merge_sort(right, now).into_iter().peekable();
+    let mut left = merge_sort(pods, rules).into_iter().peekable();
+    let mut right = merge_sort(right, rules).into_iter().peekable();
     let mut merged = Vec::with_capacity(left.len() + right.len());
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
-        let from = if compare(b, a, now) == Ordering::Less { &mut right } else { &mut left };
+        let from = if compare(b, a, rules) == Ordering::Less { &mut right } else { &mut left };
         merged.extend(from.next());
     }
     merged.extend(left);
@@ -61,7 +70,9 @@ fn merge_sort(mut pods: Vec<Ranked>, now: Timestamp) -> Vec<Ranked> {
 }
 
 /// Whether `a` is deleted before `b`. Not transitive: ages are compared in coarse steps and, within one, by uid.
-pub fn compare(a: &Ranked, b: &Ranked, now: Timestamp) -> Ordering {
+pub fn compare(a: &Ranked, b: &Ranked, rules: Rules) -> Ordering {
+    let now = rules.now;
+    let cost = |pod: &Pod| if rules.deletion_cost { pod.deletion_cost } else { 0 };
     let (p, q) = (&*a.pod, &*b.pod);
     let assigned = |pod: &Pod| !pod.node_name.is_empty();
     // Finished pods are never candidates; like unknown phases they count as pending.
@@ -70,7 +81,7 @@ pub fn compare(a: &Ranked, b: &Ranked, now: Timestamp) -> Ordering {
         .cmp(&assigned(q))
         .then_with(|| phase(p).cmp(&phase(q)))
         .then_with(|| p.ready.cmp(&q.ready))
-        .then_with(|| p.deletion_cost.cmp(&q.deletion_cost))
+        .then_with(|| cost(p).cmp(&cost(q)))
         .then_with(|| b.rank.cmp(&a.rank));
     if order != Ordering::Equal {
         return order;
@@ -130,11 +141,13 @@ mod tests {
         Pod { metadata, ..pod }
     }
 
+    const RULES: Rules = Rules { now: NOW, deletion_cost: true };
+
     fn check(a: (Pod, usize), b: (Pod, usize), expect: Ordering) {
         let ranked = |(pod, rank)| Ranked { pod: Arc::new(pod), rank };
         let (a, b) = (ranked(a), ranked(b));
-        assert_eq!(compare(&a, &b, NOW), expect, "{a:?} {b:?}");
-        assert_eq!(compare(&b, &a, NOW), expect.reverse(), "{b:?} {a:?}");
+        assert_eq!(compare(&a, &b, RULES), expect, "{a:?} {b:?}");
+        assert_eq!(compare(&b, &a, RULES), expect.reverse(), "{b:?} {a:?}");
     }
 
     fn unscheduled() -> Pod {
@@ -174,6 +187,14 @@ mod tests {
     }
 
     #[test]
+    fn costs_count_unless_they_are_switched_off() {
+        let ranked = |cost, rank| Ranked { pod: Arc::new(costing(cost)), rank };
+        let off = Rules { deletion_cost: false, ..RULES };
+        assert_eq!(compare(&ranked(100, 2), &ranked(10, 1), RULES), Ordering::Greater);
+        assert_eq!(compare(&ranked(100, 2), &ranked(10, 1), off), Ordering::Less);
+    }
+
+    #[test]
     fn ages_of_one_magnitude_are_equal() {
         check((ready(ago(5)), 1), (ready(ago(8)), 1), Ordering::Equal);
         check((created(unscheduled(), ago(5)), 1), (created(unscheduled(), ago(8)), 1), Ordering::Equal);
@@ -197,11 +218,11 @@ mod tests {
                 Arc::new(pod)
             })
             .collect();
-        let chosen = choose(&pods, &[], 150, NOW);
+        let chosen = choose(&pods, &[], 150, RULES);
         assert_eq!(chosen.len(), 150);
         let mut reversed = pods.clone();
         reversed.reverse();
-        assert_eq!(chosen, choose(&reversed, &[], 150, NOW), "the order of the input does not matter");
+        assert_eq!(chosen, choose(&reversed, &[], 150, RULES), "the order of the input does not matter");
     }
 
     #[test]
@@ -214,7 +235,7 @@ mod tests {
         };
         let ours = vec![on("a", "1"), on("b", "2")];
         let related = vec![Arc::clone(&ours[0]), Arc::clone(&ours[1]), on("b", "3")];
-        assert_eq!(choose(&ours, &related, 1, NOW)[0].node_name, "b");
-        assert_eq!(choose(&ours, &[], 1, NOW)[0].node_name, "a");
+        assert_eq!(choose(&ours, &related, 1, RULES)[0].node_name, "b");
+        assert_eq!(choose(&ours, &[], 1, RULES)[0].node_name, "a");
     }
 }

@@ -34,7 +34,7 @@ fn pod(name: &str, owner: Option<&str>, app: &str) -> Value {
 
 /// A controller whose caches hold these objects.
 fn controller(fake: &Fake, set: &Value, pods: &[Value]) -> ReplicaSetController {
-    let controller = ReplicaSetController::new(&fake.shared);
+    let controller = ReplicaSetController::new(&fake.shared, &Workloads::APPS);
     let parse = |pod: &Value| serde_json::from_value(pod.clone()).unwrap();
     controller.sets.take(Change::Replaced(vec![serde_json::from_value(set.clone()).unwrap()]), "10");
     controller.pods.take(Change::Replaced(pods.iter().map(parse).collect()), "10");

@@ -10,7 +10,7 @@ use steersman_apiserver::audit::Log;
 use steersman_apiserver::authentication::{self, Tokens};
 use steersman_apiserver::flowcontrol;
 use steersman_apiserver::tls::Authority;
-use steersman_controllers::ControllerSelection;
+use steersman_controllers::{ApiGroups, ControllerSelection, Features};
 use steersman_framework::clock::{SystemClock, TokioClock};
 use steersman_framework::runtime::{Context, Shutdown};
 use steersman_machinery::clock::SharedClock;
@@ -81,6 +81,19 @@ impl ClusterBuilder {
     /// `"deployment,replicaset".parse()?`.
     pub fn controllers(mut self, selection: ControllerSelection) -> Self {
         self.components.controllers = selection;
+        self
+    }
+
+    /// Keeps the Deployments and ReplicaSets of these API groups. If our own group `apps.steersman.dev` is one of them,
+    /// its definitions are created as if they had been given to [`Self::crds`].
+    pub fn api_groups(mut self, groups: ApiGroups) -> Self {
+        self.components.api_groups = groups;
+        self
+    }
+
+    /// Switches single behaviours of the controllers, as kube-controller-manager's `--feature-gates` does.
+    pub fn controller_features(mut self, features: Features) -> Self {
+        self.components.features = features;
         self
     }
 
@@ -208,8 +221,12 @@ impl ClusterBuilder {
         let api_server = api_server.build().await?;
         let trace = self.record_writes.then(WriteTrace::default);
         let (trigger, shutdown) = Shutdown::new();
+        let mut crds = self.crds;
+        if self.components.api_groups.needs_definitions() {
+            crds.extend(own_definitions());
+        }
         let wanted = prepare::Wanted {
-            crds: self.crds,
+            crds,
             nodes: self.components.node_count(),
             node_lifecycle: self.components.has_node_lifecycle(),
             service_account: self.components.has_service_accounts(),
@@ -242,6 +259,12 @@ impl ClusterBuilder {
         seed.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&random.next_u64().to_le_bytes()));
         Ok(Authority::from_seed(seed)?)
     }
+}
+
+/// The definitions of our own kinds.
+fn own_definitions() -> impl Iterator<Item = CustomResourceDefinition> {
+    let parse = |object| serde_json::from_value(object).expect("our definitions are definitions");
+    steersman_crds::definitions().into_iter().map(move |definition| parse(definition.object))
 }
 
 impl fmt::Debug for ClusterBuilder {

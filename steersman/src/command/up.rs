@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{print_connection, stop};
 use crate::scheduler::{self, Configuration};
-use crate::{Cluster, ClusterBuilder, ControllerSelection, Error};
+use crate::{ApiGroups, Cluster, ClusterBuilder, ControllerSelection, Error};
 
 /// What to start and where. Names and formats are those of kube-apiserver, kube-controller-manager and kube-scheduler.
 #[derive(Args, Debug)]
@@ -29,6 +29,9 @@ pub(crate) struct Up {
     /// Which controllers to run: `all`, `none`, or names separated by commas.
     #[arg(long, value_name = "LIST", default_value = "all")]
     controllers: ControllerSelection,
+    /// Of which API groups Deployments and ReplicaSets are kept: `apps`, `apps.steersman.dev` or `both`.
+    #[arg(long, value_name = "GROUP", default_value_t)]
+    api_group: ApiGroups,
     /// Leave the scheduler out.
     #[arg(long, conflicts_with = "scheduler_config")]
     no_scheduler: bool,
@@ -75,6 +78,7 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .seed(seed())
         .nodes(up.nodes)
         .controllers(up.controllers.clone())
+        .api_groups(up.api_group)
         .authentication(up.authentication.options()?)
         .flow_control(up.requests.flow_control())
         .enable_admission(up.enable_admission_plugins.clone())

@@ -201,5 +201,7 @@ fn when_to_look_again() {
     let mut timed_out = deployment(1, Some(60));
     timed_out.status.conditions = vec![progressing("False", reason::TIMED_OUT, 5)];
     assert_eq!(plan_recheck(&timed_out, &counters(1, 0, 0, 0), NOW), Recheck::Never);
+    timed_out.status.conditions = vec![progressing("True", reason::AVAILABLE, 500)];
+    assert_eq!(plan_recheck(&timed_out, &counters(1, 0, 0, 0), NOW), Recheck::Never, "it was finished");
     assert_eq!(plan_recheck(&deployment(1, None), &counters(1, 0, 0, 0), NOW), Recheck::Never);
 }

@@ -29,10 +29,11 @@ fn pods(count: usize) -> Vec<Arc<Pod>> {
 
 #[test]
 fn the_difference_is_created_or_deleted_up_to_the_burst() {
-    assert_eq!(plan_scale(&set(3, 0), &pods(3), &[], NOW), Scale::Keep);
-    assert_eq!(plan_scale(&set(3, 0), &pods(1), &[], NOW), Scale::Create(2));
-    assert_eq!(plan_scale(&set(1000, 0), &pods(1), &[], NOW), Scale::Create(500));
-    let Scale::Delete(victims) = plan_scale(&set(0, 0), &pods(700), &[], NOW) else {
+    let rules = Rules { now: NOW, deletion_cost: true };
+    assert_eq!(plan_scale(&set(3, 0), &pods(3), &[], rules), Scale::Keep);
+    assert_eq!(plan_scale(&set(3, 0), &pods(1), &[], rules), Scale::Create(2));
+    assert_eq!(plan_scale(&set(1000, 0), &pods(1), &[], rules), Scale::Create(500));
+    let Scale::Delete(victims) = plan_scale(&set(0, 0), &pods(700), &[], rules) else {
         panic!("pods are deleted");
     };
     assert_eq!(victims.len(), 500);
@@ -53,7 +54,7 @@ fn pods_are_counted_by_readiness_age_and_labels() {
         metadata: serde_json::from_value(json!({"labels": {"a": "1", "b": "2", "c": "3"}})).unwrap(),
         ..Pod::default()
     });
-    let status = plan_status(&set(3, 3600), &[not_ready, ready(0.0), ready(7200.0)], 2, None, NOW);
+    let status = plan_status(&set(3, 3600), &[not_ready, ready(0.0), ready(7200.0)], Some(2), None, NOW);
     let expect = ReplicaSetStatus {
         replicas: 3,
         fully_labeled_replicas: 1,
@@ -83,12 +84,12 @@ fn a_failure_is_stated_once_and_taken_back() {
     let mut set = set(1, 0);
     let other = Condition { kind: "Other".to_owned(), ..Condition::default() };
     set.status.conditions = vec![other.clone()];
-    set.status = plan_status(&set, &[], 0, failure("first"), NOW);
+    set.status = plan_status(&set, &[], Some(0), failure("first"), NOW);
     assert_eq!(set.status.conditions.len(), 2);
     assert_eq!(set.status.conditions[1].message, "first");
-    let again = plan_status(&set, &[], 0, failure("second"), NOW + SignedDuration::from_secs(9));
+    let again = plan_status(&set, &[], Some(0), failure("second"), NOW + SignedDuration::from_secs(9));
     assert!(!is_status_news(&set, &again), "the first message and time stay");
-    let over = plan_status(&set, &[], 0, None, NOW);
+    let over = plan_status(&set, &[], Some(0), None, NOW);
     assert_eq!(over.conditions, [other], "foreign conditions survive");
     assert!(is_status_news(&set, &over));
 }
