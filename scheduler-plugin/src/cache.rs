@@ -46,6 +46,11 @@ impl Cache {
         self.snapshot.set_budget(&budget.metadata.clone(), Some(budget));
     }
 
+    /// Holds a node for a pod, or none any more.
+    pub fn nominate(&mut self, pod: &Pod, node: Option<&str>) {
+        self.snapshot.nominate(pod, node.map(Arc::from).as_ref());
+    }
+
     /// Adds or replaces a service or an owner that selects pods.
     pub fn set_selecting(&mut self, kind: SelectingKind, object: &wire::Selecting) {
         self.snapshot.selecting_mut().set(kind, object);

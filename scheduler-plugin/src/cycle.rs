@@ -132,7 +132,7 @@ fn decide(
         search.next_start_node_index = (start + looked_at) % filtering.snapshot.len();
     }
     if decision.feasible.is_empty() {
-        let why = filtering.diagnose(&decision.state, &prepared);
+        let why = filtering.diagnose(&mut decision.state, &prepared);
         return Err(Outcome::Unschedulable(Box::new(why)));
     }
     let mut best = 0;

@@ -85,6 +85,8 @@ pub struct PodSpec {
     pub volumes: Vec<wire::Volume>,
     /// Images of all containers, with a tag.
     pub images: Vec<String>,
+    /// Images that are volumes, with a tag.
+    pub image_volumes: Vec<String>,
 }
 
 /// A port that a pod takes on its node.
@@ -141,6 +143,7 @@ impl PodSpec {
         let spec = &pod.spec;
         let wanted = pod_requests(pod);
         let containers = spec.init_containers.iter().chain(&spec.containers);
+        let image_volumes = spec.volumes.iter().filter_map(|volume| volume.image.as_ref());
         Self {
             namespace: Arc::from(pod.metadata.namespace.as_str()),
             labels: pod.metadata.labels.clone(),
@@ -161,6 +164,7 @@ impl PodSpec {
             resource_claims: spec.resource_claims.clone(),
             volumes: spec.volumes.iter().filter(|volume| volume.matters()).cloned().collect(),
             images: containers.map(|container| normalized_image(&container.image)).collect(),
+            image_volumes: image_volumes.map(|image| normalized_image(&image.reference)).collect(),
         }
     }
 

@@ -73,19 +73,26 @@ impl<'a> Filtering<'a> {
     }
 
     /// Asks the plugin that rejected a node for its reasons, for every node. Only needed if no node is feasible.
-    pub(super) fn diagnose(&self, state: &CycleState, prepared: &Prepared) -> Diagnosis {
+    pub(super) fn diagnose(&mut self, state: &mut CycleState, prepared: &Prepared) -> Diagnosis {
         let mut diagnosis = Diagnosis { nodes: self.snapshot.len(), ..Diagnosis::default() };
         if prepared.nodes.is_some() {
             let message = format!("node(s) didn't satisfy plugin(s) [{}]", prepared.restricting.join(" "));
             diagnosis.absent = Some(Status::unresolvable(message));
             diagnosis.unschedulable_plugins.extend(&prepared.restricting);
         }
-        let rejected = self.rejected.iter().filter_map(|&(row, place)| {
+        let mut rejected = std::mem::take(&mut self.held);
+        for (row, place) in std::mem::take(&mut self.rejected) {
             let entry = self.filters[place as usize];
-            let status = entry.plugin.as_filter()?.filter(state, self.pod, self.snapshot.node(row));
-            Some((row, status.by(entry.plugin.name())))
-        });
-        for (row, status) in rejected.chain(self.held.iter().cloned()) {
+            if !self.snapshot.nominated(row).is_empty() {
+                // The pods for which the node is held may already have been in the way of an earlier filter.
+                let mut what_if = WhatIf { pod: self.pod, profile: self.profile, snapshot: self.snapshot, state };
+                rejected.push((row, filter_beside_nominated(&mut what_if, row)));
+            } else if let Some(filter) = entry.plugin.as_filter() {
+                let status = filter.filter(state, self.pod, self.snapshot.node(row));
+                rejected.push((row, status.by(entry.plugin.name())));
+            }
+        }
+        for (row, status) in rejected {
             diagnosis.add_plugin(&status);
             diagnosis.node_to_status.insert(row, status);
         }

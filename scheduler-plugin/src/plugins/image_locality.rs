@@ -55,7 +55,7 @@ impl ScorePlugin for ImageLocality {
     )]
     fn score_nodes(&self, _: &CycleState, pod: &Pod, nodes: Scored<'_>, scores: &mut [i64]) -> Result<(), Status> {
         let total = nodes.snapshot.len() as f64;
-        for name in &pod.spec.images {
+        for name in pod.spec.images.iter().chain(&pod.spec.image_volumes) {
             let Some(image) = nodes.snapshot.images().get(name) else { continue };
             // What few nodes have counts less, so that a pod does not stick to the first node that ran it.
             let spread = image.rows.len() as f64 / total;

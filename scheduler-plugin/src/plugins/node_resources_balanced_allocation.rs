@@ -8,7 +8,7 @@ use crate::plugin::{Plugin, PreScorePlugin, ScorePlugin, Scored};
 use crate::plugins::node_resources_fit::{ResourceSpec, resources_or_default};
 use crate::pod::Pod;
 use crate::resources::{MAX_NODE_SCORE, is_scalar};
-use crate::snapshot::{NodeRef, ResourceColumn, Row, Snapshot};
+use crate::snapshot::{NodeRef, PODS, ResourceColumn, Row, Snapshot};
 use crate::status::Status;
 
 pub(super) const NAME: &str = "NodeResourcesBalancedAllocation";
@@ -53,7 +53,8 @@ impl NodeResourcesBalancedAllocation {
             if pod == 0 && is_scalar(name) {
                 return None;
             }
-            let column = snapshot.resource(snapshot.resource_id(name)?);
+            // The number of pods is a limit, nothing that is asked for.
+            let column = snapshot.resource(snapshot.resource_id(name).filter(|id| *id != PODS)?);
             Some(Balanced { column, pod })
         };
         self.resources.iter().filter_map(column).collect()

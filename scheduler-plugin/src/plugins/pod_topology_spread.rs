@@ -166,7 +166,7 @@ impl Domains {
 
     fn change(&mut self, pod: &PodSpec, other: &PodSpec, node: NodeRef<'_>, amount: i64) {
         let (snapshot, row) = (node.snapshot(), node.row());
-        if !self.eligible[row as usize] || !self.constraint.counts(pod, other) {
+        if !self.eligible[row as usize] || !self.constraint.moves(pod, other) {
             return;
         }
         if let Some(count) = &mut self.counts[self.constraint.value(snapshot, row)] {

@@ -26,6 +26,17 @@ pub struct Volume {
     pub iscsi: Option<Iscsi>,
     /// A Ceph block device.
     pub rbd: Option<Rbd>,
+    /// The content of an image.
+    pub image: Option<ImageVolume>,
+}
+
+/// `v1.ImageVolumeSource`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct ImageVolume {
+    /// The image.
+    #[serde(deserialize_with = "nullable")]
+    pub reference: String,
 }
 
 /// That a claim is made for the pod; what it says is not read here.
@@ -119,6 +130,8 @@ impl Volume {
             cinder,
             iscsi,
             rbd,
+            // Any node can have it; which one has it already is a matter of the pod's images.
+            image: _,
         } = self;
         persistent_volume_claim.is_some()
             || ephemeral.is_some()

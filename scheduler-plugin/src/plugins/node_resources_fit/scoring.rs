@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::pod::PodSpec;
 use crate::resources::{MAX_NODE_SCORE, is_scalar};
-use crate::snapshot::{CPU, MEMORY, Row, Snapshot};
+use crate::snapshot::{CPU, MEMORY, PODS, Row, Snapshot};
 
 /// The highest score in a shape.
 const MAX_SHAPE_SCORE: i64 = 10;
@@ -127,7 +127,8 @@ impl ResourceScorer {
     /// The columns that count for a pod.
     pub(crate) fn resources<'a>(&self, pod: &PodSpec, snapshot: &'a Snapshot) -> Vec<Weighted<'a>> {
         let column = |resource: &ResourceSpec| {
-            let id = snapshot.resource_id(&resource.name)?;
+            // The number of pods is a limit, nothing that is asked for.
+            let id = snapshot.resource_id(&resource.name).filter(|id| *id != PODS)?;
             let amount = pod.scoring.get(&resource.name);
             if amount == 0 && is_scalar(&resource.name) {
                 return None;

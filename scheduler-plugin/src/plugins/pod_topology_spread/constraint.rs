@@ -76,6 +76,12 @@ impl Constraint {
         other.namespace == pod.namespace && !other.terminating && selector::given_and_matches(selector, &other.labels)
     }
 
+    /// Whether the count changes when a pod like `other` comes or goes in a what-if question. As in upstream's
+    /// `updateWithPod`, nobody asks here whether it is on its way out, and an empty selector means everybody.
+    pub(super) fn moves(&self, pod: &PodSpec, other: &PodSpec) -> bool {
+        other.namespace == pod.namespace && selector::given_and_matches(self.selector.as_ref(), &other.labels)
+    }
+
     /// Whether pods on this node count.
     pub(super) fn includes(&self, (pod, required): (&PodSpec, &RequiredNodeAffinity), node: NodeRef<'_>) -> bool {
         (!self.honors_affinity || required.matches(node.snapshot(), node.row()))
