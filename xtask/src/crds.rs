@@ -1,4 +1,5 @@
-//! `cargo xtask crds`: writes the CustomResourceDefinitions of our own kinds to `crds/yaml`.
+//! `cargo xtask crds`: writes the CustomResourceDefinitions of our own kinds to `crds/yaml`, and to the chart that
+//! installs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace;
 
-/// Where the definitions are, below the workspace.
-const FOLDER: &str = "crds/yaml";
+/// Where the definitions are, below the workspace. A chart can only hold what is in its own folder.
+const FOLDERS: [&str; 2] = ["crds/yaml", "charts/steersman/files/crds"];
 
 /// Writes the files, or with `check` fails if a committed one is stale.
 pub(crate) fn run(check: bool) -> Result<()> {
@@ -20,7 +21,8 @@ pub(crate) fn run(check: bool) -> Result<()> {
     }
     for (path, text) in files()? {
         let path = root.join(path);
-        fs::create_dir_all(root.join(FOLDER)).with_context(|| format!("making {FOLDER}"))?;
+        let folder = path.parent().context("a file is in a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
@@ -34,12 +36,12 @@ pub(crate) fn stale(root: &Path) -> Result<Vec<String>> {
 }
 
 fn files() -> Result<Vec<(PathBuf, String)>> {
-    let definitions = steersman_crds::definitions().into_iter();
     let header = "# Written by `cargo xtask crds` from the table of built-in types. Do not edit.\n";
-    definitions
-        .map(|definition| {
-            let yaml = serde_saphyr::to_string(&definition.object).context("writing YAML")?;
-            Ok((Path::new(FOLDER).join(definition.file), format!("{header}{yaml}")))
-        })
-        .collect()
+    let mut files = Vec::new();
+    for definition in steersman_crds::definitions() {
+        let yaml = serde_saphyr::to_string(&definition.object).context("writing YAML")?;
+        let text = format!("{header}{yaml}");
+        files.extend(FOLDERS.map(|folder| (Path::new(folder).join(&definition.file), text.clone())));
+    }
+    Ok(files)
 }
