@@ -23,6 +23,12 @@ enum What {
         #[arg(long, default_value_t = 100_000)]
         pods: usize,
     },
+    /// Deployments of 10,000 pods from apply to all pods existing, ready and replaced, in process and over TLS.
+    Controllers {
+        /// Divides all sizes.
+        #[arg(long, default_value_t = 1)]
+        divide: usize,
+    },
     /// What a user waits for a get while another one floods `steersman up` with lists, with fairness and without.
     Fairness {
         /// Without optimisation: the ratio says nearly the same, and nothing is built anew.
@@ -43,6 +49,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let pods = pods.to_string();
             cmd!(shell, "cargo build --release --package steersman-apiserver --example bench_api").run()?;
             cmd!(shell, "target/release/examples/bench_api {pods}").run()?;
+        }
+        What::Controllers { divide } => {
+            let divide = divide.to_string();
+            cmd!(shell, "cargo build --release --package steersman --bin steersman --example bench_controllers")
+                .run()?;
+            cmd!(shell, "target/release/examples/bench_controllers target/release/steersman {divide}").run()?;
         }
         What::Fairness { debug } => {
             let (profile, folder) = if debug { ("dev", "debug") } else { ("release", "release") };

@@ -47,6 +47,10 @@ impl GarbageCollector {
         if node.waiting {
             return self.finish_foreground(&uid, &node, &live).await;
         }
+        if live.is_deleting() {
+            // Already asked for, by us or by somebody else; what that calls for comes with the watch.
+            return Ok(Outcome::Done);
+        }
         match self.judge(&uid, &node, &live).await? {
             Some(verdict) => self.carry_out(&node, &live, verdict).await,
             None => Ok(Outcome::Done),
