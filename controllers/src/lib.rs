@@ -6,6 +6,7 @@
 //! [`run`] runs the selected ones until shutdown. Each is in a module of its own; what it decides is in pure functions
 //! there (`plan_…`), and what it does is the thin rest.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -35,6 +36,8 @@ use crate::ttl_after_finished::TtlAfterFinishedController;
 
 mod claim;
 pub mod clusterrole_aggregation;
+#[cfg(feature = "component")]
+pub mod command;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
@@ -81,6 +84,8 @@ pub struct Options {
     pub shard: Shard,
     /// How many objects of one kind are worked on at a time.
     pub concurrent_syncs: usize,
+    /// The same for single controllers, by their full names.
+    pub concurrent: BTreeMap<&'static str, usize>,
     /// How many objects the garbage collector works on at a time.
     pub concurrent_gc_syncs: usize,
     /// How long the deletion of a namespace rests before its content goes, so that all API servers have seen it. None
@@ -99,6 +104,7 @@ impl Default for Options {
             features: Features::default(),
             shard: Shard::WHOLE,
             concurrent_syncs: 5,
+            concurrent: BTreeMap::new(),
             concurrent_gc_syncs: 20,
             namespace_deletion_delay: Duration::from_secs(5),
             root_ca: None,
@@ -110,18 +116,37 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing could be worked on at a time.
-    #[error("concurrent_syncs and concurrent_gc_syncs have to be at least 1")]
-    NoWorkers,
+    #[error("{0} has to be able to work on at least 1 object at a time")]
+    NoWorkers(&'static str),
 }
+
+impl Options {
+    /// How many objects the controller of this full name works on at a time.
+    pub fn syncs(&self, name: &str) -> usize {
+        let general = if name == GARBAGE_COLLECTOR { self.concurrent_gc_syncs } else { self.concurrent_syncs };
+        self.concurrent.get(name).copied().unwrap_or(general)
+    }
+
+    /// Whether they make sense.
+    ///
+    /// # Errors
+    /// [`Error::NoWorkers`].
+    pub fn check(&self) -> Result<(), Error> {
+        match NAMES.iter().find(|name| self.syncs(name) == 0) {
+            Some(name) => Err(Error::NoWorkers(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+const GARBAGE_COLLECTOR: &str = "garbage-collector-controller";
 
 /// Runs the selected controllers until shutdown is requested, lets them finish what is in flight, and returns.
 ///
 /// # Errors
 /// If the options make no sense. What fails later is retried for ever.
 pub async fn run(context: Context, options: Options) -> Result<(), Error> {
-    if options.concurrent_syncs == 0 || options.concurrent_gc_syncs == 0 {
-        return Err(Error::NoWorkers);
-    }
+    options.check()?;
     let api = Api::new(context.client.clone(), FIELD_MANAGER);
     let (recorder, events) = broadcaster(api.clone(), FIELD_MANAGER, context.clock.clone(), context.random.fork());
     let shared = Shared {
@@ -144,48 +169,55 @@ pub async fn run(context: Context, options: Options) -> Result<(), Error> {
 
 fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnordered<BoxFuture<'static, ()>> {
     let running = FuturesUnordered::new();
-    let syncs = options.concurrent_syncs;
-    let start = |name: &str, controller: &dyn Fn(Shutdown) -> BoxFuture<'static, ()>| {
+    let start = |name: &str, controller: &dyn Fn(usize, Shutdown) -> BoxFuture<'static, ()>| {
         if options.controllers.contains(name) && options.shard.runs(name) {
-            running.push(controller(context.shutdown.clone()));
+            running.push(controller(options.syncs(name), context.shutdown.clone()));
         }
     };
-    start("clusterrole-aggregation-controller", &|shutdown| {
+    start("clusterrole-aggregation-controller", &|syncs, shutdown| {
         Box::pin(ClusterRoleAggregation::new(shared).run(syncs, shutdown))
     });
     for workloads in options.api_groups.workloads() {
-        start("deployment-controller", &|shutdown| {
+        start("deployment-controller", &|syncs, shutdown| {
             Box::pin(DeploymentController::new(shared, workloads).run(syncs, shutdown))
         });
-        start("replicaset-controller", &|shutdown| {
+        start("replicaset-controller", &|syncs, shutdown| {
             Box::pin(ReplicaSetController::new(shared, workloads).run(syncs, shutdown))
         });
     }
-    start("namespace-controller", &|shutdown| {
+    start("namespace-controller", &|syncs, shutdown| {
         Box::pin(NamespaceController::new(shared, options.namespace_deletion_delay).run(syncs, shutdown))
     });
-    start("serviceaccount-controller", &|shutdown| {
+    start("serviceaccount-controller", &|syncs, shutdown| {
         Box::pin(ServiceAccountController::new(shared, options.root_ca.clone()).run(syncs, shutdown))
     });
-    start("node-lifecycle-controller", &|shutdown| Box::pin(NodeLifecycleController::new(shared).run(syncs, shutdown)));
-    start("taint-eviction-controller", &|shutdown| Box::pin(TaintEvictionController::new(shared).run(syncs, shutdown)));
-    start("disruption-controller", &|shutdown| Box::pin(DisruptionController::new(shared).run(syncs, shutdown)));
-    start("pod-garbage-collector-controller", &|shutdown| {
+    start("node-lifecycle-controller", &|syncs, shutdown| {
+        Box::pin(NodeLifecycleController::new(shared).run(syncs, shutdown))
+    });
+    start("taint-eviction-controller", &|syncs, shutdown| {
+        Box::pin(TaintEvictionController::new(shared).run(syncs, shutdown))
+    });
+    start("disruption-controller", &|syncs, shutdown| Box::pin(DisruptionController::new(shared).run(syncs, shutdown)));
+    start("pod-garbage-collector-controller", &|syncs, shutdown| {
         Box::pin(PodGarbageCollector::new(shared).run(syncs, shutdown))
     });
-    start("ttl-after-finished-controller", &|shutdown| {
+    start("ttl-after-finished-controller", &|syncs, shutdown| {
         Box::pin(TtlAfterFinishedController::new(shared).run(syncs, shutdown))
     });
-    start("resourcequota-controller", &|shutdown| Box::pin(ResourceQuotaController::new(shared).run(syncs, shutdown)));
-    start("endpointslice-controller", &|shutdown| Box::pin(EndpointSliceController::new(shared).run(syncs, shutdown)));
-    start("endpoints-controller", &|shutdown| Box::pin(EndpointsController::new(shared).run(syncs, shutdown)));
+    start("resourcequota-controller", &|syncs, shutdown| {
+        Box::pin(ResourceQuotaController::new(shared).run(syncs, shutdown))
+    });
+    start("endpointslice-controller", &|syncs, shutdown| {
+        Box::pin(EndpointSliceController::new(shared).run(syncs, shutdown))
+    });
+    start("endpoints-controller", &|syncs, shutdown| Box::pin(EndpointsController::new(shared).run(syncs, shutdown)));
     for protected in [&storage_protection::CLAIM, &storage_protection::VOLUME, &storage_protection::CLASS] {
-        start(protected.name, &|shutdown| {
+        start(protected.name, &|syncs, shutdown| {
             Box::pin(StorageProtectionController::new(shared, protected).run(syncs, shutdown))
         });
     }
-    start("garbage-collector-controller", &|shutdown| {
-        Box::pin(GarbageCollector::new(shared).run(shared.informers.clone(), options.concurrent_gc_syncs, shutdown))
+    start(GARBAGE_COLLECTOR, &|syncs, shutdown| {
+        Box::pin(GarbageCollector::new(shared).run(shared.informers.clone(), syncs, shutdown))
     });
     running
 }

@@ -1,6 +1,7 @@
 //! Which controllers run: kube-controller-manager's `--controllers`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 /// The controllers there are, by upstream's names.
@@ -22,6 +23,17 @@ pub const NAMES: [&str; 17] = [
     "taint-eviction-controller",
     "ttl-after-finished-controller",
     "volumeattributesclass-protection-controller",
+];
+
+/// Names from before 1.28 that are more than a name of today without its ending.
+/// Source: `k8s.io/kubernetes/cmd/kube-controller-manager/names` (`KCMControllerAliases`).
+const OLD_NAMES: [(&str, &str); 6] = [
+    ("endpoint", "endpoints-controller"),
+    ("garbagecollector", "garbage-collector-controller"),
+    ("nodelifecycle", "node-lifecycle-controller"),
+    ("podgc", "pod-garbage-collector-controller"),
+    ("pv-protection", "persistentvolume-protection-controller"),
+    ("pvc-protection", "persistentvolumeclaim-protection-controller"),
 ];
 
 /// A set of controllers. Parse it from a comma-separated list: names switch controllers on, `*` or `all` all of them,
@@ -51,6 +63,13 @@ impl ControllerSelection {
     /// Whether the controller of this full name is to run.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains(name)
+    }
+}
+
+impl fmt::Display for ControllerSelection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().copied().collect();
+        formatter.write_str(&names.join(","))
     }
 }
 
@@ -84,7 +103,9 @@ impl FromStr for ControllerSelection {
     }
 }
 
-fn full_name(name: &str) -> Result<&'static str, UnknownController> {
+/// The full name of a controller, which may be given without its ending, or by its old name.
+pub(crate) fn full_name(name: &str) -> Result<&'static str, UnknownController> {
+    let name = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new);
     let matches = |known: &&&str| **known == name || known.strip_suffix("-controller") == Some(name);
     NAMES.iter().find(matches).copied().ok_or_else(|| UnknownController { name: name.to_owned() })
 }
@@ -110,6 +131,7 @@ mod tests {
         check("deployment,replicaset-controller", &["deployment", "replicaset"]);
         check("*,-deployment-controller,-replicaset", &without(&["deployment", "replicaset"]));
         check("-namespace, *", &without(&["namespace"]));
+        check("endpoint,garbagecollector", &["endpoints", "garbage-collector"]);
     }
 
     #[test]

@@ -19,11 +19,18 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::{Api, Resource, is_already_exists, is_conflict, is_not_found, message};
 use crate::meta::ObjectKey;
+use crate::metrics::{Family, Gauge};
 use crate::runtime::{Context, Shutdown};
 use fence::{Leadership, fenced};
 use record::{Lease, LeaseSpec};
 
 static LEASES: Resource = Resource::namespaced("coordination.k8s.io", "v1", "Lease", "leases");
+/// How long the work may take to end once the lease is lost: it cannot write any more, and others may have begun.
+const LOST_GRACE: Duration = Duration::from_secs(5);
+/// Source: `k8s.io/client-go/tools/leaderelection` (`HealthzAdaptor`).
+const HEALTH_GRACE: Duration = Duration::from_secs(20);
+/// Source: `k8s.io/component-base/metrics/prometheus/clientgo/leaderelection`.
+static MASTER: Family = Family::gauge("leader_election_master_status", "1 while this replica holds the lease, else 0.");
 /// A wait is up to this share longer, so that replicas don't ask in step.
 const JITTER: f64 = 1.2;
 
@@ -58,7 +65,7 @@ impl Election {
     }
 
     /// What is wrong with the durations.
-    fn check(&self) -> Result<(), LeadError> {
+    pub(crate) fn check(&self) -> Result<(), LeadError> {
         if self.lease_duration <= self.renew_deadline {
             return Err(LeadError::Durations("lease_duration must be longer than renew_deadline"));
         }
@@ -100,6 +107,7 @@ where
         () = elector.acquire() => {}
     }
     tracing::info!(lease = elector.lease(), identity = elector.election.identity, "became leader");
+    elector.watch_over(&context);
     let (trigger, shutdown) = Shutdown::new();
     let client = fenced(&context.client, elector.leadership.clone());
     let work = work(Context { client, shutdown, ..context.fork() });
@@ -123,7 +131,9 @@ where
     if lost {
         tracing::error!(lease = elector.lease(), "leader election lost");
         trigger.trigger();
-        work.await;
+        if timeout(LOST_GRACE, work).await.is_err() {
+            tracing::warn!(lease = elector.lease(), "the work did not end in time");
+        }
         return Err(LeadError::Lost(elector.lease()));
     }
     elector.release().await;
@@ -137,6 +147,7 @@ struct Elector {
     random: Random,
     election: Election,
     leadership: Arc<Leadership>,
+    master: Gauge,
     /// The last record seen, and when it was first seen: other clocks are not trusted.
     observed: Option<(Lease, Instant)>,
 }
@@ -148,9 +159,20 @@ impl Elector {
             context: context.clone(),
             random: context.random.fork(),
             leadership: Arc::new(Leadership::new(election.renew_deadline)),
+            master: context.metrics.gauge(&MASTER, &[("name", &election.name)]),
             election,
             observed: None,
         }
+    }
+
+    /// Says in the process' health and metrics that it leads, and whether it still should.
+    fn watch_over(&self, context: &Context) {
+        self.master.set(1);
+        let leadership = Arc::clone(&self.leadership);
+        context.health.live("leaderElection", move || match leadership.ended_since() {
+            Some(since) if since > HEALTH_GRACE => Err(format!("the lease ended {} seconds ago", since.as_secs())),
+            _ => Ok(()),
+        });
     }
 
     fn lease(&self) -> String {
@@ -181,6 +203,7 @@ impl Elector {
             };
             if !timeout(left, again).await.unwrap_or(false) {
                 self.leadership.end();
+                self.master.set(0);
                 return;
             }
         }
@@ -197,7 +220,13 @@ impl Elector {
     /// Takes or renews the lease if that is possible now; whether it is held afterwards.
     async fn attempt(&mut self) -> bool {
         let begun = Instant::now();
-        match self.try_acquire_or_renew(begun).await {
+        // A server that does not answer must not keep this replica from asking again.
+        let patience = self.election.renew_deadline / 2;
+        let Ok(result) = timeout(patience, self.try_acquire_or_renew(begun)).await else {
+            tracing::warn!(lease = self.lease(), "lease could not be read or written in time");
+            return false;
+        };
+        match result {
             Ok(held) => {
                 if held {
                     self.leadership.renewed(begun);
@@ -276,10 +305,15 @@ impl Elector {
     /// Gives the lease back, so that nobody has to wait until it ends. If that fails others wait.
     async fn release(&mut self) {
         self.leadership.end();
+        self.master.set(0);
         let Some((lease, _)) = self.observed.take() else { return };
         let given_back = lease.spec.released(self.context.clock.now());
-        if let Err(error) = self.write(&lease, given_back).await {
-            tracing::warn!(lease = self.lease(), error = message(&error), "lease could not be given back");
+        match timeout(self.election.renew_deadline / 2, self.write(&lease, given_back)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(lease = self.lease(), error = message(&error), "lease could not be given back");
+            }
+            Err(_) => tracing::warn!(lease = self.lease(), "lease could not be given back in time"),
         }
     }
 }

@@ -54,15 +54,20 @@
 
 pub mod api;
 pub mod clock;
+#[cfg(feature = "component")]
+pub mod component;
 pub mod consistency;
 pub mod controller;
 pub mod discovery;
 pub mod events;
+pub mod health;
 pub mod informer;
 pub mod leader_election;
 pub mod meta;
+pub mod metrics;
 pub mod ownership;
 pub mod queue;
+pub mod rate_limit;
 pub mod reflector;
 pub mod runtime;
 pub mod selector;

@@ -5,6 +5,9 @@ use steersman_machinery::clock::SharedClock;
 use steersman_machinery::random::Random;
 use tokio::sync::watch;
 
+use crate::health::Health;
+use crate::metrics::Metrics;
+
 /// The inputs of a component. Clones share everything.
 #[derive(Clone)]
 pub struct Context {
@@ -16,6 +19,10 @@ pub struct Context {
     pub random: Random,
     /// Resolves when the component is to finish what is in flight and return.
     pub shutdown: Shutdown,
+    /// Where it counts what it does; nowhere by default.
+    pub metrics: Metrics,
+    /// Where it says how it is.
+    pub health: Health,
 }
 
 /// The receiving side of the word to stop.
@@ -54,6 +61,11 @@ impl ShutdownTrigger {
 }
 
 impl Context {
+    /// A context of these, without metrics.
+    pub fn new(client: Client, clock: SharedClock, random: Random, shutdown: Shutdown) -> Self {
+        Self { client, clock, random, shutdown, metrics: Metrics::default(), health: Health::default() }
+    }
+
     /// The same context with randomness of its own, so that components don't draw from each other's sequence.
     #[must_use]
     pub fn fork(&self) -> Self {

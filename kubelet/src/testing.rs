@@ -115,12 +115,8 @@ impl Server {
         let (trigger, shutdown) = Shutdown::new();
         let inner = Arc::clone(&self.0);
         let service = tower::service_fn(move |request| Arc::clone(&inner).serve(request));
-        let context = Context {
-            client: Client::new(service, "default"),
-            clock: Arc::new(TokioClock::starting_at(Timestamp::UNIX_EPOCH)),
-            random: Random::seeded(1),
-            shutdown,
-        };
+        let clock = Arc::new(TokioClock::starting_at(Timestamp::UNIX_EPOCH));
+        let context = Context::new(Client::new(service, "default"), clock, Random::seeded(1), shutdown);
         (context, trigger)
     }
 

@@ -63,6 +63,8 @@
 
 pub mod cache;
 pub mod cluster_event;
+#[cfg(feature = "component")]
+pub mod command;
 pub mod configuration;
 pub mod cycle;
 pub mod cycle_state;
@@ -90,7 +92,7 @@ mod testing;
 
 pub use configuration::Configuration;
 pub use registry::Registry;
-pub use scheduler::{Error, Options, profiles, run};
+pub use scheduler::{Error, Options, check, profiles, run};
 pub use status::Status;
 
 /// The guide for plugin authors; its whole examples have to compile and run.

@@ -90,6 +90,14 @@ pub fn profiles(options: &Options, handle: &Handle) -> Result<BTreeMap<Arc<str>,
     Ok(profiles)
 }
 
+/// Looks whether a configuration fits the plugins, without starting anything.
+///
+/// # Errors
+/// If it does not.
+pub fn check(options: &Options) -> Result<(), Error> {
+    profiles(options, &Handle::for_tests()).map(|_| ())
+}
+
 /// What a task that runs beside the loop has done.
 enum Finished {
     /// A pod was bound, or not.

@@ -97,7 +97,7 @@ impl Faults {
         loop {
             let (_trigger, shutdown) = Shutdown::new();
             let client = self.client(cluster.client());
-            let context = Context { client, clock: cluster.clock(), random: Random::seeded(1), shutdown };
+            let context = Context::new(client, cluster.clock(), Random::seeded(1), shutdown);
             tokio::select! {
                 biased;
                 ended = steersman_controllers::run(context, options.clone()) => panic!("the controllers ended: {ended:?}"),

@@ -86,7 +86,7 @@ fn election(identity: &str) -> Election {
 
 fn context(cluster: &Cluster, client: Client, seed: u64) -> (ShutdownTrigger, Context) {
     let (trigger, shutdown) = Shutdown::new();
-    (trigger, Context { client, clock: cluster.clock(), random: Random::seeded(seed), shutdown })
+    (trigger, Context::new(client, cluster.clock(), Random::seeded(seed), shutdown))
 }
 
 fn replica(cluster: &Cluster, identity: &'static str) -> Replica {

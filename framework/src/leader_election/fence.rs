@@ -42,6 +42,11 @@ impl Leadership {
         self.renewed.lock().map_or_else(Instant::now, |at| at + self.renew_deadline)
     }
 
+    /// How long ago it ended without anybody having said so: the process has not got round to it.
+    pub(super) fn ended_since(&self) -> Option<Duration> {
+        Instant::now().checked_duration_since((*self.renewed.lock())? + self.renew_deadline)
+    }
+
     fn is_valid(&self) -> bool {
         self.renewed.lock().is_some_and(|at| Instant::now() < at + self.renew_deadline)
     }

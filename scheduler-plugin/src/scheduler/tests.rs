@@ -15,12 +15,8 @@ use world::{World, node, pod};
 /// Runs a scheduler beside a script; stops it when the script ends.
 async fn beside(world: &World, options: Options, script: impl Future<Output = ()>) {
     let (trigger, shutdown) = Shutdown::new();
-    let context = Context {
-        client: world.client(),
-        clock: Arc::new(TokioClock::starting_at("2026-05-01T10:00:00Z".parse().unwrap())),
-        random: Random::seeded(7),
-        shutdown,
-    };
+    let clock = Arc::new(TokioClock::starting_at("2026-05-01T10:00:00Z".parse().unwrap()));
+    let context = Context::new(world.client(), clock, Random::seeded(7), shutdown);
     let stop = async {
         script.await;
         trigger.trigger();

@@ -232,11 +232,9 @@ impl ClusterBuilder {
             service_account: self.components.has_service_accounts(),
             roles: self.components.has_aggregated_roles(),
         };
-        let context = |agent: &str| Context {
-            client: client::in_process(&api_server, agent, trace.as_ref()),
-            clock: clock.clone(),
-            random: random.fork(),
-            shutdown: shutdown.clone(),
+        let context = |agent: &str| {
+            let client = client::in_process(&api_server, agent, trace.as_ref());
+            Context::new(client, clock.clone(), random.fork(), shutdown.clone())
         };
         let mut components = Components::start(self.components, authority.certificate(), context);
         let preparing = client::in_process(&api_server, super::CLIENT_AGENT, trace.as_ref());

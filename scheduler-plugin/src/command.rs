@@ -1,0 +1,97 @@
+//! The command line of `steersman-scheduler`. Needs the feature `component`.
+//!
+//! A scheduler with plugins of its own is a program of one line: `command::main(registry)`.
+
+mod reload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use serde_json::{Map, Value, json};
+use steersman_framework::component::{self, Component, FileSettings, Flags, Identity, Settings};
+
+use crate::registry::Registry;
+use crate::{Configuration, Options};
+
+/// The port is kube-scheduler's.
+const IDENTITY: Identity = Identity { name: "steersman-scheduler", version: env!("CARGO_PKG_VERSION"), port: 10259 };
+
+/// A scheduler with kube-scheduler's plugins, against any API server. Flags are kube-scheduler's where it has them.
+#[derive(Parser, Debug)]
+#[command(name = IDENTITY.name, version)]
+struct Arguments {
+    /// A KubeSchedulerConfiguration. Flags count more. It is read again when it changes, and on SIGHUP; of what it says, the
+    /// profiles and backoffs count then.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Parses the arguments and schedules until the system says to stop, with `plugins` besides those of kube-scheduler.
+pub fn main(plugins: Registry) -> ExitCode {
+    let arguments = Arguments::parse();
+    component::start(&arguments.flags.log.clone(), run(arguments, plugins))
+}
+
+async fn run(arguments: Arguments, plugins: Registry) -> Result<()> {
+    let text = arguments.config.as_deref().map(component::read).transpose()?;
+    let (options, general) = match (&arguments.config, &text) {
+        (Some(path), Some(text)) => {
+            let general = general(text).with_context(|| path.display().to_string())?;
+            (options(text, &plugins).with_context(|| path.display().to_string())?, general)
+        }
+        _ => (Options { plugins: plugins.clone(), ..Options::default() }, FileSettings::default()),
+    };
+    let settings = Settings::new(IDENTITY, &arguments.flags, &general)?;
+    let profiles = &options.configuration.profiles;
+    let names: Vec<&str> = profiles.iter().map(|profile| profile.scheduler_name.as_str()).collect();
+    let component = Component::new(IDENTITY, settings).configz("profiles", json!(names));
+    let file = arguments.config.zip(text);
+    component::run(component, |context| reload::run(context, options, file, plugins)).await
+}
+
+/// The scheduler's own part of a configuration, found to fit the plugins.
+fn options(text: &str, plugins: &Registry) -> Result<Options> {
+    let options = Options { configuration: Configuration::from_yaml(text)?, plugins: plugins.clone() };
+    crate::check(&options)?;
+    Ok(options)
+}
+
+/// What a configuration says about the process.
+fn general(text: &str) -> Result<FileSettings> {
+    let mut fields: Map<String, Value> = serde_saphyr::from_str(text)?;
+    fields.retain(|name, _| matches!(name.as_str(), "clientConnection" | "leaderElection"));
+    Ok(serde_json::from_value(Value::Object(fields))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+clientConnection: {kubeconfig: /etc/scheduler.conf, qps: 50, burst: 100}
+leaderElection: {leaderElect: false}
+profiles: [{schedulerName: mine}]
+";
+
+    #[test]
+    fn what_concerns_the_process_is_honoured() {
+        let settings = Settings::new(IDENTITY, &Flags::default(), &general(FILE).unwrap()).unwrap();
+        assert_eq!(settings.leader_election, None);
+        assert_eq!((settings.client.qps, settings.client.burst), (50.0, 100));
+        assert_eq!(settings.serving.port(), 10259);
+        assert_eq!(options(FILE, &Registry::default()).unwrap().configuration.profiles[0].scheduler_name, "mine");
+    }
+
+    #[test]
+    fn a_configuration_that_does_not_fit_is_refused_before_anything_starts() {
+        let unknown = FILE.replace("schedulerName: mine", "plugins: {multiPoint: {enabled: [{name: Nobody}]}}");
+        let error = options(&unknown, &Registry::default()).unwrap_err().to_string();
+        assert!(error.contains("Nobody"), "{error}");
+        assert!(general(&FILE.replace("qps", "speed")).unwrap_err().to_string().contains("speed"));
+    }
+}

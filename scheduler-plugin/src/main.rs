@@ -1,0 +1,7 @@
+//! `steersman-scheduler`: the scheduler as a program of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    steersman_scheduler_plugin::command::main(steersman_scheduler_plugin::Registry::default())
+}
