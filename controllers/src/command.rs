@@ -11,7 +11,7 @@ use clap::{Args, Parser};
 use serde_json::json;
 use steersman_framework::component::{self, Component, Flags, Identity, Settings};
 
-use crate::{ControllerSelection, Options};
+use crate::{ApiGroups, ControllerSelection, Features, Options, Shard};
 use file::File;
 
 /// The port is kube-controller-manager's.
@@ -30,6 +30,15 @@ struct Arguments {
     /// A certificate authority (PEM) that the ConfigMap kube-root-ca.crt of each namespace is to hold; without it there is none.
     #[arg(long, value_name = "FILE")]
     root_ca_file: Option<PathBuf>,
+    /// Of which API group the Deployments and ReplicaSets are kept: `apps`, `apps.steersman.dev` or `both`.
+    #[arg(long, value_name = "GROUP")]
+    api_group: Option<ApiGroups>,
+    /// Behaviours to switch on or off, such as `PodDeletionCost=false`, separated by commas.
+    #[arg(long, value_name = "LIST")]
+    feature_gates: Option<Features>,
+    /// Which part of the namespaces this process and its stand-bys see to: `0/3` is the first of three.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     #[command(flatten)]
     concurrent: Concurrent,
     #[command(flatten)]
@@ -97,7 +106,10 @@ async fn run(arguments: Arguments) -> Result<()> {
     };
     let options = options(&arguments, &file)?;
     options.check()?;
-    let settings = Settings::new(IDENTITY, &arguments.flags, &file.general)?;
+    let mut settings = Settings::new(IDENTITY, &arguments.flags, &file.general)?;
+    if let Some(election) = &mut settings.leader_election {
+        election.resource_name = options.shard.lease(&election.resource_name);
+    }
     let shown = json!({"controllers": options.controllers.to_string(), "concurrentSyncs": &options.concurrent});
     let component = Component::new(IDENTITY, settings).configz("controllers", shown);
     component::run(component, |context| async move { Ok(crate::run(context, options).await?) }).await
@@ -115,6 +127,9 @@ fn options(arguments: &Arguments, file: &File) -> Result<Options> {
     concurrent.extend(arguments.concurrent.by_name());
     Ok(Options {
         controllers,
+        api_groups: arguments.api_group.or(file.api_group).unwrap_or_default(),
+        features: arguments.feature_gates.or(file.feature_gates).unwrap_or_default(),
+        shard: arguments.shard.or(file.shard).unwrap_or(Shard::WHOLE),
         concurrent,
         root_ca: root_ca.map(|path| component::read(path)).transpose()?,
         ..Options::default()
@@ -136,6 +151,9 @@ kind: ControllersConfiguration
 controllers: ['*', -deployment]
 concurrentSyncs: {replicaset: 7, garbage-collector: 3}
 leaderElection: {leaderElect: false}
+apiGroup: apps.steersman.dev
+featureGates: {PodDeletionCost: false}
+shard: 1/2
 ";
 
     #[test]
@@ -147,10 +165,13 @@ leaderElection: {leaderElect: false}
         let file = parsed("", FILE).unwrap();
         assert!(!file.controllers.contains("deployment-controller"));
         assert_eq!((file.syncs("replicaset-controller"), file.syncs("garbage-collector-controller")), (7, 3));
+        assert_eq!((file.api_groups, file.shard), (ApiGroups::Steersman, "1/2".parse().unwrap()));
+        assert_eq!(file.features, "PodDeletionCost=false".parse().unwrap());
         let both = parsed("--controllers -namespace,* --concurrent-gc-syncs 9", FILE).unwrap();
         assert!(
             both.controllers.contains("deployment-controller") && !both.controllers.contains("namespace-controller")
         );
+        assert_eq!(parsed("--api-group both --shard 0/1", FILE).unwrap().api_groups, ApiGroups::Both);
         assert_eq!((both.syncs("replicaset-controller"), both.syncs("garbage-collector-controller")), (7, 9));
     }
 

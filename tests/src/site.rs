@@ -48,6 +48,11 @@ impl Site {
         self.served.url()
     }
 
+    /// The host and port of the API.
+    pub fn host(&self) -> String {
+        self.served.address().to_string()
+    }
+
     /// A file in the home folder, with that content; folders on the way are made.
     pub fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.home.path().join(name);

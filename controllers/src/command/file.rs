@@ -7,6 +7,10 @@
 //! concurrentSyncs:                    # as --concurrent-…-syncs, by the controllers' names
 //!   deployment: 10
 //! rootCAFile: /etc/kubernetes/ca.crt  # as --root-ca-file
+//! apiGroup: apps                      # as --api-group
+//! featureGates:                       # as --feature-gates
+//!   PodDeletionCost: false
+//! shard: 0/1                          # as --shard
 //! clientConnection:                   # as in a KubeSchedulerConfiguration
 //!   kubeconfig: /etc/kubernetes/controllers.conf
 //!   qps: 100
@@ -24,6 +28,7 @@ use serde::Deserialize;
 use steersman_framework::component::{ClientConnection, FileSettings, LeaderElection};
 
 use crate::selection::full_name;
+use crate::{ApiGroups, Features, Shard};
 
 const API_VERSION: &str = "controllers.config.steersman.dev/v1";
 const KIND: &str = "ControllersConfiguration";
@@ -37,6 +42,12 @@ pub(super) struct File {
     pub(super) concurrent_syncs: BTreeMap<&'static str, usize>,
     /// As `--root-ca-file`.
     pub(super) root_ca_file: Option<PathBuf>,
+    /// As `--api-group`.
+    pub(super) api_group: Option<ApiGroups>,
+    /// As `--feature-gates`.
+    pub(super) feature_gates: Option<Features>,
+    /// As `--shard`.
+    pub(super) shard: Option<Shard>,
     /// What all components have.
     pub(super) general: FileSettings,
 }
@@ -51,6 +62,9 @@ struct Wire {
     concurrent_syncs: BTreeMap<String, usize>,
     #[serde(rename = "rootCAFile")]
     root_ca_file: Option<PathBuf>,
+    api_group: Option<String>,
+    feature_gates: Option<BTreeMap<String, bool>>,
+    shard: Option<String>,
     client_connection: ClientConnection,
     leader_election: LeaderElection,
 }
@@ -66,7 +80,14 @@ impl File {
         for (name, count) in &wire.concurrent_syncs {
             concurrent_syncs.insert(full_name(name)?, *count);
         }
+        let gates = wire.feature_gates.map(|gates| {
+            let gates: Vec<String> = gates.iter().map(|(name, on)| format!("{name}={on}")).collect();
+            gates.join(",")
+        });
         Ok(Self {
+            api_group: wire.api_group.map(|group| group.parse()).transpose()?,
+            feature_gates: gates.map(|gates| gates.parse()).transpose()?,
+            shard: wire.shard.map(|shard| shard.parse()).transpose()?,
             controllers: wire.controllers.map(|names| names.join(",")),
             concurrent_syncs,
             root_ca_file: wire.root_ca_file,
