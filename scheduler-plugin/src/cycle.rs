@@ -1,10 +1,12 @@
 //! One decision: which node is best for a pod, or why there is none.
 //! Source: `pkg/scheduler/schedule_one.go`.
 
+pub(crate) mod commit;
 mod explain;
 mod filter;
 mod pre_filter;
 mod score;
+mod summary;
 mod what_if;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ pub use explain::{Explanation, Verdict};
 use filter::Filtering;
 use pre_filter::pre_filter;
 use score::{score, select};
+pub use summary::{Finding, Group, Limits, Summary};
 pub use what_if::{WhatIf, filter_beside_nominated, filter_one};
 
 /// Below this many nodes all are looked at; and this many feasible ones are always looked for.
@@ -80,6 +83,23 @@ pub enum Outcome {
     Unschedulable(Box<Diagnosis>),
     /// A plugin failed.
     Error(Status),
+}
+
+impl Decision {
+    /// Why there is no node; empty if there is one.
+    pub fn message(&self) -> String {
+        match &self.outcome {
+            Outcome::Node(_) => String::new(),
+            Outcome::Unschedulable(diagnosis) => diagnosis.message(),
+            Outcome::Error(status) => status.message(),
+        }
+    }
+
+    /// The score of a feasible node; `None` if there was nothing to compare.
+    pub fn score_of(&self, row: Row) -> Option<i64> {
+        let place = self.feasible.iter().position(|other| *other == row)?;
+        self.totals.get(place).copied()
+    }
 }
 
 /// Finds the best node for a pod. The snapshot is as before afterwards; it may be changed in between to see how the pod

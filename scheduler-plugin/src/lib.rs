@@ -81,6 +81,7 @@ pub mod registry;
 pub mod resources;
 mod scheduler;
 pub mod selector;
+pub mod simulation;
 pub mod snapshot;
 pub mod status;
 pub mod waiting;

@@ -77,10 +77,15 @@ impl KnownClaims {
 impl Handle {
     /// A handle for making profiles outside a scheduler: the clock stands still, the randomness is always the same.
     pub fn for_tests() -> Self {
+        Self::detached(Arc::new(FixedClock(Timestamp::UNIX_EPOCH)), Random::seeded(0))
+    }
+
+    /// A handle without a scheduler behind it.
+    pub(crate) fn detached(clock: SharedClock, random: Random) -> Self {
         Self {
             waiting_pods: WaitingPods::default(),
-            clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
-            random: Random::seeded(0),
+            clock,
+            random,
             preempting: Preempting::default(),
             known_claims: KnownClaims::default(),
         }

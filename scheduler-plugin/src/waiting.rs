@@ -90,6 +90,16 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// The answer, if there is one already: Success if nobody holds the pod any more.
+    pub(crate) fn settled(&self) -> Option<Status> {
+        self.receiver.borrow().clone()
+    }
+
+    /// Who held the pod in the beginning.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &'static str> {
+        self.plugins.iter().map(|(plugin, _)| *plugin)
+    }
+
     /// Waits until the pod is allowed or rejected, or a plugin's time is up.
     pub(crate) async fn verdict(mut self) -> Status {
         loop {

@@ -1,6 +1,7 @@
 //! The command line of `steersman`.
 
 mod demo;
+mod schedule;
 mod stop;
 mod up;
 
@@ -27,6 +28,8 @@ enum Command {
     Up(Box<up::Up>),
     /// Shows the control loop at work, step by step.
     Demo(demo::Demo),
+    /// Schedules pods in a cluster that was dumped to a file, and tells why they go where they go.
+    Schedule(Box<schedule::Schedule>),
 }
 
 /// Parses the arguments and does what they say.
@@ -45,6 +48,7 @@ pub fn run() -> Result<()> {
             Command::Up(up) => up::run(&up).await,
             // As a task of its own it takes turns with the components, and tells what they do while they do it.
             Command::Demo(demo) => tokio::spawn(demo::run(demo)).await?,
+            Command::Schedule(schedule) => schedule::run(&schedule),
         }
     })
 }

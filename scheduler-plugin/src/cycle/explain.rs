@@ -37,8 +37,9 @@ pub enum Verdict {
 impl Decision {
     /// Tells the decision node by node. Give what the decision was made from, unchanged: refused nodes are asked again.
     pub fn explain(&self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Explanation {
+        let places: BTreeMap<Row, usize> = self.feasible.iter().enumerate().map(|(place, row)| (*row, place)).collect();
         let verdict = |row: Row| {
-            if let Some(place) = self.feasible.iter().position(|other| *other == row) {
+            if let Some(&place) = places.get(&row) {
                 let scores = self.scores.iter().map(|scores| (scores.plugin, scores.scores[place])).collect();
                 return Verdict::Feasible { scores, total: self.totals.get(place).copied().unwrap_or(0) };
             }

@@ -1,19 +1,19 @@
 //! From the choice of a node to the binding.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Finished, Scheduler, after};
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening};
+use crate::cycle::commit;
 use crate::cycle_state::CycleState;
 use crate::plugin::{Binding, Plugin};
 use crate::pod::Pod;
 use crate::profile::Point;
 use crate::queue::QueuedPod;
-use crate::status::{Code, Status};
+use crate::status::Status;
 use crate::waiting::Held;
 use crate::writer::EventText;
 
@@ -41,7 +41,7 @@ impl Scheduler {
         let placed = Arc::new(Pod { node_name: Some(node.clone()), pending: None, ..(*queued.pod).clone() });
         self.cache.snapshot_mut().nominate(&placed, None);
         self.cache.assume(placed.clone());
-        let held = match self.reserve(&placed, node, &mut state).and_then(|()| self.permit(&placed, node, &mut state)) {
+        let held = match self.commit(&placed, node, &mut state) {
             Ok(held) => held,
             Err(status) => return self.undo(queued, &placed, (state, &status)),
         };
@@ -61,32 +61,11 @@ impl Scheduler {
         self.bindings.insert(task.id(), uid);
     }
 
-    fn reserve(&self, pod: &Pod, node: &str, state: &mut CycleState) -> Result<(), Status> {
-        for plugin in self.plugins(pod, Point::Reserve) {
-            let Some(reserve) = plugin.as_reserve() else { continue };
-            let status = reserve.reserve(state, pod, node);
-            if status.is_rejected() {
-                return Err(status.by(plugin.name()));
-            }
-            if !status.is_success() {
-                return Err(Status::error(format!("running Reserve plugin {:?}: {status}", plugin.name())));
-            }
-        }
-        Ok(())
-    }
-
-    fn permit(&self, pod: &Pod, node: &str, state: &mut CycleState) -> Result<Option<Held>, Status> {
-        let mut waits: Vec<(&'static str, Duration)> = Vec::new();
-        for plugin in self.plugins(pod, Point::Permit) {
-            let Some(permit) = plugin.as_permit() else { continue };
-            let (status, wait) = permit.permit(state, pod, node);
-            match status.code() {
-                Code::Success => {}
-                Code::Wait => waits.push((plugin.name(), wait)),
-                code if code.is_rejected() => return Err(status.by(plugin.name())),
-                _ => return Err(Status::error(format!("running Permit plugin {:?}: {status}", plugin.name()))),
-            }
-        }
+    /// Lets the plugins reserve and permit; who holds the pod.
+    fn commit(&self, pod: &Pod, node: &str, state: &mut CycleState) -> Result<Option<Held>, Status> {
+        let Some(profile) = self.profiles.get(&pod.spec.scheduler_name) else { return Ok(None) };
+        commit::reserve(profile, pod, node, state)?;
+        let waits = commit::permit(profile, pod, node, state)?;
         Ok((!waits.is_empty()).then(|| self.waiting.hold(pod.uid.clone(), &waits, Instant::now())))
     }
 
@@ -108,10 +87,8 @@ impl Scheduler {
     /// Takes back what was reserved and assumed, and puts the pod back into the queue.
     fn undo(&mut self, queued: QueuedPod, placed: &Arc<Pod>, (mut state, status): (CycleState, &Status)) {
         let node = placed.node_name.as_deref().unwrap_or_default();
-        for plugin in self.plugins(placed, Point::Reserve).iter().rev() {
-            if let Some(reserve) = plugin.as_reserve() {
-                reserve.unreserve(&mut state, placed, node);
-            }
+        if let Some(profile) = self.profiles.get(&placed.spec.scheduler_name) {
+            commit::unreserve(profile, placed, node, &mut state);
         }
         if self.cache.forget(&placed.uid).is_none() && self.cache.pod(&placed.uid).is_some() {
             // The API has shown the pod on a node: it is bound, whatever the answer to the request was.

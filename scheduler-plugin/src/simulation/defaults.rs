@@ -1,0 +1,142 @@
+//! What the API server would have filled in, for pods and nodes that were never sent to one.
+//! Source: `pkg/apis/core/v1/defaults.go`, the admission plugin Priority.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::objects::{ObjectError, name};
+
+/// Priority classes by name, and the one for pods that name none.
+#[derive(Debug)]
+pub(super) struct PriorityClasses {
+    values: BTreeMap<String, (i64, Option<String>)>,
+    default: Option<String>,
+}
+
+impl Default for PriorityClasses {
+    fn default() -> Self {
+        let system = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+        let values = system.into_iter().map(|(name, value)| (name.to_owned(), (value, None))).collect();
+        Self { values, default: None }
+    }
+}
+
+impl PriorityClasses {
+    pub(super) fn add(&mut self, class: &Value) {
+        let policy = class["preemptionPolicy"].as_str().map(str::to_owned);
+        self.values.insert(name(class).to_owned(), (class["value"].as_i64().unwrap_or(0), policy));
+        if class["globalDefault"] == true {
+            self.default = Some(name(class).to_owned());
+        }
+    }
+
+    /// Says the priority of a pod that names a class.
+    fn resolve(&self, pod: &mut Value) -> Result<(), ObjectError> {
+        if pod["spec"]["priority"].is_i64() {
+            return Ok(());
+        }
+        let named = pod["spec"]["priorityClassName"].as_str().filter(|name| !name.is_empty());
+        let Some(class) = named.or(self.default.as_deref()) else { return Ok(()) };
+        let Some((value, policy)) = self.values.get(class) else {
+            let message = format!("no PriorityClass with name {class} was found: add it to the cluster's objects");
+            return Err(ObjectError::of(pod, message));
+        };
+        pod["spec"]["priority"] = json!(value);
+        if let Some(policy) = policy.as_ref().filter(|_| pod["spec"]["preemptionPolicy"].is_null()) {
+            pod["spec"]["preemptionPolicy"] = json!(policy);
+        }
+        Ok(())
+    }
+}
+
+/// A pod with what the API server would have added. `number` makes a name for one that has none.
+pub(super) fn pod(mut pod: Value, classes: &PriorityClasses, number: usize) -> Result<Value, ObjectError> {
+    if !pod["spec"].is_object() {
+        return Err(ObjectError::of(&pod, "spec: Required value"));
+    }
+    if name(&pod).is_empty() {
+        let Some(prefix) = pod["metadata"]["generateName"].as_str() else {
+            return Err(ObjectError::of(&pod, "metadata.name: Required value"));
+        };
+        pod["metadata"]["name"] = json!(format!("{prefix}{number}"));
+    }
+    let set = |value: &mut Value, default: Value| {
+        if value.is_null() || value == "" {
+            *value = default;
+        }
+    };
+    set(&mut pod["metadata"]["namespace"], json!("default"));
+    let uid = format!("{}/{}", pod["metadata"]["namespace"].as_str().unwrap_or_default(), name(&pod));
+    set(&mut pod["metadata"]["uid"], json!(uid));
+    set(&mut pod["spec"]["schedulerName"], json!("default-scheduler"));
+    let host_network = pod["spec"]["hostNetwork"] == true;
+    for containers in ["containers", "initContainers"] {
+        let containers = pod["spec"].get_mut(containers).and_then(Value::as_array_mut);
+        containers.into_iter().flatten().for_each(|container| default_container(container, host_network));
+    }
+    if pod["spec"]["resources"].is_object() {
+        default_requests(&mut pod["spec"]["resources"]);
+    }
+    classes.resolve(&mut pod)?;
+    Ok(pod)
+}
+
+fn default_container(container: &mut Value, host_network: bool) {
+    if container["resources"].is_object() {
+        default_requests(&mut container["resources"]);
+    }
+    for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        if host_network && port["hostPort"].is_null() {
+            port["hostPort"] = port["containerPort"].clone();
+        }
+    }
+}
+
+/// What is limited and not requested is requested.
+fn default_requests(resources: &mut Value) {
+    for (resource, limit) in resources["limits"].as_object().cloned().unwrap_or_default() {
+        if resources["requests"][&resource].is_null() {
+            resources["requests"][&resource] = limit;
+        }
+    }
+}
+
+/// A node: what it has is what pods may take, if it does not say otherwise.
+pub(super) fn node(mut node: Value) -> Value {
+    if node["status"]["allocatable"].is_null() && node["status"]["capacity"].is_object() {
+        node["status"]["allocatable"] = node["status"]["capacity"].clone();
+    }
+    node
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_gets_what_the_api_server_would_have_filled_in() {
+        let mut classes = PriorityClasses::default();
+        classes.add(&json!({"metadata": {"name": "usual"}, "value": 7, "globalDefault": true}));
+        let given = json!({"kind": "Pod", "metadata": {"generateName": "a-"}, "spec": {"hostNetwork": true, "containers": [
+            {"resources": {"limits": {"cpu": "2"}}, "ports": [{"containerPort": 80}]}]}});
+        let pod = super::pod(given, &classes, 3).unwrap();
+        assert_eq!(
+            pod["metadata"],
+            json!({"generateName": "a-", "name": "a-3", "namespace": "default", "uid": "default/a-3"})
+        );
+        assert_eq!((&pod["spec"]["priority"], &pod["spec"]["schedulerName"]), (&json!(7), &json!("default-scheduler")));
+        let container = &pod["spec"]["containers"][0];
+        assert_eq!(
+            (&container["resources"]["requests"]["cpu"], &container["ports"][0]["hostPort"]),
+            (&json!("2"), &json!(80))
+        );
+    }
+
+    #[test]
+    fn a_class_that_is_not_there_is_named() {
+        let given = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"priorityClassName": "high"}});
+        let error = super::pod(given, &PriorityClasses::default(), 0).unwrap_err().to_string();
+        assert_eq!(error, "Pod \"a\": no PriorityClass with name high was found: add it to the cluster's objects");
+    }
+}
