@@ -11,6 +11,7 @@ use steersman_machinery::status::Status;
 
 use crate::authentication::{SYSTEM_MASTERS, UserInfo};
 use crate::handlers;
+use crate::object;
 use crate::server::{Server, unavailable};
 
 /// The first address of the service range: that of the API server itself.
@@ -23,6 +24,9 @@ const SECURE_PORT: u16 = 6443;
 /// Makes what is missing.
 pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Status> {
     for (resource, object) in objects() {
+        if exists(server, resource, &object).await? {
+            continue;
+        }
         match make(server, resource, &object).await {
             Err(status) if status.is("AlreadyExists") => {}
             other => other?,
@@ -32,6 +36,7 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Status> {
     set_range_ready(server).await?;
     crate::flowcontrol::maintain(server).await?;
     crate::definitions::restore(server).await?;
+    server.events.restore(server.clock.now(), &server.snapshot("events").await?);
     // Who watches begins with what is there now. What was written before is not kept, as a cache of upstream's server keeps
     // nothing that is older than its first list.
     let before = server.store.revision();
@@ -40,6 +45,10 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Status> {
 
 /// Says that addresses of the default range are given away.
 async fn set_range_ready(server: &Arc<Server>) -> Result<(), Status> {
+    let stored = server.read("servicecidrs.networking.k8s.io", "", "kubernetes").await?;
+    if stored.is_some_and(|range| range.pointer("/status/conditions").is_some()) {
+        return Ok(());
+    }
     let mut range = service_cidr();
     let condition = json!({
         "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
@@ -49,6 +58,15 @@ async fn set_range_ready(server: &Arc<Server>) -> Result<(), Status> {
     let user = UserInfo::known("system:apiserver", &[SYSTEM_MASTERS]);
     let path = "/apis/networking.k8s.io/v1/servicecidrs/kubernetes/status";
     handlers::perform(server, user, (Method::PUT, path), &range).await
+}
+
+/// Whether an earlier process made it.
+async fn exists(server: &Server, resource: &str, object: &Value) -> Result<bool, Status> {
+    let gvk = meta::gvk(object);
+    let catalog = server.catalog();
+    let resource = catalog.find(&gvk.group, &gvk.version, resource).ok_or_else(Status::no_such_resource)?;
+    let stored = server.read(&object::storage_name(resource), meta::namespace(object), meta::name(object)).await?;
+    Ok(stored.is_some())
 }
 
 async fn make(server: &Arc<Server>, resource: &str, object: &Value) -> Result<(), Status> {

@@ -2,6 +2,7 @@
 //! served or not, its instances are deleted before it.
 //! Source: `k8s.io/apiextensions-apiserver/pkg/controller` (naming, establish, finalizer), done at once instead of later.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::Method;
@@ -27,10 +28,16 @@ fn is_definition(resource: &Resource) -> bool {
     resource.group == "apiextensions.k8s.io" && resource.name == "customresourcedefinitions"
 }
 
-/// Serves the custom resources of the definitions that are in the store when the server starts.
+/// Serves the custom resources of the definitions that are in the store when the server starts, and goes on with what an
+/// earlier process began.
 pub(crate) async fn restore(server: &Arc<Server>) -> Result<(), Status> {
-    for definition in all(server).await? {
-        install(server, &definition);
+    let definitions = all(server).await?;
+    let groups: BTreeSet<&str> = definitions.iter().map(|definition| place(definition).0).collect();
+    for group in groups {
+        settle(server, group).await?;
+    }
+    for definition in definitions.iter().filter(|definition| meta::deletion_timestamp(definition).is_some()) {
+        delete_instances(server, definition).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use steersman_store::{Expect, Key, Revision, Write};
+use steersman_store::{Expect, Key, Revision, Snapshot, Write};
 
 use crate::server::Server;
 
@@ -21,6 +21,11 @@ impl Expiry {
     pub(crate) fn written(&self, now: Timestamp, key: Key, revision: Revision) {
         let expires = now.saturating_add(TTL).unwrap_or(Timestamp::MAX);
         self.0.lock().push_back((expires, key, revision));
+    }
+
+    /// Notes the events that were there when the server started: when each was written is not known any more.
+    pub(crate) fn restore(&self, now: Timestamp, events: &Snapshot) {
+        events.range(None, None).for_each(|event| self.written(now, event.key.clone(), event.revision));
     }
 
     fn pop_expired(&self, now: Timestamp) -> Option<(Key, Revision)> {

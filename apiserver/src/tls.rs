@@ -29,6 +29,8 @@ pub struct Identity {
 /// A self-signed certificate authority.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+    /// In PEM.
+    certificate: String,
 }
 
 impl Authority {
@@ -46,16 +48,29 @@ impl Authority {
         Self::with_key(KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(key), &PKCS_ED25519)?)
     }
 
+    /// The authority whose certificate and key these are, as [`Authority::identity`] gave them.
+    pub fn from_identity(identity: &Identity) -> Result<Self, Error> {
+        // Who issued a certificate is told by the name and the key, which are the same again.
+        let authority = Self::with_key(KeyPair::from_pem(&identity.key)?)?;
+        Ok(Self { certificate: identity.certificate.clone(), ..authority })
+    }
+
+    /// Its certificate and its key, to be kept.
+    pub fn identity(&self) -> Identity {
+        Identity { certificate: self.certificate(), key: self.issuer.key().serialize_pem() }
+    }
+
     fn with_key(key: KeyPair) -> Result<Self, Error> {
         let mut params = named("steersman-ca", &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        Ok(Self { issuer: CertifiedIssuer::self_signed(params, key)? })
+        let issuer = CertifiedIssuer::self_signed(params, key)?;
+        Ok(Self { certificate: issuer.pem(), issuer })
     }
 
     /// The certificate that clients have to trust, in PEM.
     pub fn certificate(&self) -> String {
-        self.issuer.pem()
+        self.certificate.clone()
     }
 
     /// A certificate for a server at these addresses, and on this machine.
@@ -97,6 +112,14 @@ fn named(common_name: &str, organizations: &[&str]) -> CertificateParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_authority_that_was_kept_is_the_same() {
+        let first = Authority::generate().unwrap();
+        let again = Authority::from_identity(&first.identity()).unwrap();
+        assert_eq!(again.certificate(), first.certificate());
+        assert_eq!(again.identity().key, first.identity().key);
+    }
 
     #[test]
     fn one_seed_gives_one_authority() {

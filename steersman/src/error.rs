@@ -27,6 +27,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The folder of the cluster cannot be used: it is damaged, another process has it, or the disk refuses.
+    #[error("cannot use {}", path.display())]
+    DataDir {
+        /// Which folder, or which file in it.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An option makes no sense; the text says which and why.
     #[error("{0}")]
     InvalidOption(String),

@@ -8,10 +8,12 @@ mod client;
 mod cluster;
 pub mod command;
 mod components;
+mod data_dir;
 mod error;
 mod in_process;
 mod kubeconfig;
 mod prepare;
+mod private_file;
 mod serve;
 mod trace;
 

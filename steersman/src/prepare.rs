@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn prepare(client: Client, wanted: &Wanted) -> kube::Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in &wanted.crds {
-        definitions.create(&PostParams::default(), definition).await?;
+        put(&definitions, definition).await?;
     }
     let names: BTreeSet<String> = wanted.crds.iter().map(ResourceExt::name_any).collect();
     wait_for(&definitions, names.len(), |definition| {
@@ -45,6 +45,18 @@ pub(crate) async fn prepare(client: Client, wanted: &Wanted) -> kube::Result<()>
         return if wanted.nodes > 0 { open(&nodes).await } else { Ok(()) };
     }
     wait_for(&nodes, wanted.nodes, |node| is_ready(node) && !is_closed(node)).await
+}
+
+/// Creates a definition, or brings one up to date that an earlier process created.
+async fn put(definitions: &Api<CustomResourceDefinition>, definition: &CustomResourceDefinition) -> kube::Result<()> {
+    match definitions.create(&PostParams::default(), definition).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let name = definition.name_any();
+            let patch = Patch::Merge(json!({"spec": definition.spec}));
+            definitions.patch(&name, &PatchParams::default(), &patch).await.map(drop)
+        }
+        created => created.map(drop),
+    }
 }
 
 /// Opens the simulated nodes to pods in place of the controller that is left out: somebody has to.

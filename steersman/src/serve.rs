@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::Error;
 use crate::kubeconfig::{self, Contents};
+use crate::private_file;
 
 /// The user of the kubeconfig, and the group that may do everything.
 const ADMINISTRATOR: (&str, &str) = ("kubernetes-admin", "system:masters");
@@ -71,7 +72,8 @@ impl Served {
     /// # Errors
     /// [`Error::Kubeconfig`] if it cannot be written.
     pub fn write_kubeconfig(&self, path: &Path) -> Result<(), Error> {
-        kubeconfig::write(path, &self.kubeconfig).map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
+        private_file::write(path, &self.kubeconfig)
+            .map_err(|source| Error::Kubeconfig { path: path.to_owned(), source })
     }
 
     /// Closes the port, lets open requests end, and waits for it.

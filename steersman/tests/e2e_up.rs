@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -47,10 +49,25 @@ async fn refused(folder: &TempDir, arguments: &[&str]) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
-async fn get(kubeconfig: Kubeconfig, path: &str) -> kube::Result<String> {
+async fn client(kubeconfig: Kubeconfig) -> Client {
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    let client = Client::try_from(config).unwrap();
-    client.request_text(http::Request::get(path).body(Vec::new()).unwrap()).await
+    Client::try_from(config).unwrap()
+}
+
+async fn get(kubeconfig: Kubeconfig, path: &str) -> kube::Result<String> {
+    client(kubeconfig).await.request_text(http::Request::get(path).body(Vec::new()).unwrap()).await
+}
+
+async fn post(kubeconfig: &Kubeconfig, path: &str, object: &Value) {
+    let request = http::Request::post(path).header("Content-Type", "application/json");
+    let request = request.body(object.to_string().into_bytes()).unwrap();
+    client(kubeconfig.clone()).await.request_text(request).await.unwrap();
+}
+
+async fn patch(kubeconfig: &Kubeconfig, path: &str, object: &Value) {
+    let request = http::Request::patch(path).header("Content-Type", "application/merge-patch+json");
+    let request = request.body(object.to_string().into_bytes()).unwrap();
+    client(kubeconfig.clone()).await.request_text(request).await.unwrap();
 }
 
 #[tokio::test]
@@ -61,13 +78,68 @@ async fn it_serves_writes_a_private_kubeconfig_and_ends_when_it_is_told_to() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let kubeconfig = Kubeconfig::read_from(&path).unwrap();
     assert_eq!(get(kubeconfig.clone(), "/readyz").await.unwrap(), "ok");
-    let nodes: serde_json::Value = serde_json::from_str(&get(kubeconfig, "/api/v1/nodes").await.unwrap()).unwrap();
+    let nodes: Value = serde_json::from_str(&get(kubeconfig, "/api/v1/nodes").await.unwrap()).unwrap();
     assert_eq!(nodes["items"].as_array().unwrap().len(), 2);
 
     let id = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
     let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it ends soon").unwrap();
     assert!(status.success(), "{status}");
+}
+
+/// The pods of the namespace `default`, by name: uid and phase.
+async fn pods(kubeconfig: &Kubeconfig) -> BTreeMap<String, (String, String)> {
+    let list = get(kubeconfig.clone(), "/api/v1/namespaces/default/pods").await.unwrap();
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let text = |pod: &Value, pointer: &str| pod.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    let of = |pod: &Value| (text(pod, "/metadata/name"), (text(pod, "/metadata/uid"), text(pod, "/status/phase")));
+    list["items"].as_array().unwrap().iter().map(of).collect()
+}
+
+async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("it comes soon")
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_killed_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--nodes", "1", "--data-dir", "data", "--kubeconfig", "k"];
+    let mut child = up(&folder, &arguments).await;
+    let first = Kubeconfig::read_from(folder.path().join("k")).unwrap();
+    let template = json!({
+        "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]},
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+    });
+    post(&first, "/apis/apps/v1/namespaces/default/deployments", &deployment).await;
+    let running = |pods: &BTreeMap<_, (String, String)>| pods.len() == 3 && pods.values().all(|pod| pod.1 == "Running");
+    let before = until(async || Some(pods(&first).await).filter(running)).await;
+    let busy = refused(&folder, &["up", "--port", "0", "--data-dir", "data"]).await;
+    assert!(busy.contains("data") && busy.contains("another process uses it"), "{busy}");
+
+    child.start_kill().unwrap();
+    child.wait().await.unwrap();
+    let _again = up(&folder, &arguments).await;
+    // The port is another one; who the client is and whom it trusts is as before.
+    let mut kubeconfig = first.clone();
+    let server = Kubeconfig::read_from(folder.path().join("k")).unwrap().clusters[0].cluster.clone().unwrap().server;
+    kubeconfig.clusters[0].cluster.as_mut().unwrap().server = server;
+    assert_eq!(pods(&kubeconfig).await, before);
+    let scale = json!({"spec": {"replicas": 4}});
+    patch(&kubeconfig, "/apis/apps/v1/namespaces/default/deployments/web/scale", &scale).await;
+    let running = |pods: &BTreeMap<_, (String, String)>| pods.len() == 4 && pods.values().all(|pod| pod.1 == "Running");
+    let after = until(async || Some(pods(&kubeconfig).await).filter(running)).await;
+    assert!(before.iter().all(|(name, pod)| after.get(name) == Some(pod)), "{before:?} {after:?}");
 }
 
 #[tokio::test]

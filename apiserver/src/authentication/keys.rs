@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::{digest, signature};
 use rustls::SignatureScheme;
 use rustls::pki_types::pem::PemObject;
@@ -267,6 +267,17 @@ impl SigningKey {
     pub fn generate_rsa() -> Result<Self, Error> {
         let key = PrivatePkcs1KeyDer::from(rsa::generate().ok_or(Error::Random)?);
         Self::new(&PrivateKeyDer::from(key))
+    }
+
+    /// A new RSA key as the text of a PEM file, to be kept and read with [`SigningKey::read_pem`].
+    ///
+    /// # Errors
+    /// If the system has no randomness.
+    pub fn new_rsa_pem() -> Result<String, Error> {
+        let encoded = STANDARD.encode(rsa::generate().ok_or(Error::Random)?);
+        let lines = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy);
+        let body: String = lines.flat_map(|line| [line, "\n".into()]).collect();
+        Ok(format!("-----BEGIN RSA PRIVATE KEY-----\n{body}-----END RSA PRIVATE KEY-----\n"))
     }
 
     /// Reads the first private key of a PEM file.

@@ -1,13 +1,14 @@
 //! Chooses what a cluster is made of, and starts it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::audit::Log;
-use steersman_apiserver::authentication::{self, Tokens};
+use steersman_apiserver::authentication::{self, KeyChoice, Tokens};
 use steersman_apiserver::flowcontrol;
 use steersman_apiserver::tls::Authority;
 use steersman_controllers::{ApiGroups, ControllerSelection, Features};
@@ -15,9 +16,11 @@ use steersman_framework::clock::{SystemClock, TokioClock};
 use steersman_framework::runtime::{Context, Shutdown};
 use steersman_machinery::clock::SharedClock;
 use steersman_machinery::random::Random;
+use steersman_store::Store;
 
 use crate::cluster::Cluster;
 use crate::components::{Choice, Components};
+use crate::data_dir::DataDir;
 use crate::trace::WriteTrace;
 use crate::{Error, client, prepare};
 
@@ -38,6 +41,7 @@ pub struct ClusterBuilder {
     record_requests: bool,
     audit_log: Option<Log>,
     flow_control: flowcontrol::Options,
+    data_dir: Option<PathBuf>,
 }
 
 /// What the cluster goes by.
@@ -61,6 +65,7 @@ impl Default for ClusterBuilder {
             record_requests: false,
             audit_log: None,
             flow_control: flowcontrol::Options::default(),
+            data_dir: None,
         }
     }
 }
@@ -194,14 +199,31 @@ impl ClusterBuilder {
         self
     }
 
+    /// Keeps the cluster in that folder, which is made if it is not there: what was answered survives the process and a loss
+    /// of power, and who trusts the cluster once or was given a token goes on with the next process. Without it, everything
+    /// is in memory. Meant for the wall clock.
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(folder.into());
+        self
+    }
+
     /// Starts the cluster in the current tokio runtime, and waits until its definitions are established and its nodes are
     /// ready.
     ///
     /// # Errors
     /// If an option makes no sense or the API server refuses a definition or a node.
-    pub async fn start(self) -> Result<Cluster, Error> {
-        let random = Random::seeded(self.seed);
-        let authority = self.authority(&random)?;
+    pub async fn start(mut self) -> Result<Cluster, Error> {
+        let data = self.data_dir.as_deref().map(DataDir::open).transpose()?;
+        // What an earlier process drew is not drawn again.
+        let written = data.as_ref().map_or(0, |data| data.store.revision());
+        let random = Random::seeded(self.seed.wrapping_add(written));
+        let authority = match &data {
+            Some(data) => data.authority()?,
+            None => self.authority(&random)?,
+        };
+        if let (Some(data), KeyChoice::Rsa | KeyChoice::Curve) = (&data, &self.authentication.signing_key) {
+            self.authentication.signing_key = data.signing_key()?;
+        }
         let clock: SharedClock = match self.time {
             Time::Wall => Arc::new(SystemClock),
             Time::Virtual => Arc::new(TokioClock::starting_at(VIRTUAL_EPOCH)),
@@ -217,6 +239,9 @@ impl ClusterBuilder {
         }
         if self.record_requests {
             api_server = api_server.record_requests();
+        }
+        if let Some(data) = data {
+            api_server = api_server.store(data.store);
         }
         let api_server = api_server.build().await?;
         let trace = self.record_writes.then(WriteTrace::default);

@@ -41,6 +41,9 @@ pub(crate) struct Up {
     /// Where to write the kubeconfig. Only its owner may read it.
     #[arg(long, value_name = "FILE", default_value = "steersman.kubeconfig")]
     kubeconfig: PathBuf,
+    /// Keep the cluster in this folder, so that it goes on where it was when it is started again. Only its owner may read it.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
     #[command(flatten)]
     authentication: authentication::Flags,
     #[command(flatten)]
@@ -85,6 +88,9 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .disable_admission(up.disable_admission_plugins.clone());
     if let Some(log) = up.requests.audit_log()? {
         builder = builder.audit_log(log);
+    }
+    if let Some(folder) = &up.data_dir {
+        builder = builder.data_dir(folder);
     }
     if up.no_scheduler {
         builder = builder.without_scheduler();
