@@ -53,7 +53,7 @@ impl Cache {
 
     /// Adds or replaces a service or an owner that selects pods.
     pub fn set_selecting(&mut self, kind: SelectingKind, object: &wire::Selecting) {
-        self.snapshot.selecting_mut().set(kind, object);
+        self.snapshot.set_selecting(kind, object);
     }
 
     /// Adds or replaces a node; returns what it replaced.

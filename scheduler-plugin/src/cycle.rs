@@ -4,6 +4,7 @@
 pub(crate) mod commit;
 mod explain;
 mod filter;
+mod memo;
 mod pre_filter;
 mod score;
 mod summary;
@@ -22,6 +23,7 @@ use crate::snapshot::{Row, Snapshot};
 use crate::status::{Code, Status};
 pub use explain::{Explanation, Verdict};
 use filter::Filtering;
+use memo::Memo;
 use pre_filter::pre_filter;
 use score::{score, select};
 pub use summary::{Finding, Group, Limits, Summary};
@@ -39,12 +41,19 @@ pub struct Search {
     pub random: Random,
     /// Where in the order of nodes the next search begins, so that all nodes get their turn.
     pub next_start_node_index: usize,
+    memo: Option<Memo>,
 }
 
 impl Search {
     /// A search from the first node on.
     pub fn new(random: Random) -> Self {
-        Self { random, next_start_node_index: 0 }
+        Self { random, next_start_node_index: 0, memo: None }
+    }
+
+    /// The same, and what is found out for one pod is kept for equal ones. The choices are the same; but a decision that
+    /// rests on what was kept has no scores and no notes, so that it can't be explained.
+    pub fn remembering(random: Random) -> Self {
+        Self { memo: Some(Memo::default()), ..Self::new(random) }
     }
 }
 
@@ -57,9 +66,10 @@ pub struct Decision {
     pub evaluated_nodes: usize,
     /// The feasible nodes that were found.
     pub feasible: Vec<Row>,
-    /// What each plugin gave them, after weighting; empty if only one was feasible.
+    /// What each plugin gave them, after weighting; empty if only one was feasible, or if they were not found out for this
+    /// pod ([`Search::remembering`]).
     pub scores: Vec<PluginScores>,
-    /// The sum for each feasible node.
+    /// The sum for each feasible node, as far as there are scores.
     pub totals: Vec<i64>,
     /// The notes of the plugins, for what follows.
     pub state: CycleState,
@@ -125,6 +135,13 @@ fn decide(
     profile: &Profile,
     (search, decision): (&mut Search, &mut Decision),
 ) -> Result<Outcome, Outcome> {
+    if pod.nominated_node_name.is_none()
+        && let Some(choice) = Memo::decide(pod, snapshot, profile, search)
+    {
+        decision.feasible = choice.feasible;
+        decision.evaluated_nodes = choice.evaluated_nodes;
+        return Ok(Outcome::Node(snapshot.node(choice.node).name().clone()));
+    }
     let prepared = pre_filter(pod, snapshot, profile, &mut decision.state)?;
     let mut filtering = Filtering::new(pod, profile, snapshot, &decision.state);
     let nominated = pod.nominated_node_name.as_ref().and_then(|name| filtering.snapshot.node_by_name(name));

@@ -31,6 +31,11 @@ impl CycleState {
         self.skip_filter.insert(plugin);
     }
 
+    /// Lets the Filter of a plugin take part again.
+    pub(crate) fn unskip_filter(&mut self, plugin: &str) {
+        self.skip_filter.remove(plugin);
+    }
+
     /// Whether the Filter of a plugin is left out.
     pub(crate) fn skips_filter(&self, plugin: &str) -> bool {
         self.skip_filter.contains(plugin)

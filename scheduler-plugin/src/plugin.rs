@@ -34,6 +34,13 @@ pub trait Plugin: Send + Sync + 'static {
         QueueingHint::Queue
     }
 
+    /// What this plugin's Filter and Score say about such a pod depends on, so that what was found out for one pod can be
+    /// kept for its siblings. Whatever it is, unless the plugin knows better; then all nodes are asked anew for each pod.
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        let _ = pod;
+        Dependence::Anything
+    }
+
     /// Itself, if it decides whether pods may enter the queue.
     fn as_pre_enqueue(&self) -> Option<&dyn PreEnqueuePlugin> {
         None
@@ -84,6 +91,48 @@ pub trait Plugin: Send + Sync + 'static {
     }
 }
 
+/// What the answers of a plugin depend on besides its configuration. Pods of one `spec` count as equal: who looks at their
+/// names or at other objects says [`Anything`](Self::Anything), and so does who needs its notes after Score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependence {
+    /// Whatever it is: nothing is kept.
+    Anything,
+    /// On labels, taints and images of all nodes, on namespaces and services, and on the amounts, ports and pods of the one
+    /// node that is asked about. Answers are kept until the node changes. PreScore must not look at the list of nodes, and
+    /// NormalizeScore must be none, or set for all nodes with [`ScorePlugin::normalization`].
+    Node,
+    /// Besides, on pods of other nodes. Notes are kept, and the plugin is told of pods that come and go by
+    /// [`PreFilterPlugin::update_filter`] and [`PreScorePlugin::update_score`].
+    Pods,
+}
+
+/// A pod that came to a node or left it.
+#[derive(Clone, Copy, Debug)]
+pub struct PodChange<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// The node's row.
+    pub row: Row,
+    /// 1 if it came, -1 if it left.
+    pub amount: i64,
+    /// The cluster as it is now: later changes are in it already.
+    pub snapshot: &'a Snapshot,
+}
+
+/// How the scores of all nodes are brought into the range from 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalization {
+    /// They are in it.
+    None,
+    /// In proportion to the highest; the other way round if `reverse`.
+    ByMaximum {
+        /// Whether the highest becomes 0.
+        reverse: bool,
+    },
+    /// Only the plugin knows.
+    Own,
+}
+
 /// Decides whether a pod may be scheduled at all yet.
 pub trait PreEnqueuePlugin: Plugin {
     /// Called before a pod enters the active queue; any answer but Success keeps it out until an event that this plugin
@@ -127,6 +176,13 @@ pub trait PreFilterPlugin: Plugin {
     /// Updates what was prepared as if `removed` were not on the node.
     fn remove_pod(&self, state: &mut CycleState, pod: &Pod, removed: &Pod, node: NodeRef<'_>) {
         let _ = (state, pod, removed, node);
+    }
+
+    /// Brings what was prepared for an equal pod up to date; false if it has to be prepared anew. Also asked if PreFilter
+    /// answered Skip, and then nothing may have been kept. Only for [`Dependence::Pods`].
+    fn update_filter(&self, state: &mut CycleState, pod: &Pod, change: PodChange<'_>) -> bool {
+        let _ = (state, pod, change);
+        false
     }
 }
 
@@ -237,6 +293,18 @@ pub trait PostFilterPlugin: Plugin {
 pub trait PreScorePlugin: Plugin {
     /// Prepares for scoring; Skip leaves this plugin's Score out.
     fn pre_score(&self, state: &mut CycleState, pod: &Pod, snapshot: &Snapshot, nodes: &[Row]) -> Status;
+
+    /// Brings what was prepared for an equal pod up to date; false if it has to be prepared anew. Also asked if PreScore
+    /// answered Skip. Only for [`Dependence::Pods`].
+    fn update_score(&self, state: &mut CycleState, pod: &Pod, change: PodChange<'_>) -> bool {
+        let _ = (state, pod, change);
+        false
+    }
+
+    /// Whether what is prepared depends on which nodes are feasible. Only asked for [`Dependence::Pods`].
+    fn depends_on_feasible(&self) -> bool {
+        true
+    }
 }
 
 /// Says how good each feasible node is.
@@ -262,6 +330,12 @@ pub trait ScorePlugin: Plugin {
             *score = self.score(state, pod, nodes.snapshot.node(row))?;
         }
         Ok(())
+    }
+
+    /// What [`normalize_score`](Self::normalize_score) does. [`Normalization::Own`] where scores are kept
+    /// ([`Dependence::Node`]) means that they can't be.
+    fn normalization(&self) -> Normalization {
+        Normalization::Own
     }
 
     /// Brings all scores into the range from 0 to 100, if they aren't.

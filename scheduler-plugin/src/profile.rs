@@ -99,6 +99,8 @@ pub struct Profile {
     /// How many of the nodes are looked at before the best is chosen; 0 for a share that depends on their number.
     pub percentage_of_nodes_to_score: u32,
     points: BTreeMap<Point, Vec<Entry>>,
+    /// Says which profile this is.
+    identity: Arc<()>,
     /// All plugins, each with the events that it registered.
     plugins: BTreeMap<&'static str, (Arc<dyn Plugin>, Vec<ClusterEvent>)>,
 }
@@ -146,6 +148,7 @@ impl Profile {
             scheduler_name: Arc::from(configuration.scheduler_name.as_str()),
             percentage_of_nodes_to_score: configuration.percentage_of_nodes_to_score.unwrap_or(0),
             points,
+            identity: Arc::default(),
             plugins: plugins
                 .into_values()
                 .map(|plugin| (plugin.name(), (plugin.clone(), plugin.events_to_register())))
@@ -175,6 +178,11 @@ impl Profile {
     /// The plugins at an extension point, in order.
     pub fn at(&self, point: Point) -> &[Entry] {
         self.points.get(&point).map_or(&[], Vec::as_slice)
+    }
+
+    /// The same for one profile as long as it lives, and another for every other.
+    pub(crate) fn identity(&self) -> &Arc<()> {
+        &self.identity
     }
 
     /// A plugin of this profile by its name.

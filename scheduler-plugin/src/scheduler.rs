@@ -152,7 +152,7 @@ impl Scheduler {
             known_claims: handle.known_claims,
             context: context.clone(),
             cache: Cache::default(),
-            search: Search::new(context.random.clone()),
+            search: Search::remembering(context.random.clone()),
             pending: BTreeMap::new(),
             synced: BTreeSet::new(),
             events: EventWriter::default(),

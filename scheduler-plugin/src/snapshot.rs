@@ -6,6 +6,7 @@
 
 mod change;
 mod images;
+mod journal;
 mod labels;
 mod node;
 mod order;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use images::Images;
+pub(crate) use journal::Change;
 pub use labels::{LabelColumn, Labels, Matcher, ValueId};
 pub use node::NodeRef;
 pub use selecting::{Selecting, SelectingKind};
@@ -65,7 +67,9 @@ pub struct Snapshot {
     budgets: BTreeMap<(String, String), wire::Budget>,
     /// Pods for which a node is held, by its name; each names the node as if it were there.
     nominated: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
-    generation: u64,
+    journal: journal::Journal,
+    /// Says which snapshot this is.
+    identity: Arc<()>,
 }
 
 /// One resource on all nodes.
@@ -124,7 +128,8 @@ impl Default for Snapshot {
             devices: Devices::default(),
             budgets: BTreeMap::new(),
             nominated: BTreeMap::new(),
-            generation: 0,
+            journal: journal::Journal::default(),
+            identity: Arc::default(),
         }
     }
 }
@@ -243,6 +248,11 @@ impl Snapshot {
         !self.nominated.is_empty()
     }
 
+    /// The nodes that are held for pods.
+    pub(crate) fn nominated_rows(&self) -> impl Iterator<Item = Row> {
+        self.nominated.keys().filter_map(|name| self.rows.get(name).copied())
+    }
+
     /// The pods for which a node is held.
     pub fn nominated(&self, row: Row) -> &[Arc<Pod>] {
         self.nominated.get(&self.nodes[row as usize].name).map_or(&[], Vec::as_slice)
@@ -250,7 +260,17 @@ impl Snapshot {
 
     /// Rises with every change; equal generations mean equal content.
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.journal.generation()
+    }
+
+    /// What has changed since a generation; `None` if that is not remembered any more.
+    pub(crate) fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &Change>> {
+        self.journal.since(generation)
+    }
+
+    /// The same for one snapshot as long as it lives, and another for every other.
+    pub(crate) fn identity(&self) -> &Arc<()> {
+        &self.identity
     }
 
     /// The length of the columns: one more than the highest row.

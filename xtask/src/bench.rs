@@ -29,6 +29,23 @@ enum What {
         #[arg(long, default_value_t = 1)]
         divide: usize,
     },
+    /// Upstream's scheduler_perf workloads through the API and the decisions alone, beside upstream's thresholds.
+    Scheduler {
+        /// Parts of workloads' names; all if there are none.
+        names: Vec<String>,
+        /// All numbers of nodes and pods times this: 0.1 for a quick look.
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
+        /// The scheduler and whoever creates pods speak to the API over TLS, not in process.
+        #[arg(long)]
+        tls: bool,
+        /// Only the decisions, without an API.
+        #[arg(long)]
+        decisions: bool,
+        /// Threads of the process that is measured.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
     /// What a user waits for a get while another one floods `steersman up` with lists, with fairness and without.
     Fairness {
         /// Without optimisation: the ratio says nearly the same, and nothing is built anew.
@@ -40,7 +57,7 @@ enum What {
 /// Builds with optimisations, measures, and prints the figures beside their aims.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shell = workspace::shell()?;
-    match arguments.what {
+    match &arguments.what {
         What::Start => {
             cmd!(shell, "cargo build --release --package steersman --bin steersman --example bench_start").run()?;
             cmd!(shell, "target/release/examples/bench_start target/release/steersman").run()?;
@@ -56,8 +73,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 .run()?;
             cmd!(shell, "target/release/examples/bench_controllers target/release/steersman {divide}").run()?;
         }
+        What::Scheduler { names, scale, tls, decisions, threads } => {
+            let (scale, threads) = (scale.to_string(), threads.to_string());
+            let flags = [(*tls, "--tls"), (*decisions, "--decisions")];
+            let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
+            cmd!(shell, "cargo build --release --package steersman-tests --example bench_scheduler").run()?;
+            cmd!(
+                shell,
+                "target/release/examples/bench_scheduler --scale {scale} --threads {threads} {flags...} {names...}"
+            )
+            .run()?;
+        }
         What::Fairness { debug } => {
-            let (profile, folder) = if debug { ("dev", "debug") } else { ("release", "release") };
+            let (profile, folder) = if *debug { ("dev", "debug") } else { ("release", "release") };
             cmd!(shell, "cargo build --profile {profile} --package steersman --bin steersman --example bench_fairness")
                 .run()?;
             cmd!(shell, "target/{folder}/examples/bench_fairness target/{folder}/steersman").run()?;

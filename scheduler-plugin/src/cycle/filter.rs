@@ -53,16 +53,15 @@ impl<'a> Filtering<'a> {
         }
         let (mut rows, rejected) = candidates.into_parts();
         self.rejected = rejected;
-        if self.snapshot.has_nominated() {
-            rows.retain(|&row| self.fits_beside_nominated(state, row));
+        let mut held: Vec<Row> = self.snapshot.nominated_rows().collect();
+        held.sort_unstable();
+        if !held.is_empty() {
+            rows.retain(|&row| held.binary_search(&row).is_err() || self.fits_beside_nominated(state, row));
         }
         Ok(rows)
     }
 
     fn fits_beside_nominated(&mut self, state: &mut CycleState, row: Row) -> bool {
-        if self.snapshot.nominated(row).is_empty() {
-            return true;
-        }
         let mut what_if = WhatIf { pod: self.pod, profile: self.profile, snapshot: self.snapshot, state };
         let status = filter_beside_nominated(&mut what_if, row);
         let fits = status.is_success();

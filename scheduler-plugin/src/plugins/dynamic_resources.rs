@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{
-    Binding, FilterPlugin, Plugin, PostFilterContext, PostFilterPlugin, PostFilterResult, PreBindPlugin,
-    PreEnqueuePlugin, PreFilterPlugin, PreFilterResult, ReservePlugin, ScorePlugin, Scored,
+    Binding, Dependence, FilterPlugin, Normalization, Plugin, PostFilterContext, PostFilterPlugin, PostFilterResult,
+    PreBindPlugin, PreEnqueuePlugin, PreFilterPlugin, PreFilterResult, ReservePlugin, ScorePlugin, Scored,
 };
 use crate::plugins::normalize;
 use crate::pod::Pod;
@@ -60,6 +60,10 @@ fn prepared(state: &CycleState) -> Option<&Prepared> {
 impl Plugin for DynamicResources {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        if pod.spec.resource_claims.is_empty() { Dependence::Node } else { Dependence::Anything }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {
@@ -172,6 +176,10 @@ impl PostFilterPlugin for DynamicResources {
 }
 
 impl ScorePlugin for DynamicResources {
+    fn normalization(&self) -> Normalization {
+        Normalization::ByMaximum { reverse: false }
+    }
+
     fn score(&self, state: &CycleState, _: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
         let chosen = prepared(state).and_then(|prepared| prepared.chosen(node.name()));
         Ok(chosen.map_or(0, |allocations| allocations.iter().map(|allocation| allocation.score).sum()))

@@ -2,7 +2,7 @@
 
 use crate::cluster_event::ClusterEvent;
 use crate::cycle_state::CycleState;
-use crate::plugin::{Plugin, ScorePlugin, Scored};
+use crate::plugin::{Dependence, Normalization, Plugin, ScorePlugin, Scored};
 use crate::pod::Pod;
 use crate::resources::MAX_NODE_SCORE;
 use crate::snapshot::NodeRef;
@@ -31,6 +31,10 @@ impl Plugin for ImageLocality {
         "ImageLocality"
     }
 
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
+    }
+
     fn events_to_register(&self) -> Vec<ClusterEvent> {
         Vec::new()
     }
@@ -41,6 +45,10 @@ impl Plugin for ImageLocality {
 }
 
 impl ScorePlugin for ImageLocality {
+    fn normalization(&self) -> Normalization {
+        Normalization::None
+    }
+
     fn score(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
         let mut score = [0];
         let nodes = Scored { snapshot: node.snapshot(), rows: &[node.row()] };

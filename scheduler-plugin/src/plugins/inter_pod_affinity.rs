@@ -8,9 +8,12 @@ use serde::Deserialize;
 
 use crate::cluster_event::{ActionType, ClusterEvent, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin};
+use crate::plugin::{
+    Candidates, Dependence, FilterPlugin, Plugin, PodChange, PreFilterPlugin, PreFilterResult, PreScorePlugin,
+    ScorePlugin,
+};
 use crate::pod::{Pod, PodSpec};
-use crate::snapshot::{NodeRef, Row, Snapshot, SpecPods};
+use crate::snapshot::{LabelColumn, NodeRef, Row, Snapshot, SpecPods};
 use crate::status::Status;
 use crate::wire::PodAffinityTerm;
 use terms::{matches_all, matches_term};
@@ -78,16 +81,6 @@ impl Places {
     /// Whether something was ever counted and is not taken back.
     fn any(&self) -> bool {
         self.0.iter().flat_map(|places| &places.counts).any(|count| *count != 0)
-    }
-
-    /// The number at the place of a node; `None` if the node lacks the label.
-    fn at(&self, snapshot: &Snapshot, key: &str, row: Row) -> Option<i64> {
-        if let Some(places) = self.0.iter().find(|places| places.key == key) {
-            let value = places.value(snapshot, row);
-            return (value > 0).then(|| places.counts[value]);
-        }
-        // Nothing was counted for this key.
-        (snapshot.labels().column(key)?.value(row) > 0).then_some(0)
     }
 }
 
@@ -164,25 +157,75 @@ impl Counted {
         concerned
     }
 
-    fn affinity_holds(&self, terms: &[PodAffinityTerm], snapshot: &Snapshot, row: Row) -> bool {
+    /// The counts beside the terms, to ask many nodes.
+    fn rules<'a>(&'a self, pod: &PodSpec, snapshot: &'a Snapshot) -> Rules<'a> {
+        let of = |terms: &[PodAffinityTerm], places: &'a Places| {
+            let rule = |term: &PodAffinityTerm| Rule {
+                labels: snapshot.labels().column(&term.topology_key),
+                counts: places.0.iter().find(|places| places.key == term.topology_key).map(|places| &*places.counts),
+            };
+            terms.iter().map(rule).collect()
+        };
+        let existing = self.existing_anti.0.iter().map(|places| Rule {
+            labels: Some(snapshot.labels().numbered(places.column)),
+            counts: Some(&places.counts),
+        });
+        Rules {
+            affinity: of(required(pod), &self.affinity),
+            anti: of(required_anti(pod), &self.anti),
+            existing: existing.collect(),
+            is_first: self.self_match && !self.affinity.any(),
+        }
+    }
+}
+
+/// A term and what was counted for it.
+struct Rule<'a> {
+    /// The values of the topology key; `None` if no node has it.
+    labels: Option<&'a LabelColumn>,
+    /// By value; `None` if nothing was counted.
+    counts: Option<&'a [i64]>,
+}
+
+/// What nodes are asked.
+struct Rules<'a> {
+    affinity: Vec<Rule<'a>>,
+    anti: Vec<Rule<'a>>,
+    existing: Vec<Rule<'a>>,
+    /// Whether the pod is the first of a group that wants to be together: it may go anywhere.
+    is_first: bool,
+}
+
+impl Rule<'_> {
+    /// The number at the place of a node; `None` if the node lacks the label.
+    fn at(&self, row: Row) -> Option<i64> {
+        let value = self.labels?.value(row) as usize;
+        (value > 0).then(|| self.counts.map_or(0, |counts| counts[value]))
+    }
+
+    fn counts_any(&self, row: Row) -> bool {
+        self.at(row).is_some_and(|count| count > 0)
+    }
+}
+
+impl Rules<'_> {
+    fn affinity_holds(&self, row: Row) -> bool {
         let mut all = true;
-        for term in terms {
-            match self.affinity.at(snapshot, &term.topology_key, row) {
+        for rule in &self.affinity {
+            match rule.at(row) {
                 Some(count) => all &= count > 0,
                 None => return false,
             }
         }
-        // The first pod of a group that wants to be together may go anywhere.
-        all || self.self_match && !self.affinity.any()
+        all || self.is_first
     }
 
-    fn anti_affinity_holds(&self, terms: &[PodAffinityTerm], snapshot: &Snapshot, row: Row) -> bool {
-        !terms.iter().any(|term| self.anti.at(snapshot, &term.topology_key, row).is_some_and(|count| count > 0))
+    fn anti_affinity_holds(&self, row: Row) -> bool {
+        !self.anti.iter().any(|rule| rule.counts_any(row))
     }
 
-    fn existing_hold(&self, snapshot: &Snapshot, row: Row) -> bool {
-        // Nothing is ever counted for the number that stands for a missing label.
-        !self.existing_anti.0.iter().any(|places| places.counts[places.value(snapshot, row)] > 0)
+    fn existing_hold(&self, row: Row) -> bool {
+        !self.existing.iter().any(|rule| rule.counts_any(row))
     }
 }
 
@@ -197,6 +240,10 @@ fn required_anti(pod: &PodSpec) -> &[PodAffinityTerm] {
 impl Plugin for InterPodAffinity {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Pods
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {
@@ -247,19 +294,32 @@ impl PreFilterPlugin for InterPodAffinity {
             counted.count(&pod.spec, &removed.spec, (node.snapshot(), node.row()), -1);
         }
     }
+
+    fn update_filter(&self, state: &mut CycleState, pod: &Pod, change: PodChange<'_>) -> bool {
+        let place = (change.snapshot, change.row);
+        match state.read_mut::<Counted>(PRE_FILTER) {
+            Some(counted) => {
+                counted.count(&pod.spec, &change.pod.spec, place, change.amount);
+                true
+            }
+            // Nothing was of concern up to now.
+            None => !Counted::default().count(&pod.spec, &change.pod.spec, place, change.amount),
+        }
+    }
 }
 
 impl FilterPlugin for InterPodAffinity {
     fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         let (snapshot, row) = (node.snapshot(), node.row());
         let Some(counted) = state.read::<Counted>(PRE_FILTER) else { return Status::success() };
-        if !counted.affinity_holds(required(&pod.spec), snapshot, row) {
+        let rules = counted.rules(&pod.spec, snapshot);
+        if !rules.affinity_holds(row) {
             return Status::unresolvable("node(s) didn't match pod affinity rules");
         }
-        if !counted.anti_affinity_holds(required_anti(&pod.spec), snapshot, row) {
+        if !rules.anti_affinity_holds(row) {
             return Status::unschedulable("node(s) didn't match pod anti-affinity rules");
         }
-        if !counted.existing_hold(snapshot, row) {
+        if !rules.existing_hold(row) {
             return Status::unschedulable("node(s) didn't satisfy existing pods anti-affinity rules");
         }
         Status::success()
@@ -268,11 +328,8 @@ impl FilterPlugin for InterPodAffinity {
     fn filter_nodes(&self, state: &CycleState, pod: &Pod, candidates: &mut Candidates<'_>) {
         let snapshot = candidates.snapshot();
         let Some(counted) = state.read::<Counted>(PRE_FILTER) else { return };
-        let (affinity, anti) = (required(&pod.spec), required_anti(&pod.spec));
-        candidates.retain(|row| {
-            counted.existing_hold(snapshot, row)
-                && counted.anti_affinity_holds(anti, snapshot, row)
-                && counted.affinity_holds(affinity, snapshot, row)
-        });
+        let rules = counted.rules(&pod.spec, snapshot);
+        candidates
+            .retain(|row| rules.existing_hold(row) && rules.anti_affinity_holds(row) && rules.affinity_holds(row));
     }
 }

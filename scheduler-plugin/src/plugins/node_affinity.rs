@@ -6,7 +6,8 @@ use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, Que
 use crate::cycle_state::CycleState;
 use crate::node_selector::{RequiredNodeAffinity, Term, Terms, matches_node, named_nodes};
 use crate::plugin::{
-    Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin, Scored,
+    Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin,
+    ScorePlugin, Scored,
 };
 use crate::plugins::normalize;
 use crate::pod::Pod;
@@ -59,6 +60,10 @@ impl NodeAffinity {
 impl Plugin for NodeAffinity {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {
@@ -153,6 +158,10 @@ impl PreScorePlugin for NodeAffinity {
 }
 
 impl ScorePlugin for NodeAffinity {
+    fn normalization(&self) -> Normalization {
+        Normalization::ByMaximum { reverse: false }
+    }
+
     fn score(&self, state: &CycleState, _: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
         let Some(Preferred(terms)) = state.read(PRE_SCORE) else { return Ok(0) };
         let matching = terms.iter().filter(|(_, term)| term.matches(node.snapshot(), node.row()));

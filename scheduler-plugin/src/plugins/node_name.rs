@@ -2,7 +2,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, FilterPlugin, Plugin};
+use crate::plugin::{Candidates, Dependence, FilterPlugin, Plugin};
 use crate::pod::Pod;
 use crate::snapshot::NodeRef;
 use crate::status::Status;
@@ -14,6 +14,10 @@ pub struct NodeName;
 impl Plugin for NodeName {
     fn name(&self) -> &'static str {
         "NodeName"
+    }
+
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

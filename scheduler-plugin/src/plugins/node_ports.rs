@@ -2,7 +2,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
+use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
 use crate::status::Status;
@@ -14,6 +14,10 @@ pub struct NodePorts;
 impl Plugin for NodePorts {
     fn name(&self) -> &'static str {
         "NodePorts"
+    }
+
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::cluster_event::ClusterEvent;
 use crate::cycle_state::CycleState;
-use crate::plugin::{Plugin, PreScorePlugin, ScorePlugin, Scored};
+use crate::plugin::{Dependence, Normalization, Plugin, PreScorePlugin, ScorePlugin, Scored};
 use crate::plugins::node_resources_fit::{ResourceSpec, resources_or_default};
 use crate::pod::Pod;
 use crate::resources::{MAX_NODE_SCORE, is_scalar};
@@ -114,6 +114,10 @@ impl Plugin for NodeResourcesBalancedAllocation {
         NAME
     }
 
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
+    }
+
     fn events_to_register(&self) -> Vec<ClusterEvent> {
         Vec::new()
     }
@@ -139,6 +143,10 @@ impl PreScorePlugin for NodeResourcesBalancedAllocation {
 }
 
 impl ScorePlugin for NodeResourcesBalancedAllocation {
+    fn normalization(&self) -> Normalization {
+        Normalization::None
+    }
+
     fn score(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
         Ok(score(&self.columns(pod, node.snapshot()), node.row()))
     }

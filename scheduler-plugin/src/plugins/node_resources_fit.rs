@@ -16,7 +16,9 @@ pub use scoring::{
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, ScorePlugin, Scored};
+use crate::plugin::{
+    Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, ScorePlugin, Scored,
+};
 use crate::pod::Pod;
 use crate::resources::{amount, is_extended};
 use crate::snapshot::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeRef, PODS, ResourceId, Row, Snapshot};
@@ -97,6 +99,10 @@ impl NodeResourcesFit {
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {
@@ -184,6 +190,10 @@ impl FilterPlugin for NodeResourcesFit {
 }
 
 impl ScorePlugin for NodeResourcesFit {
+    fn normalization(&self) -> Normalization {
+        Normalization::None
+    }
+
     fn score(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
         Ok(self.scorer.score(&self.scorer.resources(&pod.spec, node.snapshot()), node.row()))
     }

@@ -2,7 +2,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, FilterPlugin, Plugin};
+use crate::plugin::{Candidates, Dependence, FilterPlugin, Plugin};
 use crate::plugins::taint_toleration::tolerates;
 use crate::pod::Pod;
 use crate::snapshot::NodeRef;
@@ -27,6 +27,10 @@ impl NodeUnschedulable {
 impl Plugin for NodeUnschedulable {
     fn name(&self) -> &'static str {
         "NodeUnschedulable"
+    }
+
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
+use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot, Storage};
@@ -21,6 +21,10 @@ pub struct NodeVolumeLimits;
 impl Plugin for NodeVolumeLimits {
     fn name(&self) -> &'static str {
         "NodeVolumeLimits"
+    }
+
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anything }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

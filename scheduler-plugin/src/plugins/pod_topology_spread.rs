@@ -11,7 +11,10 @@ use serde::Deserialize;
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::node_selector::RequiredNodeAffinity;
-use crate::plugin::{Candidates, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin, ScorePlugin};
+use crate::plugin::{
+    Candidates, Dependence, FilterPlugin, Plugin, PodChange, PreFilterPlugin, PreFilterResult, PreScorePlugin,
+    ScorePlugin,
+};
 use crate::pod::{Pod, PodSpec};
 use crate::selector::given_and_matches;
 use crate::snapshot::{NodeRef, Row, Snapshot};
@@ -181,6 +184,10 @@ impl Plugin for PodTopologySpread {
         NAME
     }
 
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Pods
+    }
+
     fn events_to_register(&self) -> Vec<ClusterEvent> {
         let pod = ActionType::ADD.or(ActionType::DELETE).or(ActionType::UPDATE_POD_LABEL);
         let node = ActionType::ADD.or(ActionType::DELETE).or(ActionType::UPDATE_NODE_LABEL);
@@ -252,6 +259,15 @@ impl PreFilterPlugin for PodTopologySpread {
         if let Some(Counted(all)) = state.read_mut(PRE_FILTER) {
             all.iter_mut().for_each(|domains| domains.change(&pod.spec, &removed.spec, node, -1));
         }
+    }
+
+    fn update_filter(&self, state: &mut CycleState, pod: &Pod, change: PodChange<'_>) -> bool {
+        // Whether there are constraints does not depend on pods.
+        if let Some(Counted(all)) = state.read_mut(PRE_FILTER) {
+            let node = change.snapshot.node(change.row);
+            all.iter_mut().for_each(|domains| domains.change(&pod.spec, &change.pod.spec, node, change.amount));
+        }
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, FilterPlugin, Plugin, ScorePlugin, Scored};
+use crate::plugin::{Candidates, Dependence, FilterPlugin, Normalization, Plugin, ScorePlugin, Scored};
 use crate::plugins::normalize;
 use crate::pod::Pod;
 use crate::snapshot::NodeRef;
@@ -44,6 +44,10 @@ pub struct TaintToleration;
 impl Plugin for TaintToleration {
     fn name(&self) -> &'static str {
         "TaintToleration"
+    }
+
+    fn dependence(&self, _: &Pod) -> Dependence {
+        Dependence::Node
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {
@@ -97,6 +101,10 @@ impl FilterPlugin for TaintToleration {
 }
 
 impl ScorePlugin for TaintToleration {
+    fn normalization(&self) -> Normalization {
+        Normalization::ByMaximum { reverse: true }
+    }
+
     fn score(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Result<i64, Status> {
         Ok(unwelcome(&pod.spec.tolerations, node.taints()))
     }

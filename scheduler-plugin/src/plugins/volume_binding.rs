@@ -16,7 +16,9 @@ use serde::Deserialize;
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Binding, FilterPlugin, Plugin, PreBindPlugin, PreFilterPlugin, PreFilterResult, ReservePlugin};
+use crate::plugin::{
+    Binding, Dependence, FilterPlugin, Plugin, PreBindPlugin, PreFilterPlugin, PreFilterResult, ReservePlugin,
+};
 use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
@@ -61,6 +63,10 @@ impl VolumeBinding {
 impl Plugin for VolumeBinding {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anything }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

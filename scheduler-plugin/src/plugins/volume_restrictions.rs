@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
+use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
@@ -71,6 +71,10 @@ fn can_conflict(volume: &Volume) -> bool {
 impl Plugin for VolumeRestrictions {
     fn name(&self) -> &'static str {
         "VolumeRestrictions"
+    }
+
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anything }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

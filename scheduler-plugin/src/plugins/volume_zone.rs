@@ -2,7 +2,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
+use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
@@ -62,6 +62,10 @@ fn volume_of<'a>(claim: &Claim, snapshot: &'a Snapshot) -> Result<Option<&'a Per
 impl Plugin for VolumeZone {
     fn name(&self) -> &'static str {
         "VolumeZone"
+    }
+
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anything }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

@@ -204,13 +204,13 @@ impl Scheduler {
     }
 
     fn selecting(&mut self, kind: SelectingKind, change: Change<wire::Selecting>) {
-        let selecting = self.cache.snapshot_mut().selecting_mut();
+        let snapshot = self.cache.snapshot_mut();
         match change {
-            Change::Applied(object) => selecting.set(kind, &object),
-            Change::Deleted(object) => selecting.remove(kind, &object.metadata),
+            Change::Applied(object) => snapshot.set_selecting(kind, &object),
+            Change::Deleted(object) => snapshot.remove_selecting(kind, &object.metadata),
             Change::Replaced(objects) => {
-                selecting.clear(kind);
-                objects.iter().for_each(|object| selecting.set(kind, object));
+                snapshot.clear_selecting(kind);
+                objects.iter().for_each(|object| snapshot.set_selecting(kind, object));
                 self.synced.insert(match kind {
                     SelectingKind::Service => 3,
                     SelectingKind::ReplicationController => 4,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    CPU, EPHEMERAL_STORAGE, MEMORY, NodeCell, PODS, ResourceColumn, ResourceId, Row, Selecting, Snapshot, SpecPods,
-    order,
+    CPU, Change, EPHEMERAL_STORAGE, MEMORY, NodeCell, PODS, ResourceColumn, ResourceId, Row, SelectingKind, Snapshot,
+    SpecPods, order,
 };
 use crate::pod::{Pod, PodSpec};
 use crate::resources::{Requests, amount, is_scalar};
@@ -18,6 +18,8 @@ impl Snapshot {
         let index = row as usize;
         let zone = order::zone_of(&node.metadata.labels);
         let cell = &self.nodes[index];
+        let same = cell.known && cell.labels == node.metadata.labels && cell.images == node.status.images;
+        let same = same && self.taint_lists[self.taints[index] as usize] == node.spec.taints;
         if !cell.known || cell.zone != zone {
             if cell.known {
                 self.order.remove(&cell.zone, row);
@@ -36,7 +38,7 @@ impl Snapshot {
             self.images.set(row, &cell.images, &node.status.images);
             cell.images.clone_from(&node.status.images);
         }
-        self.touch(row);
+        self.touch(row, if same { Change::Node(row) } else { Change::All });
         self.order.refresh();
     }
 
@@ -57,7 +59,7 @@ impl Snapshot {
         self.labels.set(row, &labels, &Map::new());
         self.images.set(row, &images, &[]);
         self.order.remove(&self.nodes[index].zone, row);
-        self.touch(row);
+        self.touch(row, Change::All);
         self.order.refresh();
         self.free_if_unused(row);
     }
@@ -76,8 +78,8 @@ impl Snapshot {
         self.storage.count(&pod, true);
         let cell = &mut self.nodes[row as usize];
         cell.ports.extend(pod.spec.host_ports.iter().cloned());
-        cell.pods.push(pod);
-        self.touch(row);
+        cell.pods.push(pod.clone());
+        self.touch(row, Change::Pod { row, pod, came: true });
     }
 
     /// Takes a pod off the node that it names; false if it was not there.
@@ -109,7 +111,7 @@ impl Snapshot {
         }
         self.storage.count(&pod, false);
         self.account(row, &pod.spec, -1);
-        self.touch(row);
+        self.touch(row, Change::Pod { row, pod, came: false });
         self.free_if_unused(row);
         true
     }
@@ -120,13 +122,27 @@ impl Snapshot {
             Some(labels) => self.namespaces.insert(name.to_owned(), labels),
             None => self.namespaces.remove(name),
         };
-        self.generation += 1;
+        self.journal.note(Change::All);
     }
 
-    /// Services and owners that select pods, to be changed.
-    pub(crate) fn selecting_mut(&mut self) -> &mut Selecting {
-        self.generation += 1;
-        &mut self.selecting
+    /// Adds or replaces an object that selects pods.
+    pub(crate) fn set_selecting(&mut self, kind: SelectingKind, object: &wire::Selecting) {
+        // The status of a ReplicaSet changes often, its selector never.
+        if self.selecting.set(kind, object) {
+            self.journal.note(Change::All);
+        }
+    }
+
+    /// Removes an object that selects pods.
+    pub(crate) fn remove_selecting(&mut self, kind: SelectingKind, metadata: &wire::Metadata) {
+        self.selecting.remove(kind, metadata);
+        self.journal.note(Change::All);
+    }
+
+    /// Forgets all objects of a kind that selects pods.
+    pub(crate) fn clear_selecting(&mut self, kind: SelectingKind) {
+        self.selecting.clear(kind);
+        self.journal.note(Change::All);
     }
 
     /// Adds, replaces or removes a disruption budget.
@@ -159,9 +175,9 @@ impl Snapshot {
         was_held
     }
 
-    fn touch(&mut self, row: Row) {
-        self.generation += 1;
-        self.nodes[row as usize].generation = self.generation;
+    fn touch(&mut self, row: Row, change: Change) {
+        self.journal.note(change);
+        self.nodes[row as usize].generation = self.journal.generation();
     }
 
     fn row_of(&mut self, name: &str) -> Row {
@@ -187,6 +203,8 @@ impl Snapshot {
             Row::try_from(self.nodes.len() - 1).expect("fewer than four billion nodes")
         };
         self.rows.insert(name, row);
+        // The columns may be longer now.
+        self.journal.note(Change::All);
         row
     }
 
@@ -219,6 +237,7 @@ impl Snapshot {
             .push(ResourceColumn { allocatable: vec![0; self.nodes.len()], requested: vec![0; self.nodes.len()] });
         let id = self.resources.len() - 1;
         self.scalars.insert(Arc::from(name), id);
+        self.journal.note(Change::All);
         Some(id)
     }
 

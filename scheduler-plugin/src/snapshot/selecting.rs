@@ -40,7 +40,8 @@ pub struct Selecting {
 }
 
 impl Selecting {
-    pub(crate) fn set(&mut self, kind: SelectingKind, object: &wire::Selecting) {
+    /// Adds or replaces an object; whether that makes a difference.
+    pub(super) fn set(&mut self, kind: SelectingKind, object: &wire::Selecting) -> bool {
         let key = (kind, object.metadata.name.clone());
         let selector = object.spec.selector.clone().unwrap_or_default();
         let simple = matches!(kind, SelectingKind::Service | SelectingKind::ReplicationController);
@@ -52,18 +53,22 @@ impl Selecting {
         };
         let namespace = self.by_namespace.entry(object.metadata.namespace.clone()).or_default();
         match selector {
-            Ok(selector) => namespace.insert(key, selector),
-            Err(_) => namespace.remove(&key),
-        };
+            Ok(selector) if namespace.get(&key) == Some(&selector) => false,
+            Ok(selector) => {
+                namespace.insert(key, selector);
+                true
+            }
+            Err(_) => namespace.remove(&key).is_some(),
+        }
     }
 
-    pub(crate) fn remove(&mut self, kind: SelectingKind, metadata: &wire::Metadata) {
+    pub(super) fn remove(&mut self, kind: SelectingKind, metadata: &wire::Metadata) {
         if let Some(namespace) = self.by_namespace.get_mut(&metadata.namespace) {
             namespace.remove(&(kind, metadata.name.clone()));
         }
     }
 
-    pub(crate) fn clear(&mut self, kind: SelectingKind) {
+    pub(super) fn clear(&mut self, kind: SelectingKind) {
         for namespace in self.by_namespace.values_mut() {
             namespace.retain(|(other, _), _| *other != kind);
         }

@@ -70,13 +70,13 @@ impl super::Snapshot {
 
     /// Devices and claims on them, to be changed.
     pub(crate) fn devices_mut(&mut self) -> &mut Devices {
-        self.generation += 1;
+        self.journal.note(super::Change::Storage);
         &mut self.devices
     }
 
     /// Volumes and claims, to be changed.
     pub(crate) fn storage_mut(&mut self) -> &mut Storage {
-        self.generation += 1;
+        self.journal.note(super::Change::Storage);
         &mut self.storage
     }
 }

@@ -3,7 +3,7 @@
 use super::terms::matches_term;
 use super::{InterPodAffinity, Places, PlacesByKey};
 use crate::cycle_state::CycleState;
-use crate::plugin::{PreScorePlugin, ScorePlugin, Scored};
+use crate::plugin::{PodChange, PreScorePlugin, ScorePlugin, Scored};
 use crate::pod::{Pod, PodSpec};
 use crate::resources::MAX_NODE_SCORE;
 use crate::snapshot::{NodeRef, Row, Snapshot, SpecPods};
@@ -59,6 +59,24 @@ impl PreScorePlugin for InterPodAffinity {
         state.write(PRE_SCORE, places);
         Status::success()
     }
+
+    fn update_score(&self, state: &mut CycleState, pod: &Pod, change: PodChange<'_>) -> bool {
+        let mut sympathies = self.sympathies(&pod.spec, &change.pod.spec, change.snapshot);
+        match state.read_mut::<Places>(PRE_SCORE) {
+            Some(places) => {
+                for (term, weight) in sympathies {
+                    places.add(change.snapshot, (&term.topology_key, change.row), weight * change.amount);
+                }
+                true
+            }
+            // Nobody had preferences up to now.
+            None => sympathies.next().is_none(),
+        }
+    }
+
+    fn depends_on_feasible(&self) -> bool {
+        false
+    }
 }
 
 impl ScorePlugin for InterPodAffinity {
@@ -71,9 +89,10 @@ impl ScorePlugin for InterPodAffinity {
     fn score_nodes(&self, state: &CycleState, _: &Pod, nodes: Scored<'_>, scores: &mut [i64]) -> Result<(), Status> {
         let Some(places) = state.read::<Places>(PRE_SCORE) else { return Ok(()) };
         for places in &places.0 {
+            let labels = nodes.snapshot.labels().numbered(places.column);
             for (score, &row) in scores.iter_mut().zip(nodes.rows) {
                 // Nothing is ever counted for the number that stands for a missing label.
-                *score += places.counts[places.value(nodes.snapshot, row)];
+                *score += places.counts[labels.value(row) as usize];
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::constraint::{Constraint, has_all_keys};
 use super::{HOSTNAME, PodTopologySpread, SOFT};
 use crate::cycle_state::CycleState;
 use crate::node_selector::RequiredNodeAffinity;
-use crate::plugin::{PreScorePlugin, ScorePlugin, Scored};
+use crate::plugin::{PodChange, PreScorePlugin, ScorePlugin, Scored};
 use crate::pod::{Pod, PodSpec};
 use crate::resources::MAX_NODE_SCORE;
 use crate::snapshot::{NodeRef, Row, Snapshot};
@@ -25,6 +25,10 @@ struct Spread {
     /// By the value's number, or by row if every host is a domain.
     counts: Vec<i64>,
     by_row: bool,
+    /// By the value's number: whether a feasible node has it.
+    domain: Vec<bool>,
+    /// Which nodes' pods count.
+    required: RequiredNodeAffinity,
     weight: f64,
 }
 
@@ -47,7 +51,7 @@ impl Spread {
         let takes_part = |row: Row| !require_all || has_all_keys(constraints, snapshot, row);
         let by_row = constraint.topology_key == HOSTNAME;
         let value = |row: Row| constraint.value(snapshot, row);
-        let mut counts = vec![0; if by_row { snapshot.rows() } else { constraint.values(snapshot) }];
+        let counts = vec![0; if by_row { snapshot.rows() } else { constraint.values(snapshot) }];
         let mut domain = vec![false; counts.len()];
         let filtered = nodes.iter().filter(|row| takes_part(**row));
         let size = if by_row {
@@ -58,20 +62,31 @@ impl Spread {
             domain.iter().filter(|present| **present).count()
         };
         let required = RequiredNodeAffinity::new(pod, snapshot);
+        let weight = (size as f64 + 2.0).ln();
+        let mut spread = Self { constraint: constraint.clone(), counts, by_row, domain, required, weight };
         for group in snapshot.specs().filter(|group| constraint.counts(pod, &group.spec)) {
             for (&row, &count) in &group.rows {
-                if by_row {
-                    counts[row as usize] += i64::from(count);
-                } else if domain[value(row)]
-                    && snapshot.is_known(row)
-                    && takes_part(row)
-                    && constraint.includes((pod, &required), snapshot.node(row))
-                {
-                    counts[value(row)] += i64::from(count);
-                }
+                spread.add(all, (pod, snapshot), row, i64::from(count));
             }
         }
-        Self { constraint: constraint.clone(), counts, by_row, weight: (size as f64 + 2.0).ln() }
+        spread
+    }
+
+    /// Counts pods on a node, if they count there.
+    fn add(&mut self, all: (&[Constraint], bool), (pod, snapshot): (&PodSpec, &Snapshot), row: Row, amount: i64) {
+        if self.by_row {
+            self.counts[row as usize] += amount;
+            return;
+        }
+        let (constraints, require_all) = all;
+        let value = self.constraint.value(snapshot, row);
+        let counts = self.domain[value]
+            && snapshot.is_known(row)
+            && (!require_all || has_all_keys(constraints, snapshot, row))
+            && self.constraint.includes((pod, &self.required), snapshot.node(row));
+        if counts {
+            self.counts[value] += amount;
+        }
     }
 
     /// The part of a node's score; `None` if it lacks the label.
@@ -98,6 +113,19 @@ impl PreScorePlugin for PodTopologySpread {
         state.write(PRE_SCORE, counted);
         Status::success()
     }
+
+    fn update_score(&self, state: &mut CycleState, pod: &Pod, change: PodChange<'_>) -> bool {
+        // Whether there are constraints does not depend on pods.
+        let Some(counted) = state.read_mut::<Counted>(PRE_SCORE) else { return true };
+        let constraints: Vec<Constraint> = counted.constraints.iter().map(|spread| spread.constraint.clone()).collect();
+        for spread in &mut counted.constraints {
+            if spread.constraint.counts(&pod.spec, &change.pod.spec) {
+                let all = (constraints.as_slice(), counted.require_all);
+                spread.add(all, (&pod.spec, change.snapshot), change.row, change.amount);
+            }
+        }
+        true
+    }
 }
 
 impl ScorePlugin for PodTopologySpread {
@@ -110,6 +138,18 @@ impl ScorePlugin for PodTopologySpread {
         }
         let parts = counted.constraints.iter().filter_map(|spread| spread.score(snapshot, row));
         Ok(parts.sum::<f64>().round() as i64)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "upstream's arithmetic")]
+    fn score_nodes(&self, state: &CycleState, _: &Pod, nodes: Scored<'_>, scores: &mut [i64]) -> Result<(), Status> {
+        let Some(counted) = state.read::<Counted>(PRE_SCORE) else { return Ok(()) };
+        for (score, &row) in scores.iter_mut().zip(nodes.rows) {
+            if !counted.ignores(nodes.snapshot, row) {
+                let parts = counted.constraints.iter().filter_map(|spread| spread.score(nodes.snapshot, row));
+                *score = parts.sum::<f64>().round() as i64;
+            }
+        }
+        Ok(())
     }
 
     fn normalize_score(

@@ -1,0 +1,333 @@
+//! What was found out for a pod and holds for its siblings: a thousand equal pods cost little more than one.
+//!
+//! For each of the last few kinds of pods that came more than once, the verdicts and scores of plugins that look at one node
+//! at a time are kept in columns; only nodes that have changed since are asked again. Plugins that count pods elsewhere keep
+//! their notes and are told of the pods that came and went. If anything else has changed (labels, taints, namespaces,
+//! services) all is found out anew. Source: KEP-5598 for the idea that equal pods need not be filtered again.
+//!
+//! The choice is the one that would have been made without it: same verdicts, same scores, same set of best nodes, in the
+//! same order. Held by `what_is_kept_is_what_would_be_found_out_anew`.
+
+mod scores;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use scores::KeptScores;
+use steersman_machinery::random::Random;
+
+use super::what_if::{WhatIf, filter_beside_nominated};
+use super::{Search, nodes_to_find};
+use crate::cycle_state::CycleState;
+use crate::plugin::{Candidates, Dependence, Normalization, PodChange};
+use crate::pod::{Pod, PodSpec};
+use crate::profile::{Entry, Point, Profile};
+use crate::snapshot::{Change, Row, Snapshot};
+use crate::status::Code;
+
+/// Kinds of pods of which something is kept: each takes about 50 bytes a node.
+const KINDS: usize = 16;
+/// Kinds that came once and are recognized when they come again.
+const SEEN_ONCE: usize = 64;
+/// Beyond this many changes of pods it is cheaper to begin anew than to tell of each.
+const MOST_CHANGES: usize = 1024;
+
+/// What is kept between decisions.
+#[derive(Debug, Default)]
+pub(super) struct Memo {
+    kinds: Vec<Kept>,
+    seen_once: VecDeque<Arc<PodSpec>>,
+    uses: u64,
+}
+
+/// What is kept of one kind of pods.
+#[derive(Debug)]
+struct Kept {
+    spec: Arc<PodSpec>,
+    profile: Arc<()>,
+    snapshot: Arc<()>,
+    /// How far changes were taken in.
+    generation: u64,
+    last_use: u64,
+    /// Notes of the plugins.
+    state: CycleState,
+    /// By row: whether the plugins that look at one node pass it.
+    passes: Vec<bool>,
+    /// The nodes that pass, in order; empty if it has to be put together again.
+    passing: Vec<Row>,
+    is_stale: bool,
+    scores: KeptScores,
+}
+
+/// What was decided.
+pub(super) struct Choice {
+    pub(super) node: Row,
+    pub(super) evaluated_nodes: usize,
+    pub(super) feasible: Vec<Row>,
+}
+
+impl Memo {
+    /// The decision for a pod; `None` if what is kept does not help: the pod is the first of its kind, a plugin's answers
+    /// can't be kept, no node is feasible (and why has to be told), or a plugin fails.
+    pub(super) fn decide(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Option<Choice> {
+        let memo = search.memo.as_mut()?;
+        let place = memo.find(pod, snapshot, profile)?;
+        let kept = &mut memo.kinds[place];
+        if kept.take_in(pod, snapshot, profile).is_none() {
+            memo.kinds.swap_remove(place);
+            return None;
+        }
+        let start = search.next_start_node_index;
+        let (feasible, evaluated_nodes) = kept.filter(pod, snapshot, profile, start)?;
+        let best = match feasible.as_slice() {
+            [_] => 0,
+            _ => kept.scores.best((pod, &mut kept.state), snapshot, &feasible, &search.random)?,
+        };
+        search.next_start_node_index = (start + evaluated_nodes) % snapshot.len();
+        Some(Choice { node: feasible[best], evaluated_nodes, feasible })
+    }
+
+    /// The place of what is kept of pods like this one, prepared if it is worth it.
+    fn find(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Option<usize> {
+        self.uses += 1;
+        let uses = self.uses;
+        let fits = |kept: &Kept| {
+            Arc::ptr_eq(&kept.spec, &pod.spec)
+                && Arc::ptr_eq(&kept.profile, profile.identity())
+                && Arc::ptr_eq(&kept.snapshot, snapshot.identity())
+        };
+        if let Some(place) = self.kinds.iter().position(fits) {
+            self.kinds[place].last_use = uses;
+            return Some(place);
+        }
+        if let Some(place) = self.seen_once.iter().position(|spec| Arc::ptr_eq(spec, &pod.spec)) {
+            self.seen_once.remove(place);
+        } else {
+            self.seen_once.push_back(pod.spec.clone());
+            if self.seen_once.len() > SEEN_ONCE {
+                self.seen_once.pop_front();
+            }
+            return None;
+        }
+        if !can_be_kept(pod, profile) {
+            return None;
+        }
+        if self.kinds.len() == KINDS {
+            let oldest = (0..KINDS).min_by_key(|&place| self.kinds[place].last_use)?;
+            self.kinds.swap_remove(oldest);
+        }
+        self.kinds.push(Kept {
+            spec: pod.spec.clone(),
+            profile: profile.identity().clone(),
+            snapshot: snapshot.identity().clone(),
+            generation: u64::MAX,
+            last_use: uses,
+            state: CycleState::default(),
+            passes: Vec::new(),
+            passing: Vec::new(),
+            is_stale: true,
+            scores: KeptScores::new(pod, profile),
+        });
+        Some(self.kinds.len() - 1)
+    }
+}
+
+/// Whether all plugins say so.
+fn can_be_kept(pod: &Pod, profile: &Profile) -> bool {
+    let points = [Point::PreFilter, Point::Filter, Point::PreScore, Point::Score];
+    let depends = |entry: &Entry| match entry.plugin.dependence(pod) {
+        Dependence::Anything => false,
+        Dependence::Pods => true,
+        Dependence::Node => entry.plugin.as_score().is_none_or(|score| score.normalization() != Normalization::Own),
+    };
+    points.into_iter().all(|point| profile.at(point).iter().all(depends))
+}
+
+fn depends_on_pods(entry: &Entry, pod: &Pod) -> bool {
+    entry.plugin.dependence(pod) == Dependence::Pods
+}
+
+impl Kept {
+    /// Brings everything up to date; `None` if PreFilter does more than prepare.
+    fn take_in(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Option<()> {
+        let generation = std::mem::replace(&mut self.generation, snapshot.generation());
+        let known = generation != u64::MAX;
+        let changes = if known { snapshot.changes_since(generation) } else { None };
+        let changes: Option<Vec<&Change>> = changes.and_then(|changes| {
+            let all: Vec<&Change> = changes.filter(|change| !matches!(change, Change::Storage)).collect();
+            let few = all.len() <= MOST_CHANGES && !all.iter().any(|change| matches!(change, Change::All));
+            few.then_some(all)
+        });
+        let Some(changes) = changes else { return self.begin(pod, snapshot, profile) };
+        let mut rows: Vec<Row> = Vec::with_capacity(changes.len());
+        let mut pods: Vec<PodChange<'_>> = Vec::with_capacity(changes.len());
+        for change in changes {
+            match change {
+                Change::Pod { row, pod, came } => {
+                    rows.push(*row);
+                    pods.push(PodChange { pod, row: *row, amount: if *came { 1 } else { -1 }, snapshot });
+                }
+                Change::Node(row) => rows.push(*row),
+                Change::All | Change::Storage => {}
+            }
+        }
+        self.tell((pod, snapshot), &pods, profile)?;
+        rows.sort_unstable();
+        rows.dedup();
+        rows.retain(|row| snapshot.is_known(*row));
+        self.ask(pod, snapshot, profile, rows)
+    }
+
+    fn begin(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Option<()> {
+        self.state = CycleState::default();
+        for entry in profile.at(Point::PreFilter) {
+            prepare(&mut self.state, pod, snapshot, entry)?;
+        }
+        self.passes = vec![false; snapshot.rows()];
+        self.is_stale = true;
+        self.scores.begin((pod, &mut self.state), snapshot)?;
+        self.ask(pod, snapshot, profile, snapshot.order().to_vec())
+    }
+
+    /// Tells the plugins that keep notes of pods that came or went.
+    fn tell(&mut self, (pod, snapshot): (&Pod, &Snapshot), changes: &[PodChange<'_>], profile: &Profile) -> Option<()> {
+        for entry in profile.at(Point::PreFilter).iter().filter(|entry| depends_on_pods(entry, pod)) {
+            let Some(plugin) = entry.plugin.as_pre_filter() else { continue };
+            if !changes.iter().all(|change| plugin.update_filter(&mut self.state, pod, *change)) {
+                self.state.unskip_filter(plugin.name());
+                prepare(&mut self.state, pod, snapshot, entry)?;
+            }
+        }
+        self.scores.tell((pod, &mut self.state), changes);
+        Some(())
+    }
+
+    /// Asks the plugins that look at one node again about these.
+    fn ask(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile, rows: Vec<Row>) -> Option<()> {
+        let mut candidates = Candidates::new(snapshot, rows.clone(), Vec::new());
+        for entry in profile.at(Point::Filter).iter().filter(|entry| !depends_on_pods(entry, pod)) {
+            let Some(filter) = entry.plugin.as_filter().filter(|plugin| !self.state.skips_filter(plugin.name())) else {
+                continue;
+            };
+            filter.filter_nodes(&self.state, pod, &mut candidates);
+            if candidates.take_error().is_some() {
+                return None;
+            }
+        }
+        let (passing, rejected) = candidates.into_parts();
+        for (row, passes) in passing.iter().map(|row| (*row, true)).chain(rejected.iter().map(|(row, _)| (*row, false)))
+        {
+            self.is_stale |= std::mem::replace(&mut self.passes[row as usize], passes) != passes;
+        }
+        self.scores.ask((pod, &self.state), snapshot, &rows)
+    }
+
+    /// The feasible nodes in order, and how many were looked at; `None` if there are none.
+    fn filter(
+        &mut self,
+        pod: &Pod,
+        snapshot: &mut Snapshot,
+        profile: &Profile,
+        start: usize,
+    ) -> Option<(Vec<Row>, usize)> {
+        let nodes = snapshot.len();
+        let find = nodes_to_find(nodes, profile);
+        if std::mem::take(&mut self.is_stale) {
+            let order = snapshot.order().iter();
+            self.passing = order.filter(|row| self.passes[**row as usize]).copied().collect();
+        }
+        let elsewhere: Vec<&Entry> =
+            profile.at(Point::Filter).iter().filter(|entry| depends_on_pods(entry, pod)).collect();
+        let mut feasible = Vec::new();
+        let mut looked_at = 0;
+        while feasible.len() < find && looked_at < nodes {
+            let batch = (find - feasible.len()).min(nodes - looked_at);
+            let rows = if batch == nodes && start == 0 {
+                Cow::Borrowed(self.passing.as_slice())
+            } else {
+                let order = snapshot.order();
+                let rows = (start + looked_at..start + looked_at + batch).map(|place| order[place % nodes]);
+                rows.filter(|row| self.passes[*row as usize]).collect()
+            };
+            let mut found = self.filter_elsewhere(pod, snapshot, &elsewhere, rows.into_owned())?;
+            self.retain_beside_nominated(pod, (snapshot, profile), &mut found);
+            if feasible.is_empty() {
+                feasible = found;
+            } else {
+                feasible.append(&mut found);
+            }
+            looked_at += batch;
+        }
+        (!feasible.is_empty()).then_some((feasible, looked_at))
+    }
+
+    /// Asks the plugins that look at pods elsewhere.
+    fn filter_elsewhere(&self, pod: &Pod, snapshot: &Snapshot, entries: &[&Entry], rows: Vec<Row>) -> Option<Vec<Row>> {
+        let mut candidates = Candidates::new(snapshot, rows, Vec::new());
+        for entry in entries {
+            let filter = entry.plugin.as_filter().filter(|plugin| !self.state.skips_filter(plugin.name()));
+            if let Some(filter) = filter {
+                filter.filter_nodes(&self.state, pod, &mut candidates);
+                if candidates.take_error().is_some() {
+                    return None;
+                }
+            }
+        }
+        Some(candidates.into_parts().0)
+    }
+
+    fn retain_beside_nominated(
+        &mut self,
+        pod: &Pod,
+        (snapshot, profile): (&mut Snapshot, &Profile),
+        rows: &mut Vec<Row>,
+    ) {
+        if !snapshot.has_nominated() {
+            return;
+        }
+        for held in snapshot.nominated_rows().collect::<Vec<_>>() {
+            if !rows.contains(&held) {
+                continue;
+            }
+            let mut what_if = WhatIf { pod, profile, snapshot, state: &mut self.state };
+            if !filter_beside_nominated(&mut what_if, held).is_success() {
+                rows.retain(|row| *row != held);
+            }
+            // What was changed for the sake of the question is as before.
+            self.generation = snapshot.generation();
+        }
+    }
+}
+
+/// Lets a plugin prepare; `None` if it does more than that.
+fn prepare(state: &mut CycleState, pod: &Pod, snapshot: &Snapshot, entry: &Entry) -> Option<()> {
+    let Some(plugin) = entry.plugin.as_pre_filter() else { return Some(()) };
+    match plugin.pre_filter(state, pod, snapshot) {
+        Ok(result) if result.node_names.is_none() => Some(()),
+        Err(status) if status.code() == Code::Skip => {
+            state.skip_filter(plugin.name());
+            Some(())
+        }
+        Err(status) if status.is_success() => Some(()),
+        _ => None,
+    }
+}
+
+/// The place of the best total; one of them at random if there are several.
+fn pick(totals: impl Iterator<Item = i64> + Clone, random: &Random) -> usize {
+    let (mut best, mut count) = (i64::MIN, 0_u64);
+    for total in totals.clone() {
+        if total > best {
+            (best, count) = (total, 1);
+        } else if total == best {
+            count += 1;
+        }
+    }
+    let pick = if count > 1 { random.below(count) } else { 0 };
+    let mut ties = totals.enumerate().filter(|(_, total)| *total == best);
+    ties.nth(usize::try_from(pick).unwrap_or(0)).map_or(0, |(place, _)| place)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Asking the API server: creating many objects at once, and counting pods that have a node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::io::AsyncReadExt;
+use http::Request;
+use kube::Client;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::workload::Template;
+
+/// Creates that are under way at once.
+const CREATES: usize = 16;
+/// How long nothing may happen before it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request with a body.
+pub(crate) async fn send(client: &Client, method: &str, path: &str, body: String) -> Result<String> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.into_bytes())?;
+    client.request_text(request).await.with_context(|| format!("{method} {path}"))
+}
+
+/// Creates `count` objects of each template, from the number `first` on. All of one template before those of the next,
+/// and in the order of their numbers as far as requests that are under way together have one.
+pub(crate) async fn create(client: &Client, templates: &[Template], (first, count): (usize, usize)) -> Result<()> {
+    for template in templates {
+        let next = Arc::new(AtomicUsize::new(first));
+        let workers = (0..CREATES).map(|_| {
+            let (client, template, next) = (client.clone(), template.clone(), next.clone());
+            tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= first + count {
+                        return anyhow::Ok(());
+                    }
+                    let (path, body) = template.number(number);
+                    send(&client, "POST", &path, body).await?;
+                }
+            })
+        });
+        for worker in workers.collect::<Vec<_>>() {
+            worker.await??;
+        }
+    }
+    Ok(())
+}
+
+/// Counts the pods of a namespace that have a node, from a watch, without decoding them.
+pub(crate) struct Observer {
+    counts: watch::Receiver<usize>,
+    samples: Arc<Mutex<Vec<Sample>>>,
+    task: JoinHandle<()>,
+}
+
+/// When which number was reached.
+pub(crate) type Sample = (Instant, usize);
+
+impl Observer {
+    /// Observes from now on; pods that have a node already are counted as well.
+    pub(crate) async fn start(client: &Client, namespace: Option<&str>) -> Result<Self> {
+        let scope = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
+        let path = format!("/api/v1{scope}/pods?watch=true&fieldSelector=spec.nodeName!%3D");
+        let mut stream = Box::pin(client.request_stream(Request::get(path).body(Vec::new())?).await?);
+        let (sender, counts) = watch::channel(0);
+        let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();
+        let seen = samples.clone();
+        let task = tokio::spawn(async move {
+            let (mut buffer, mut rest, mut count) = (vec![0; BUFFER], 0, 0);
+            while let Ok(read @ 1..) = stream.read(&mut buffer[rest..]).await {
+                let filled = rest + read;
+                let end = buffer[..filled].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                count += buffer[..end].split(|byte| *byte == b'\n').filter(|line| line.starts_with(ADDED)).count();
+                buffer.copy_within(end..filled, 0);
+                rest = filled - end;
+                seen.lock().push((Instant::now(), count));
+                sender.send_replace(count);
+            }
+        });
+        Ok(Self { counts, samples, task })
+    }
+
+    /// Waits until that many pods have a node.
+    pub(crate) async fn wait(&mut self, expect: usize) -> Result<()> {
+        while *self.counts.borrow_and_update() < expect {
+            match tokio::time::timeout(PATIENCE, self.counts.changed()).await {
+                Ok(changed) => changed.context("the watch ended")?,
+                Err(_) => {
+                    let count = *self.counts.borrow();
+                    bail!("after {PATIENCE:?} without progress {count} of {expect} pods have a node");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was seen.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        self.samples.lock().clone()
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Room for many events, and for the largest.
+const BUFFER: usize = 4 << 20;
+const ADDED: &[u8] = b"{\"type\":\"ADDED\"";
