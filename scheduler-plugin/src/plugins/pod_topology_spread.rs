@@ -167,12 +167,19 @@ impl Domains {
         Some(self.minimum.is_none_or(allowed))
     }
 
+    /// The answer to a what-if question: pods like `other` come to a node or leave it.
     fn change(&mut self, pod: &PodSpec, other: &PodSpec, node: NodeRef<'_>, amount: i64) {
-        let (snapshot, row) = (node.snapshot(), node.row());
-        if !self.eligible[row as usize] || !self.constraint.moves(pod, other) {
+        if self.constraint.moves(pod, other) {
+            self.add(node, amount);
+        }
+    }
+
+    /// Counts pods on a node.
+    fn add(&mut self, node: NodeRef<'_>, amount: i64) {
+        if !self.eligible[node.row() as usize] {
             return;
         }
-        if let Some(count) = &mut self.counts[self.constraint.value(snapshot, row)] {
+        if let Some(count) = &mut self.counts[self.constraint.value(node.snapshot(), node.row())] {
             *count += amount;
         }
         self.find_minimum();
@@ -265,7 +272,9 @@ impl PreFilterPlugin for PodTopologySpread {
         // Whether there are constraints does not depend on pods.
         if let Some(Counted(all)) = state.read_mut(PRE_FILTER) {
             let node = change.snapshot.node(change.row);
-            all.iter_mut().for_each(|domains| domains.change(&pod.spec, &change.pod.spec, node, change.amount));
+            for domains in all.iter_mut().filter(|domains| domains.constraint.counts(&pod.spec, &change.pod.spec)) {
+                domains.add(node, change.amount);
+            }
         }
         true
     }

@@ -36,6 +36,16 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("color=red", with(small(), "topologySpreadConstraints", spread(zone, "DoNotSchedule"))),
         ("color=red", with(small(), "topologySpreadConstraints", spread(zone, "ScheduleAnyway"))),
         ("color=red", with(small(), "topologySpreadConstraints", spread(host, "ScheduleAnyway"))),
+        (
+            "color=red",
+            with(
+                small(),
+                "topologySpreadConstraints",
+                json!([
+            {"maxSkew": 2, "topologyKey": host, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}},
+            {"maxSkew": 3, "topologyKey": zone, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}}]),
+            ),
+        ),
         ("color=green", with(small(), "affinity", json!({"podAntiAffinity": required("green", host)}))),
         ("color=green", small()),
         ("color=blue", with(small(), "affinity", json!({"podAffinity": required("blue", zone)}))),
@@ -122,6 +132,17 @@ impl World {
             6..12 if !self.running.is_empty() => {
                 let pod = self.running.swap_remove(self.below(self.running.len()));
                 self.cluster.cache.remove_pod(&pod.uid);
+            }
+            12..15 if !self.running.is_empty() => {
+                // It is on its way out: it has its place, but is not counted everywhere.
+                let place = self.below(self.running.len());
+                let mut pod = (*self.running[place]).clone();
+                let leaving = self.cluster.pod("color=red", &requests(&json!({"cpu": "100m"})));
+                let mut spec = (*leaving.spec).clone();
+                spec.terminating = true;
+                (pod.spec, pod.spec_id) = (Arc::new(spec), 1_000_000 + leaving.spec_id);
+                self.running[place] = Arc::new(pod);
+                self.cluster.cache.set_pod(self.running[place].clone());
             }
             _ => {}
         }
