@@ -33,12 +33,7 @@ pub(crate) async fn run(tables: &Tables, workload: &Workload, tls: bool) -> Resu
         }
     };
     let (trigger, shutdown) = Shutdown::new();
-    let context = Component {
-        client: client("kube-scheduler").await?,
-        clock: Arc::new(SystemClock),
-        random: Random::seeded(1),
-        shutdown,
-    };
+    let context = Component::new(client("kube-scheduler").await?, Arc::new(SystemClock), Random::seeded(1), shutdown);
     let bench = Bench { tables, workload, client: client("bench").await?, observed: cluster.client_of("observer") };
     bench.prepare().await?;
     let scheduler = tokio::spawn(async move {
