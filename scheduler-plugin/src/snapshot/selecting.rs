@@ -94,7 +94,17 @@ impl Selecting {
             };
             let found = kind.and_then(|kind| namespace.get(&(kind, owner.name.clone())));
             if let Some(found) = found {
-                merged.match_labels.extend(found.match_labels.clone());
+                if kind == Some(SelectingKind::ReplicationController) {
+                    merged.match_labels.extend(found.match_labels.clone());
+                } else {
+                    // In addition: what services say of the same key holds as well.
+                    let requirement = |(key, value): (&String, &String)| wire::Requirement {
+                        key: key.clone(),
+                        operator: "In".to_owned(),
+                        values: vec![value.clone()],
+                    };
+                    merged.match_expressions.extend(found.match_labels.iter().map(requirement));
+                }
                 merged.match_expressions.extend(found.match_expressions.iter().cloned());
             }
         }
