@@ -194,13 +194,31 @@ impl Case {
         }
     }
 
-    /// One decision, made twice; the differences.
+    /// Decisions about one pod, or about several that are alike; the differences.
     fn step(&mut self) -> Vec<String> {
         self.change();
         let mut pod = self.generator.pod();
         if self.generator.once_in(8) {
             pod["status"]["nominatedNodeName"] = json!(self.some_node());
         }
+        let alike = if self.generator.once_in(3) { 1 + self.generator.below(4) } else { 1 };
+        for copy in 0..alike {
+            if copy > 0 && self.generator.once_in(2) {
+                self.change();
+            }
+            let name = format!("{}-{copy}", pod["metadata"]["name"].as_str().unwrap());
+            let mut pod = pod.clone();
+            (pod["metadata"]["name"], pod["metadata"]["uid"]) = (json!(name), json!(name));
+            let faults = self.decide(pod);
+            if !faults.is_empty() {
+                return faults;
+            }
+        }
+        Vec::new()
+    }
+
+    /// One decision, made twice; the differences.
+    fn decide(&mut self, mut pod: Value) -> Vec<String> {
         let api_pod: ApiPod = parse(&pod);
         let interned = self.cache.intern(&parse(&pod));
         self.verdicts += self.world.nodes.len() as u64;
@@ -247,7 +265,10 @@ impl Case {
                     decision.feasible.iter().enumerate().map(|(place, row)| (name(*row), place)).collect();
                 let feasible: BTreeSet<&String> = places.keys().collect();
                 faults.differ("feasible", &feasible, &verdict.feasible.iter().collect());
-                if faults.0.is_empty() {
+                if faults.0.is_empty() && decision.scores.is_empty() {
+                    // Decided from what was kept of an equal pod: only the choice is there to be judged.
+                    faults.chosen_is_best(decision, verdict);
+                } else if faults.0.is_empty() {
                     self.compare_scores(pod, decision, (&places, verdict), &mut faults);
                     self.compare_refusals(pod, decision, verdict, &mut faults);
                 }
@@ -291,9 +312,7 @@ impl Case {
             BTreeMap::new()
         };
         faults.differ("totals", &totals, &verdict.totals);
-        if let (Outcome::Node(node), Some(best)) = (&decision.outcome, verdict.totals.values().max()) {
-            faults.differ("best", &verdict.totals.get(&**node), &Some(best));
-        }
+        faults.chosen_is_best(decision, verdict);
     }
 
     /// Also where other nodes are feasible the refused ones are refused by the same plugin.
@@ -339,6 +358,12 @@ impl Case {
 struct Faults(Vec<String>);
 
 impl Faults {
+    fn chosen_is_best(&mut self, decision: &Decision, verdict: &Verdict) {
+        if let (Outcome::Node(node), Some(best)) = (&decision.outcome, verdict.totals.values().max()) {
+            self.differ("best", &verdict.totals.get(&**node), &Some(best));
+        }
+    }
+
     fn differ<T: PartialEq + std::fmt::Debug + ?Sized>(&mut self, what: &str, found: &T, expected: &T) {
         if found != expected {
             self.0.push(format!("{what}: {found:?} instead of {expected:?}"));
