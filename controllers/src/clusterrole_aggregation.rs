@@ -78,7 +78,7 @@ impl ClusterRoleAggregation {
     /// Registers with the informers; call it before they run.
     pub(crate) fn new(shared: &Shared) -> Self {
         let roles: Informer<ClusterRole> = shared.informers.informer(&CLUSTER_ROLES);
-        let queue = WorkQueue::default();
+        let queue: WorkQueue<String> = shared.queue("ClusterRoleAggregator");
         let (changed, all) = (queue.clone(), roles.downgrade());
         roles.on_change(move |delta: &Delta<ClusterRole>| {
             let gathers = |role: &ClusterRole| role.aggregation_rule.is_some();

@@ -70,7 +70,7 @@ impl DeploymentController {
             deployments: shared.informers.informer(workloads.deployments),
             sets: shared.informers.informer(workloads.replica_sets),
             pods: shared.informers.informer(&PODS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("deployment"),
             consistency: Arc::default(),
         };
         controller.subscribe();

@@ -85,7 +85,7 @@ impl DisruptionController {
             pods: shared.informers.informer(&PODS),
             sets: shared.informers.informer(&REPLICA_SETS),
             deployments: shared.informers.informer(&DEPLOYMENTS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("disruption"),
         };
         let queue = controller.queue.clone();
         controller.budgets.on_change(move |delta: &Delta<Budget>| {

@@ -65,7 +65,7 @@ impl EndpointsController {
             services: shared.informers.informer(&SERVICES),
             pods: shared.informers.informer(&PODS),
             endpoints: shared.informers.informer(&ENDPOINTS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("endpoint"),
             triggers: Triggers::default(),
             consistency: Arc::default(),
         };

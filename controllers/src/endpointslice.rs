@@ -54,7 +54,7 @@ impl EndpointSliceController {
             pods: shared.informers.informer(&PODS),
             nodes: shared.informers.informer(&NODES),
             slices: shared.informers.informer(&ENDPOINT_SLICES),
-            queue: WorkQueue::default(),
+            queue: shared.queue("endpoint_slice"),
             triggers: Triggers::default(),
             consistency: Arc::default(),
         };

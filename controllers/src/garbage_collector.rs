@@ -50,8 +50,8 @@ impl GarbageCollector {
             graph: Mutex::default(),
             absent: Mutex::default(),
             kinds: Mutex::default(),
-            examine: WorkQueue::default(),
-            orphan: WorkQueue::default(),
+            examine: shared.queue("garbage_collector_attempt_to_delete"),
+            orphan: shared.queue("garbage_collector_attempt_to_orphan"),
         }))
     }
 

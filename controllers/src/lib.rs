@@ -156,7 +156,9 @@ pub async fn run(context: Context, options: Options) -> Result<(), Error> {
         informers: Informers::new(api, context.shutdown.clone()),
         features: options.features,
         shard: options.shard,
+        metrics: context.metrics.clone(),
     };
+    shared.informers.tell(&context.health);
     let mut running = start(&context, &options, &shared);
     let informers = shared.informers.clone();
     running.push(Box::pin(async move { informers.run().await }));

@@ -92,7 +92,7 @@ impl NamespaceController {
             api: shared.api.clone(),
             clock: Arc::clone(&shared.clock),
             namespaces: shared.informers.informer(&NAMESPACES),
-            queue: WorkQueue::default(),
+            queue: shared.queue("namespace"),
         };
         let queue = controller.queue.clone();
         controller.namespaces.on_change(move |delta: &Delta<Namespace>| {

@@ -59,7 +59,7 @@ impl NodeLifecycleController {
             nodes: shared.informers.informer(&NODES),
             leases: shared.informers.selected(&LEASES, NODE_LEASES),
             pods: shared.informers.informer(&PODS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("node_lifecycle_controller"),
         };
         let queue = controller.queue.clone();
         controller.nodes.on_change(move |delta: &Delta<Node>| {

@@ -75,7 +75,7 @@ impl PodGarbageCollector {
             clock: shared.clock.clone(),
             nodes: shared.informers.informer(&NODES),
             pods: shared.informers.informer(&PODS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("orphaned_pods_nodes"),
             ended: Arc::default(),
         };
         let queue = controller.queue.clone();

@@ -69,7 +69,7 @@ impl ReplicaSetController {
             recorder: shared.recorder.of(COMPONENT),
             sets: shared.informers.informer(workloads.replica_sets),
             pods: shared.informers.informer(&PODS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("replicaset"),
             consistency: Arc::default(),
             expectations: Arc::default(),
         };

@@ -104,7 +104,7 @@ impl ResourceQuotaController {
             clock: shared.clock.clone(),
             quotas: shared.informers.informer(&RESOURCE_QUOTAS),
             pods: shared.informers.informer(&PODS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("resourcequota_primary"),
             served: Mutex::default(),
             changed: Notify::new(),
         }));

@@ -61,7 +61,7 @@ impl ServiceAccountController {
                 bundle,
                 maps: shared.informers.selected(&CONFIG_MAPS, "metadata.name=kube-root-ca.crt"),
             }),
-            queue: WorkQueue::default(),
+            queue: shared.queue("serviceaccount"),
         };
         let queue = controller.queue.clone();
         controller.namespaces.on_change(move |delta: &Delta<Namespace>| {

@@ -3,6 +3,8 @@
 use steersman_framework::api::Api;
 use steersman_framework::events::Recorder;
 use steersman_framework::informer::Informers;
+use steersman_framework::metrics::Metrics;
+use steersman_framework::queue::WorkQueue;
 use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::SharedClock;
 
@@ -18,6 +20,14 @@ pub(crate) struct Shared {
     pub(crate) features: Features,
     /// Which namespaces are ours.
     pub(crate) shard: Shard,
+    pub(crate) metrics: Metrics,
+}
+
+impl Shared {
+    /// A work queue with upstream's name.
+    pub(crate) fn queue<K: Ord + Clone + Send + 'static>(&self, name: &str) -> WorkQueue<K> {
+        WorkQueue::named(name, &self.metrics)
+    }
 }
 
 /// Waits for `ready`; false if shutdown came first.

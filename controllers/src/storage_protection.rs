@@ -21,6 +21,7 @@ pub mod plan;
 pub(crate) struct Protected {
     /// The controller's name.
     pub(crate) name: &'static str,
+    queue: &'static str,
     resource: &'static Resource,
     finalizer: &'static str,
 }
@@ -28,18 +29,21 @@ pub(crate) struct Protected {
 /// Claims, while a pod has them.
 pub(crate) static CLAIM: Protected = Protected {
     name: "persistentvolumeclaim-protection-controller",
+    queue: "pvcprotection",
     resource: &CLAIMS,
     finalizer: "kubernetes.io/pvc-protection",
 };
 /// Volumes, while they are bound.
 pub(crate) static VOLUME: Protected = Protected {
     name: "persistentvolume-protection-controller",
+    queue: "pvprotection",
     resource: &VOLUMES,
     finalizer: "kubernetes.io/pv-protection",
 };
 /// Classes of volume attributes, while claims or volumes name them.
 pub(crate) static CLASS: Protected = Protected {
     name: "volumeattributesclass-protection-controller",
+    queue: "vacprotection",
     resource: &VOLUME_ATTRIBUTES_CLASSES,
     finalizer: "kubernetes.io/vac-protection",
 };
@@ -59,7 +63,7 @@ impl StorageProtectionController {
             api: shared.api.clone(),
             protected,
             objects: shared.informers.informer(protected.resource),
-            queue: WorkQueue::default(),
+            queue: shared.queue(protected.queue),
         };
         let queue = controller.queue.clone();
         controller.objects.on_change(move |delta: &Delta<Partial>| {

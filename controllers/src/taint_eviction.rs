@@ -80,7 +80,7 @@ impl TaintEvictionController {
             recorder: shared.recorder.of(COMPONENT),
             nodes: shared.informers.informer(&NODES),
             pods: shared.informers.informer(&PODS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("noexec_taint_pod"),
             waiting: Mutex::default(),
         };
         let queue = controller.queue.clone();

@@ -75,8 +75,8 @@ impl Fake {
         let (recorder, broadcaster) = broadcaster(api.clone(), "test", clock.clone(), Random::seeded(1));
         let (trigger, shutdown) = Shutdown::new();
         let informers = Informers::new(api.clone(), shutdown);
-        let (features, shard) = Default::default();
-        let shared = Shared { api, clock, recorder, informers, features, shard };
+        let (features, shard, metrics) = Default::default();
+        let shared = Shared { api, clock, recorder, informers, features, shard, metrics };
         Self { shared, calls, _broadcaster: broadcaster, _trigger: trigger }
     }
 

@@ -94,7 +94,7 @@ impl TtlAfterFinishedController {
             api: shared.api.clone(),
             clock: shared.clock.clone(),
             jobs: shared.informers.informer(&JOBS),
-            queue: WorkQueue::default(),
+            queue: shared.queue("ttl_jobs_to_delete"),
         };
         let (queue, clock) = (controller.queue.clone(), shared.clock.clone());
         controller.jobs.on_change(move |delta: &Delta<Job>| {

@@ -6,6 +6,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+use tokio::time::Instant;
+
+use crate::metrics::{Buckets, Counter, Family, Gauge, Histogram, Metrics};
 use crate::queue::WorkQueue;
 use crate::runtime::Shutdown;
 
@@ -31,6 +34,65 @@ pub struct Workers {
     pub max_retries: Option<u32>,
 }
 
+/// Source: controller-runtime, `pkg/internal/controller/metrics`, as all in here.
+static RECONCILES: Family =
+    Family::counter("controller_runtime_reconcile_total", "Keys that were worked on, by how it ended.");
+static ERRORS: Family =
+    Family::counter("controller_runtime_reconcile_errors_total", "Keys that were worked on without success.");
+static TIMES: Family = Family::histogram(
+    "controller_runtime_reconcile_time_seconds",
+    "How long keys were worked on.",
+    Buckets::Exact(&[
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5,
+        1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0,
+    ]),
+);
+static ACTIVE: Family = Family::gauge("controller_runtime_active_workers", "Keys that are worked on.");
+static MOST: Family =
+    Family::gauge("controller_runtime_max_concurrent_reconciles", "Keys that may be worked on at a time.");
+
+/// What a worker loop counts.
+struct Instruments {
+    success: Counter,
+    after: Counter,
+    soon: Counter,
+    error: Counter,
+    errors: Counter,
+    times: Histogram,
+    active: Gauge,
+}
+
+impl Instruments {
+    fn new(metrics: &Metrics, workers: Workers) -> Self {
+        let controller = &[("controller", workers.name)];
+        let ended = |how| metrics.counter(&RECONCILES, &[("controller", workers.name), ("result", how)]);
+        metrics.gauge(&MOST, controller).set(i64::try_from(workers.concurrency).unwrap_or(i64::MAX));
+        Self {
+            success: ended("success"),
+            after: ended("requeue_after"),
+            soon: ended("requeue"),
+            error: ended("error"),
+            errors: metrics.counter(&ERRORS, controller),
+            times: metrics.histogram(&TIMES, controller),
+            active: metrics.gauge(&ACTIVE, controller),
+        }
+    }
+
+    fn ended<E>(&self, begun: Instant, result: &Result<Outcome, E>) {
+        self.active.add(-1);
+        self.times.observe_duration(begun.elapsed());
+        match result {
+            Ok(Outcome::Done) => self.success.increment(),
+            Ok(Outcome::After(_)) => self.after.increment(),
+            Ok(Outcome::Soon) => self.soon.increment(),
+            Err(_) => {
+                self.error.increment();
+                self.errors.increment();
+            }
+        }
+    }
+}
+
 /// Processes keys until `shutdown` is requested, then finishes what is in flight and returns.
 ///
 /// All syncs run on the calling task, so they are concurrent but not parallel, and their order depends on nothing but
@@ -41,6 +103,7 @@ where
     F: Future<Output = Result<Outcome, E>>,
     E: fmt::Display,
 {
+    let instruments = Instruments::new(queue.metrics(), workers);
     let mut running = FuturesUnordered::new();
     let mut stopping = false;
     let stop = shutdown.requested();
@@ -52,10 +115,14 @@ where
         tokio::select! {
             biased;
             () = &mut stop, if !stopping => stopping = true,
-            Some((key, result)) = running.next(), if !running.is_empty() => finish(workers, &queue, key, result),
+            Some((key, begun, result)) = running.next(), if !running.is_empty() => {
+                instruments.ended(begun, &result);
+                finish(workers, &queue, key, result);
+            }
             key = queue.next(), if !stopping && running.len() < workers.concurrency => {
-                let work = sync(key.clone());
-                running.push(async move { (key, work.await) });
+                instruments.active.add(1);
+                let (begun, work) = (Instant::now(), sync(key.clone()));
+                running.push(async move { (key, begun, work.await) });
             }
         }
     }
@@ -73,7 +140,7 @@ fn finish<K: Ord + Clone + fmt::Display, E: fmt::Display>(
             queue.forget(&key);
             queue.add_after(key.clone(), delay);
         }
-        Ok(Outcome::Soon) => queue.add_rate_limited(key.clone()),
+        Ok(Outcome::Soon) => queue.add_backed_off(key.clone()),
         Err(error) if workers.max_retries.is_some_and(|max| queue.failures(&key) >= max) => {
             tracing::error!(controller = workers.name, object = %key, %error, "giving up until the next change");
             queue.forget(&key);
@@ -91,7 +158,6 @@ mod tests {
     use std::sync::Arc;
 
     use parking_lot::Mutex;
-    use tokio::time::Instant;
 
     use super::*;
 
@@ -143,6 +209,41 @@ mod tests {
         futures::join!(run(workers(1, Some(3)), queue.clone(), shutdown, sync), stop);
         assert_eq!(*calls.lock(), [0, 5, 15, 35]);
         assert!(queue.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_syncs_end_is_counted() {
+        let (trigger, shutdown) = Shutdown::new();
+        let metrics = Metrics::recording();
+        let queue = WorkQueue::named("test", &metrics);
+        for key in ["after", "bad", "good"] {
+            queue.add(key);
+        }
+        let sync = |key: &'static str| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match key {
+                "good" => Ok(Outcome::Done),
+                "after" => Ok(Outcome::After(Duration::from_secs(100))),
+                _ => Err("no"),
+            }
+        };
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(1002)).await;
+            trigger.trigger();
+            metrics.render()
+        };
+        let ((), text) = futures::join!(run(workers(3, None), queue, shutdown, sync), stop);
+        for line in [
+            r#"controller_runtime_reconcile_total{controller="test",result="success"} 1"#,
+            r#"controller_runtime_reconcile_total{controller="test",result="requeue_after"} 1"#,
+            r#"controller_runtime_reconcile_total{controller="test",result="error"} 1"#,
+            r#"controller_runtime_reconcile_errors_total{controller="test"} 1"#,
+            r#"controller_runtime_reconcile_time_seconds_bucket{controller="test",le="0.9"} 0"#,
+            r#"controller_runtime_active_workers{controller="test"} 0"#,
+            r#"controller_runtime_max_concurrent_reconciles{controller="test"} 3"#,
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::api::{Api, Resource};
+use crate::health::Health;
 use crate::informer::cache::Cache;
 use crate::meta::{Meta, ObjectKey, Partial};
 use crate::ownership::{orphans_of, owned_by};
@@ -185,12 +186,17 @@ type Selected = (Resource, &'static str);
 /// An [`Informer`] of some object type.
 trait AnyInformer: Send + Sync {
     fn as_any(&self) -> &dyn Any;
+    fn is_synced(&self) -> bool;
     fn on_metadata_change(&self, handler: MetadataHandler) -> BoxFuture<'static, ()>;
 }
 
 impl<T: Cached> AnyInformer for Informer<T> {
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn is_synced(&self) -> bool {
+        *self.0.synced.borrow()
     }
 
     fn on_metadata_change(&self, handler: MetadataHandler) -> BoxFuture<'static, ()> {
@@ -256,6 +262,18 @@ impl Informers {
     pub fn on_metadata_change(&self, resource: &Resource, handler: MetadataHandler) -> Option<BoxFuture<'static, ()>> {
         let informer = self.0.informers.lock().get(&(resource.clone(), "")).cloned()?;
         Some(informer.on_metadata_change(handler))
+    }
+
+    /// Says in a process' health (`informer-sync`) which resources were not listed yet.
+    pub fn tell(&self, health: &Health) {
+        let factory = Arc::downgrade(&self.0);
+        health.ready("informer-sync", move || {
+            let Some(factory) = factory.upgrade() else { return Ok(()) };
+            let informers = factory.informers.lock();
+            let missing = informers.iter().filter(|(_, informer)| !informer.is_synced());
+            let missing: Vec<String> = missing.map(|((resource, _), _)| resource.to_string()).collect();
+            if missing.is_empty() { Ok(()) } else { Err(format!("not listed yet: {}", missing.join(", "))) }
+        });
     }
 
     /// Keeps all informers current until shutdown.

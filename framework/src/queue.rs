@@ -1,7 +1,35 @@
 //! A work queue of keys: each key is in it at most once, and is never handed to two workers at a time.
-//! Source: `k8s.io/client-go/util/workqueue`.
+//! Source: `k8s.io/client-go/util/workqueue`, and controller-runtime's priority queue.
+//!
+//! ```
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+//! # runtime.block_on(async {
+//! use std::time::Duration;
+//! use steersman_framework::queue::{Priority, WorkQueue};
+//!
+//! let queue = WorkQueue::default();
+//! queue.add_with("listed", Priority::Low);
+//! queue.add("changed");
+//! queue.add("changed");
+//! assert_eq!(queue.next().await, "changed");
+//! queue.done(&"changed");
+//! assert_eq!(queue.next().await, "listed");
+//! // It failed: again, after a while.
+//! queue.add_rate_limited("listed");
+//! queue.done(&"listed");
+//! assert_eq!(queue.next().await, "listed");
+//! # });
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Every operation costs a logarithm of the number of keys. The order depends on nothing but the order of calls and tokio's
+//! clock. It is first in, first out in each priority, so that a key that comes again and again waits for all others each time;
+//! changes go before what is merely looked at again, which still gets a turn now and then.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod instruments;
+mod limits;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +37,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The first delay of a key that failed; doubles with each failure in a row.
-pub const BACKOFF_BASE: Duration = Duration::from_millis(5);
-/// The longest delay of a key that keeps failing.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(1000);
+use crate::metrics::Metrics;
+use instruments::Instruments;
+use limits::Limiter;
+pub use limits::{BACKOFF_BASE, BACKOFF_MAX, Limits, backoff};
+
+/// Of so many keys handed out one is of [`Priority::Low`], if any waits: so that a flood of changes does not starve the rest,
+/// and the rest costs a change no more than a sixteenth.
+const LOW_TURN: u32 = 16;
 
 /// How urgent an entry is. Within one priority the order is first in, first out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,11 +53,6 @@ pub enum Priority {
     High,
     /// Something is looked at again without need, for instance the initial list or a resync; never starves a change.
     Low,
-}
-
-/// The delay before retry number `failures` (0 for the first): 5 ms, 10 ms, 20 ms, … at most 1000 s.
-pub fn backoff(failures: u32) -> Duration {
-    BACKOFF_BASE.saturating_mul(1_u32.checked_shl(failures.min(30)).unwrap_or(u32::MAX)).min(BACKOFF_MAX)
 }
 
 /// A queue of keys. Clones share everything.
@@ -37,22 +64,27 @@ pub struct WorkQueue<K>(Arc<Inner<K>>);
 struct Inner<K> {
     state: Mutex<State<K>>,
     changed: Notify,
+    metrics: Metrics,
 }
 
 struct State<K> {
     /// What is to be handed out, in order.
     ready: BTreeMap<(Priority, u64), K>,
-    /// Where a key stands in `ready`.
-    places: BTreeMap<K, (Priority, u64)>,
+    /// Where a key stands in `ready`, and since when it is there.
+    places: BTreeMap<K, ((Priority, u64), Instant)>,
     /// Keys that wait for their time.
     delayed: BTreeMap<(Instant, u64), K>,
     /// When a key in `delayed` is due.
     due: BTreeMap<K, (Instant, u64)>,
-    processing: BTreeSet<K>,
-    /// Keys that were added while they were processed.
-    again: BTreeMap<K, Priority>,
-    failures: BTreeMap<K, u32>,
+    /// What is worked on, and since when.
+    processing: BTreeMap<K, Instant>,
+    /// Keys that were added while they were processed, and when first.
+    again: BTreeMap<K, (Priority, Instant)>,
+    limiter: Limiter<K>,
     sequence: u64,
+    /// Keys handed out since the last one of low priority.
+    since_low: u32,
+    instruments: Instruments,
 }
 
 impl<K> Clone for WorkQueue<K> {
@@ -62,24 +94,51 @@ impl<K> Clone for WorkQueue<K> {
 }
 
 impl<K: Ord + Clone> Default for WorkQueue<K> {
+    /// A queue with upstream's limits that counts nothing.
     fn default() -> Self {
+        Self::of(Limits::default(), Metrics::default(), Instruments::default())
+    }
+}
+
+impl<K: Ord + Clone + Send + 'static> WorkQueue<K> {
+    /// A queue with upstream's limits whose metrics (`workqueue_…`) have this name.
+    pub fn named(name: &str, metrics: &Metrics) -> Self {
+        Self::limited(name, metrics, Limits::default())
+    }
+
+    /// The same with other limits.
+    pub fn limited(name: &str, metrics: &Metrics, limits: Limits) -> Self {
+        let queue = Self::of(limits, metrics.clone(), Instruments::new(name, metrics));
+        instruments::live(name, metrics, &queue.0);
+        queue
+    }
+}
+
+impl<K: Ord + Clone> WorkQueue<K> {
+    fn of(limits: Limits, metrics: Metrics, instruments: Instruments) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::new(State {
                 ready: BTreeMap::new(),
                 places: BTreeMap::new(),
                 delayed: BTreeMap::new(),
                 due: BTreeMap::new(),
-                processing: BTreeSet::new(),
+                processing: BTreeMap::new(),
                 again: BTreeMap::new(),
-                failures: BTreeMap::new(),
+                limiter: Limiter::new(limits),
                 sequence: 0,
+                since_low: 0,
+                instruments,
             }),
             changed: Notify::new(),
+            metrics,
         }))
     }
-}
 
-impl<K: Ord + Clone> WorkQueue<K> {
+    /// Where the queue counts, for whoever works it off.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
     /// Adds a key because something changed.
     pub fn add(&self, key: K) {
         self.add_with(key, Priority::High);
@@ -87,7 +146,7 @@ impl<K: Ord + Clone> WorkQueue<K> {
 
     /// Adds a key with a priority. A key that is in the queue already keeps its place, or moves up.
     pub fn add_with(&self, key: K, priority: Priority) {
-        self.0.state.lock().add(key, priority);
+        self.0.state.lock().add(key, priority, Instant::now());
         self.0.changed.notify_one();
     }
 
@@ -100,25 +159,36 @@ impl<K: Ord + Clone> WorkQueue<K> {
         self.0.changed.notify_one();
     }
 
-    /// Adds a key that failed, after a delay that doubles with each failure in a row.
+    /// Adds a key that failed, after a delay that doubles with each failure in a row, and is longer if too many keys fail
+    /// ([`Limits`]).
     pub fn add_rate_limited(&self, key: K) {
-        let failures = {
+        let delay = {
             let mut state = self.0.state.lock();
-            let failures = state.failures.entry(key.clone()).or_default();
-            *failures += 1;
-            *failures - 1
+            state.instruments.retries.increment();
+            state.limiter.failed(&key, Instant::now())
         };
-        self.add_after(key, backoff(failures));
+        self.add_after(key, delay);
+    }
+
+    /// Adds a key that could not be worked on yet, after a delay that doubles each time in a row. Unlike a failure it does not
+    /// count against the limit of all keys.
+    pub fn add_backed_off(&self, key: K) {
+        let delay = {
+            let mut state = self.0.state.lock();
+            state.instruments.retries.increment();
+            state.limiter.backed_off(&key)
+        };
+        self.add_after(key, delay);
     }
 
     /// Forgets the failures of a key.
     pub fn forget(&self, key: &K) {
-        self.0.state.lock().failures.remove(key);
+        self.0.state.lock().limiter.forget(key);
     }
 
     /// How often a key failed in a row.
     pub fn failures(&self, key: &K) -> u32 {
-        self.0.state.lock().failures.get(key).copied().unwrap_or_default()
+        self.0.state.lock().limiter.failures(key)
     }
 
     /// How many keys are ready to be handed out.
@@ -145,10 +215,9 @@ impl<K: Ord + Clone> WorkQueue<K> {
             let changed = self.0.changed.notified();
             let wake = {
                 let mut state = self.0.state.lock();
-                state.mature(Instant::now());
-                if let Some((_, key)) = state.ready.pop_first() {
-                    state.places.remove(&key);
-                    state.processing.insert(key.clone());
+                let now = Instant::now();
+                state.mature(now);
+                if let Some(key) = state.take(now) {
                     return key;
                 }
                 state.delayed.first_key_value().map(|((at, _), _)| *at)
@@ -169,9 +238,11 @@ impl<K: Ord + Clone> WorkQueue<K> {
     /// Says that the work for `key` is finished. If it was added meanwhile it is ready again.
     pub fn done(&self, key: &K) {
         let mut state = self.0.state.lock();
-        state.processing.remove(key);
-        if let Some(priority) = state.again.remove(key) {
-            state.add(key.clone(), priority);
+        if let Some(since) = state.processing.remove(key) {
+            state.instruments.work.observe_duration(since.elapsed());
+        }
+        if let Some((priority, since)) = state.again.remove(key) {
+            state.put(key.clone(), priority, since);
             drop(state);
             self.0.changed.notify_one();
         }
@@ -184,21 +255,50 @@ impl<K: Ord + Clone> State<K> {
         self.sequence
     }
 
-    fn add(&mut self, key: K, priority: Priority) {
-        if self.processing.contains(&key) {
-            let again = self.again.entry(key).or_insert(priority);
-            *again = priority.min(*again);
+    fn add(&mut self, key: K, priority: Priority, now: Instant) {
+        if self.processing.contains_key(&key) {
+            if !self.again.contains_key(&key) {
+                self.instruments.adds.increment();
+            }
+            let again = self.again.entry(key).or_insert((priority, now));
+            again.0 = priority.min(again.0);
             return;
         }
-        if let Some(place) = self.places.get(&key).copied() {
-            if place.0 <= priority {
-                return;
-            }
+        let Some((place, since)) = self.places.get(&key).copied() else {
+            self.instruments.adds.increment();
+            return self.put(key, priority, now);
+        };
+        if place.0 > priority {
             self.ready.remove(&place);
+            self.put(key, priority, since);
         }
+    }
+
+    /// Puts a key at the end of its priority.
+    fn put(&mut self, key: K, priority: Priority, since: Instant) {
         let place = (priority, self.next_sequence());
-        self.places.insert(key.clone(), place);
+        self.places.insert(key.clone(), (place, since));
         self.ready.insert(place, key);
+        self.show_depth();
+    }
+
+    /// Takes the next key out to be worked on.
+    fn take(&mut self, now: Instant) -> Option<K> {
+        let first_low = || self.ready.range((Priority::Low, 0)..).next().map(|(place, _)| *place);
+        let low = if self.since_low + 1 >= LOW_TURN { first_low() } else { None };
+        let place = low.or_else(|| self.ready.first_key_value().map(|(place, _)| *place))?;
+        self.since_low = if place.0 == Priority::Low { 0 } else { self.since_low.saturating_add(1) };
+        let key = self.ready.remove(&place)?;
+        if let Some((_, since)) = self.places.remove(&key) {
+            self.instruments.waits.observe_duration(now.saturating_duration_since(since));
+        }
+        self.processing.insert(key.clone(), now);
+        self.show_depth();
+        Some(key)
+    }
+
+    fn show_depth(&self) {
+        self.instruments.depth.set(i64::try_from(self.ready.len()).unwrap_or(i64::MAX));
     }
 
     fn add_at(&mut self, key: K, at: Instant) {
@@ -221,81 +321,10 @@ impl<K: Ord + Clone> State<K> {
             }
             let key = entry.remove();
             self.due.remove(&key);
-            self.add(key, Priority::High);
+            self.add(key, Priority::High, now);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-
-    use super::*;
-
-    fn take(queue: &WorkQueue<&'static str>) -> Option<&'static str> {
-        queue.next().now_or_never()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_is_in_the_queue_once_and_in_order() {
-        let queue = WorkQueue::default();
-        for key in ["b", "a", "b", "c"] {
-            queue.add(key);
-        }
-        assert_eq!([take(&queue), take(&queue), take(&queue), take(&queue)], [Some("b"), Some("a"), Some("c"), None]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_added_while_processed_runs_again_after() {
-        let queue = WorkQueue::default();
-        queue.add("a");
-        assert_eq!(take(&queue), Some("a"));
-        queue.add("a");
-        assert_eq!(take(&queue), None, "never two workers at a time");
-        queue.done(&"a");
-        assert_eq!(take(&queue), Some("a"));
-        queue.done(&"a");
-        assert!(queue.is_idle());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_change_overtakes_a_resync_and_moves_a_key_up() {
-        let queue = WorkQueue::default();
-        queue.add_with("resync", Priority::Low);
-        queue.add_with("both", Priority::Low);
-        queue.add("change");
-        queue.add("both");
-        assert_eq!([take(&queue), take(&queue), take(&queue)], [Some("change"), Some("both"), Some("resync")]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn delayed_keys_come_when_due_and_the_earlier_time_counts() {
-        let queue = WorkQueue::default();
-        let start = Instant::now();
-        queue.add_after("a", Duration::from_secs(60));
-        queue.add_after("b", Duration::from_secs(30));
-        queue.add_after("a", Duration::from_secs(10));
-        assert_eq!(queue.next().await, "a");
-        assert_eq!(start.elapsed().as_secs(), 10);
-        assert_eq!(queue.next().await, "b");
-        assert_eq!(start.elapsed().as_secs(), 30);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failures_double_the_delay_until_forgotten() {
-        let queue = WorkQueue::default();
-        let mut delays = Vec::new();
-        for _ in 0..4 {
-            let before = Instant::now();
-            queue.add_rate_limited("a");
-            let key = queue.next().await;
-            queue.done(&key);
-            delays.push(before.elapsed().as_millis());
-        }
-        assert_eq!(delays, [5, 10, 20, 40]);
-        assert_eq!(queue.failures(&"a"), 4);
-        queue.forget(&"a");
-        assert_eq!(queue.failures(&"a"), 0);
-        assert_eq!(backoff(40), BACKOFF_MAX);
-    }
-}
+mod tests;
