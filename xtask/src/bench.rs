@@ -46,6 +46,14 @@ enum What {
         #[arg(long, default_value_t = 2)]
         threads: usize,
     },
+    /// Time, processor time and memory of a cluster with 5,000 nodes and up to 150,000 pods in one process.
+    Scale {
+        /// Numbers of pods; five up to 150,000 if there are none.
+        pods: Vec<usize>,
+        /// Threads of the process that is measured.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
     /// What a user waits for a get while another one floods `steersman up` with lists, with fairness and without.
     Fairness {
         /// Without optimisation: the ratio says nearly the same, and nothing is built anew.
@@ -83,6 +91,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 "target/release/examples/bench_scheduler --scale {scale} --threads {threads} {flags...} {names...}"
             )
             .run()?;
+        }
+        What::Scale { pods, threads } => {
+            let (threads, plot) = (threads.to_string(), "docs/performance/scale.svg");
+            let pods: Vec<String> = pods.iter().map(ToString::to_string).collect();
+            cmd!(shell, "cargo build --release --package steersman-tests --example bench_scale").run()?;
+            cmd!(shell, "target/release/examples/bench_scale --threads {threads} --plot {plot} {pods...}").run()?;
         }
         What::Fairness { debug } => {
             let (profile, folder) = if *debug { ("dev", "debug") } else { ("release", "release") };

@@ -52,7 +52,10 @@ pub(crate) async fn create(client: &Client, templates: &[Template], (first, coun
     Ok(())
 }
 
-/// Counts the pods of a namespace that have a node, from a watch, without decoding them.
+/// The selector of pods that have a node.
+pub(crate) const WITH_NODE: &str = "spec.nodeName!%3D";
+
+/// Counts the pods of a namespace that have come so far, from a watch, without decoding them.
 pub(crate) struct Observer {
     counts: watch::Receiver<usize>,
     samples: Arc<Mutex<Vec<Sample>>>,
@@ -63,10 +66,10 @@ pub(crate) struct Observer {
 pub(crate) type Sample = (Instant, usize);
 
 impl Observer {
-    /// Observes from now on; pods that have a node already are counted as well.
-    pub(crate) async fn start(client: &Client, namespace: Option<&str>) -> Result<Self> {
+    /// Counts pods that match a field selector, from now on; those that match already are counted as well.
+    pub(crate) async fn start(client: &Client, namespace: Option<&str>, selector: &str) -> Result<Self> {
         let scope = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
-        let path = format!("/api/v1{scope}/pods?watch=true&fieldSelector=spec.nodeName!%3D");
+        let path = format!("/api/v1{scope}/pods?watch=true&fieldSelector={selector}");
         let mut stream = Box::pin(client.request_stream(Request::get(path).body(Vec::new())?).await?);
         let (sender, counts) = watch::channel(0);
         let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();

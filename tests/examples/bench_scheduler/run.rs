@@ -13,7 +13,7 @@ use steersman_machinery::random::Random;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::load::{Observer, create, send};
+use crate::load::{Observer, WITH_NODE, create, send};
 use crate::report::Throughput;
 use crate::workload::{MEASURED, Tables, Template, Workload};
 
@@ -106,7 +106,7 @@ impl Bench<'_> {
             self.pods(template, ("sched-0", "gated"), (0, *count)).await?;
         }
         let namespaces = self.first_namespaces();
-        let mut observer = Observer::start(&self.observed, None).await?;
+        let mut observer = Observer::start(&self.observed, None, WITH_NODE).await?;
         let mut expect = 0;
         for (place, (count, template)) in self.workload.init.iter().enumerate() {
             let prefix = format!("init-{place}");
@@ -124,7 +124,7 @@ impl Bench<'_> {
         let mut beside = Vec::new();
         beside.extend(self.workload.churn.is_some().then(|| self.churn()));
         beside.extend(self.workload.deletes_a_second.map(|rate| self.deletes(rate)));
-        let mut observer = Observer::start(&self.observed, Some(MEASURED)).await?;
+        let mut observer = Observer::start(&self.observed, Some(MEASURED), WITH_NODE).await?;
         let start = Instant::now();
         let busy = crate::report::cpu_time();
         create(&self.client, &[self.tables.pod(template, place)], (0, *count)).await?;
