@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
 enum What {
     /// Time to the first answer and resident memory, in process and as `steersman up`.
     Start,
+    /// Writes to the store, in memory and with a log in the system's folder for temporary files, and how long that takes to
+    /// open again.
+    Store,
     /// Creates, gets, lists, watches and memory of the API server over TLS and in process.
     Api {
         /// The most pods.
@@ -69,6 +72,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         What::Start => {
             cmd!(shell, "cargo build --release --package steersman --bin steersman --example bench_start").run()?;
             cmd!(shell, "target/release/examples/bench_start target/release/steersman").run()?;
+        }
+        What::Store => {
+            cmd!(shell, "cargo build --release --package steersman-store --example bench_store").run()?;
+            let folder = shell.create_temp_dir()?;
+            let folder = folder.path();
+            cmd!(shell, "target/release/examples/bench_store {folder}").run()?;
         }
         What::Api { pods } => {
             let pods = pods.to_string();
