@@ -42,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/* The flags that both components have. Call with (dict "root" $ "component" … "values" … "port" …). */}}
 {{- define "steersman.flags" -}}
-{{- $root := .root }}
+{{- $root := .root -}}
 - --bind-address=0.0.0.0
 - --port={{ .port }}
 - --leader-elect=true
@@ -68,7 +68,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/* A pod of a component. Call with (dict "root" $ "component" … "values" … "port" … "args" … "config" …). */}}
 {{- define "steersman.pod" -}}
-{{- $root := .root }}
+{{- $root := .root -}}
 metadata:
   labels:
     {{- include "steersman.labels" . | nindent 4 }}
