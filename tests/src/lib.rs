@@ -1,5 +1,6 @@
 //! What the tests that cross crates have in common.
 
+pub mod chart;
 pub mod faults;
 pub mod kubectl;
 pub mod manifests;

@@ -1,0 +1,50 @@
+//! The Helm chart as it is rendered: the texts that a test holds to be what helm makes of it.
+
+use std::path::Path;
+
+use kube::Client;
+use kube::api::{Api, PostParams};
+use kube::core::{DynamicObject, GroupVersionKind, TypeMeta};
+use kube::discovery::ApiResource;
+
+/// Where the chart is installed in all of them.
+pub const NAMESPACE: &str = "steersman-system";
+
+/// What helm renders with the values of that name in `tests/goldens/chart`.
+///
+/// # Panics
+/// If there is no such set of values.
+pub fn rendered(values: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/chart").join(values).join("rendered.yaml");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The objects of a rendered chart that are of one of these kinds.
+///
+/// # Panics
+/// If it is no YAML.
+pub fn objects(rendered: &str, kinds: &[&str]) -> Vec<DynamicObject> {
+    let objects: Vec<DynamicObject> = serde_saphyr::from_multiple(rendered).expect("helm renders YAML");
+    let is_wanted = |object: &DynamicObject| {
+        object.types.as_ref().is_some_and(|types| kinds.contains(&types.kind.as_str()))
+    };
+    objects.into_iter().filter(is_wanted).collect()
+}
+
+/// Creates objects, in their order; those without a namespace in `default` if their kind needs one.
+///
+/// # Panics
+/// If the server refuses one.
+pub async fn create(client: &Client, objects: &[DynamicObject]) {
+    for object in objects {
+        let types: &TypeMeta = object.types.as_ref().expect("a manifest has a kind");
+        let kind = GroupVersionKind::try_from(types).expect("a manifest has an apiVersion");
+        let resource = ApiResource::from_gvk(&kind);
+        let api = match object.metadata.namespace.as_deref() {
+            Some(namespace) => Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::<DynamicObject>::all_with(client.clone(), &resource),
+        };
+        let created = api.create(&PostParams::default(), object).await;
+        created.unwrap_or_else(|error| panic!("{}: {error}", types.kind));
+    }
+}
