@@ -10,6 +10,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --locked --workspace --profile image \
+        --features steersman-controllers/component,steersman-scheduler-plugin/component \
         --bin steersman --bin steersman-controllers --bin steersman-scheduler \
     && mkdir -p /image/usr/local/bin /image/etc/ssl/certs \
     && cp target/image/steersman target/image/steersman-controllers target/image/steersman-scheduler /image/usr/local/bin/ \

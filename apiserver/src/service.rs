@@ -117,6 +117,8 @@ pub struct Origin {
     pub annotations: Annotations,
     /// What plugins remember of the rounds of mutation.
     pub rounds: Reinvocation,
+    /// Where it is noted what else the user had to be allowed.
+    pub(crate) trail: Trail,
 }
 
 impl Call {
@@ -127,6 +129,7 @@ impl Call {
             warnings: self.warnings.clone(),
             annotations: self.annotations.clone(),
             rounds: Reinvocation::default(),
+            trail: self.trail.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line of `steersman`.
 
 mod demo;
+mod ready;
 mod schedule;
 mod stop;
 mod up;
@@ -26,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Starts a cluster and serves it until Ctrl-C.
     Up(Box<up::Up>),
+    /// Waits until components are ready.
+    Ready(ready::Ready),
     /// Shows the control loop at work, step by step.
     Demo(demo::Demo),
     /// Schedules pods in a cluster that was dumped to a file, and tells why they go where they go.
@@ -46,6 +49,7 @@ pub fn run() -> Result<()> {
     runtime.block_on(async {
         match arguments.command {
             Command::Up(up) => up::run(&up).await,
+            Command::Ready(ready) => ready::run(&ready).await,
             // As a task of its own it takes turns with the components, and tells what they do while they do it.
             Command::Demo(demo) => tokio::spawn(demo::run(demo)).await?,
             Command::Schedule(schedule) => schedule::run(&schedule),

@@ -25,9 +25,8 @@ pub fn rendered(values: &str) -> String {
 /// If it is no YAML.
 pub fn objects(rendered: &str, kinds: &[&str]) -> Vec<DynamicObject> {
     let objects: Vec<DynamicObject> = serde_saphyr::from_multiple(rendered).expect("helm renders YAML");
-    let is_wanted = |object: &DynamicObject| {
-        object.types.as_ref().is_some_and(|types| kinds.contains(&types.kind.as_str()))
-    };
+    let is_wanted =
+        |object: &DynamicObject| object.types.as_ref().is_some_and(|types| kinds.contains(&types.kind.as_str()));
     objects.into_iter().filter(is_wanted).collect()
 }
 

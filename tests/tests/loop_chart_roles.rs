@@ -1,7 +1,7 @@
 //! The roles of the Helm chart are what its components need, and nothing beyond: each runs as the account that the chart gives
 //! it, through everything that makes it use a right. A rule without which nothing breaks is found as excess; one that is
 //! missing is found by what was refused.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl Town {
     {
         let (trigger, shutdown) = Shutdown::new();
         let client = self.cluster.as_service_account(NAMESPACE, account);
-        let context = Context { client, clock: self.cluster.clock(), random: Random::seeded(1), shutdown };
+        let context = Context::new(client, self.cluster.clock(), Random::seeded(1), shutdown);
         let election = Election::new(NAMESPACE, account, "one");
         tokio::spawn(async move { lead(context, election, work).await.unwrap() });
         self._running.push(trigger);
@@ -73,12 +73,16 @@ impl Town {
             api_groups: groups.parse().unwrap(),
             ..steersman_controllers::Options::default()
         };
-        self.run("steersman-controllers", |context| async { steersman_controllers::run(context, options).await.unwrap() });
+        self.run("steersman-controllers", |context| async {
+            steersman_controllers::run(context, options).await.unwrap()
+        });
     }
 
     fn scheduler(&mut self) {
         let options = steersman_scheduler_plugin::Options::default();
-        self.run("steersman-scheduler", |context| async { steersman_scheduler_plugin::run(context, options).await.unwrap() });
+        self.run("steersman-scheduler", |context| async {
+            steersman_scheduler_plugin::run(context, options).await.unwrap()
+        });
     }
 
     fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
@@ -109,10 +113,18 @@ impl Town {
 
     async fn until_bound(&self, name: &str) {
         let pods: Api<Pod> = Api::default_namespaced(self.cluster.client());
-        let bound = |pod: Option<&Pod>| {
-            pod.and_then(|pod| pod.spec.as_ref()).is_some_and(|spec| spec.node_name.is_some())
-        };
-        until(&pods, name, "bound", bound).await;
+        let bound =
+            |pod: Option<&Pod>| pod.and_then(|pod| pod.spec.as_ref()).is_some_and(|spec| spec.node_name.is_some());
+        self.wait("steersman-scheduler", until(&pods, name, "bound", bound)).await;
+    }
+
+    /// Waits for something that the component of that account brings about; if it does not come, says what was refused.
+    async fn wait<T>(&self, account: &str, happens: impl Future<Output = T>) -> T {
+        let happened = tokio::time::timeout(Duration::from_secs(50), happens).await;
+        happened.unwrap_or_else(|_| {
+            self.cluster.assert_role_sufficient(NAMESPACE, account, &self.roles(&[]));
+            panic!("{account} is allowed everything that it asks for and does not do it");
+        })
     }
 
     /// What the rendered chart gives, but for rules that only other servers ask for.
@@ -165,7 +177,7 @@ async fn live(town: &Town, version: &str) {
     let deployments = town.api(version, "Deployment", Some("default"));
     let sets = town.api(version, "ReplicaSet", Some("default"));
     let complete = async |name: &str| {
-        until(&deployments, name, "complete", is_complete).await;
+        town.wait("steersman-controllers", until(&deployments, name, "complete", is_complete)).await;
     };
     let change = async |change: Value| {
         deployments.patch("web", &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
@@ -182,7 +194,7 @@ async fn live(town: &Town, version: &str) {
     change(json!({"spec": {"replicas": 5}})).await;
     change(json!({"spec": {"replicas": 2}})).await;
     // What `kubectl rollout undo` asked for in former times: the controller itself writes the spec.
-    change(json!({"metadata": {"annotations": {"deprecated.deployment.rollback.rollback-to": "0"}}})).await;
+    change(json!({"metadata": {"annotations": {"deprecated.deployment.rollback.to": "0"}}})).await;
 
     // What nobody owns is taken over, and what does not fit any more is let go.
     let orphan = json!({"app": "orphan"});
@@ -212,7 +224,7 @@ async fn the_controllers_need_every_rule_of_the_chart_and_no_other() {
         // Pods have to run for a Deployment to be complete; by whom they are bound is not what this is about.
         let scheduler = steersman_scheduler_plugin::Options::default();
         let (_running, shutdown) = Shutdown::new();
-        let context = Context { client: town.cluster.client(), clock: town.cluster.clock(), random: Random::seeded(2), shutdown };
+        let context = Context::new(town.cluster.client(), town.cluster.clock(), Random::seeded(2), shutdown);
         tokio::spawn(steersman_scheduler_plugin::run(context, scheduler));
         live(&town, &format!("{groups}/v1")).await;
         town.assert_exact("steersman-controllers", &[]);
@@ -222,11 +234,10 @@ async fn the_controllers_need_every_rule_of_the_chart_and_no_other() {
 /// Two nodes with a disk and a device each.
 async fn furnish(town: &Town) {
     for (name, value) in [("low", 1), ("high", 1000)] {
-        town.create("scheduling.k8s.io/v1", "PriorityClass", None, json!({"metadata": {"name": name}, "value": value})).await;
+        town.create("scheduling.k8s.io/v1", "PriorityClass", None, json!({"metadata": {"name": name}, "value": value}))
+            .await;
     }
-    let class = |name: &str, provisioner: &str| {
-        json!({"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": "WaitForFirstConsumer"})
-    };
+    let class = |name: &str, provisioner: &str| json!({"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": "WaitForFirstConsumer"});
     town.create("storage.k8s.io/v1", "StorageClass", None, class("local", "kubernetes.io/no-provisioner")).await;
     town.create("storage.k8s.io/v1", "StorageClass", None, class("made", "disks.example.com")).await;
     let disk = json!({
@@ -237,6 +248,8 @@ async fn furnish(town: &Town) {
         },
     });
     town.create("v1", "PersistentVolume", None, disk).await;
+    let available = Patch::Merge(json!({"status": {"phase": "Available"}}));
+    town.api("v1", "PersistentVolume", None).patch_status("disk", &PatchParams::default(), &available).await.unwrap();
     for name in ["local", "made"] {
         let claim = json!({
             "metadata": {"name": name},
@@ -285,9 +298,7 @@ async fn the_scheduler_needs_every_rule_of_the_chart_and_no_other() {
     let mut town = Town::start("apps").await;
     furnish(&town).await;
     town.scheduler();
-    let claim = |name: &str| {
-        json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]})
-    };
+    let claim = |name: &str| json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]});
     town.pod("plain", json!({}), json!({})).await;
     town.until_bound("plain").await;
 
@@ -295,8 +306,9 @@ async fn the_scheduler_needs_every_rule_of_the_chart_and_no_other() {
     let claims = town.api("v1", "PersistentVolumeClaim", Some("default"));
     town.pod("on-a-disk", json!({}), claim("local")).await;
     let volumes = town.api("v1", "PersistentVolume", None);
-    let is_claimed = |volume: Option<&DynamicObject>| volume.is_some_and(|volume| !volume.data["spec"]["claimRef"].is_null());
-    until(&volumes, "disk", "claimed", is_claimed).await;
+    let is_claimed =
+        |volume: Option<&DynamicObject>| volume.is_some_and(|volume| !volume.data["spec"]["claimRef"].is_null());
+    town.wait("steersman-scheduler", until(&volumes, "disk", "claimed", is_claimed)).await;
     provision(&town, "local", "disk").await;
     town.until_bound("on-a-disk").await;
     town.pod("on-another", json!({}), claim("made")).await;
@@ -304,7 +316,7 @@ async fn the_scheduler_needs_every_rule_of_the_chart_and_no_other() {
         let annotations = claim.and_then(|claim| claim.metadata.annotations.as_ref());
         annotations.is_some_and(|all| all.contains_key("volume.kubernetes.io/selected-node"))
     };
-    until(&claims, "made", "wanted", is_wanted).await;
+    town.wait("steersman-scheduler", until(&claims, "made", "wanted", is_wanted)).await;
     let made = json!({
         "metadata": {"name": "made"},
         "spec": {
@@ -327,7 +339,7 @@ async fn the_scheduler_needs_every_rule_of_the_chart_and_no_other() {
 
     // No room, twice told; then room is made.
     let large = |class: &str| {
-        let requests = json!({"requests": {"cpu": "3"}});
+        let requests = json!({"requests": {"cpu": "5"}});
         json!({"priorityClassName": class, "containers": [{"name": "main", "image": "app:1", "resources": requests}]})
     };
     for name in ["low-0", "low-1"] {
@@ -336,7 +348,8 @@ async fn the_scheduler_needs_every_rule_of_the_chart_and_no_other() {
     }
     town.pod("too-many", json!({}), large("low")).await;
     let pods: Api<Pod> = Api::default_namespaced(town.cluster.client());
-    sleep(Duration::from_secs(400)).await;
+    // Who does not fit is looked at again every five minutes; the third time is told as a series.
+    sleep(Duration::from_secs(900)).await;
     town.pod("high", json!({}), large("high")).await;
     let bound = |pod: Option<&Pod>| pod.and_then(|pod| pod.spec.as_ref()).is_some_and(|spec| spec.node_name.is_some());
     until_within(Duration::from_secs(300), &pods, "high", "bound", bound).await;

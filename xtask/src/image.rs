@@ -25,6 +25,9 @@ use crate::workspace;
 /// What is in the image.
 const PROGRAMS: [&str; 3] = ["steersman", "steersman-controllers", "steersman-scheduler"];
 
+/// Without them the libraries have no programs.
+const FEATURES: &str = "steersman-controllers/component,steersman-scheduler-plugin/component";
+
 /// Where they are in there.
 const FOLDER: &str = "usr/local/bin";
 
@@ -155,7 +158,7 @@ fn build_command(packages: &BTreeMap<&'static str, PackageId>, arguments: &Argum
     for program in packages.keys() {
         command.extend(["--bin".to_owned(), (*program).to_owned()]);
     }
-    command.push("--workspace".to_owned());
+    command.extend(["--workspace", "--features", FEATURES].map(str::to_owned));
     command
 }
 

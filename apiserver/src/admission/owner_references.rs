@@ -11,6 +11,7 @@ use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict};
 use crate::authorization::{self, Target};
+use crate::http::request_info::RequestInfo;
 use crate::server::Server;
 
 pub(super) struct OwnerReferencesPermissionEnforcement;
@@ -59,6 +60,16 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
                     );
                     return Err(attributes.forbidden(object, why));
                 };
+                attributes.origin.trail.needed(user, || RequestInfo {
+                    is_resource: true,
+                    verb: "update".to_owned(),
+                    group: resource.group.to_string(),
+                    namespace: if resource.namespaced { attributes.namespace.to_owned() } else { String::new() },
+                    resource: resource.name.to_string(),
+                    name: text("name").to_owned(),
+                    subresource: "finalizers".to_owned(),
+                    ..RequestInfo::default()
+                });
                 let target = Target::Resource {
                     group: &resource.group,
                     resource: &resource.name,
