@@ -1,14 +1,16 @@
 //! The configuration file: `KubeSchedulerConfiguration` of `kubescheduler.config.k8s.io/v1`.
 
+mod extender;
 mod parse;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::plugins::DEFAULT;
 use crate::profile::Point;
+pub use extender::{ExtenderConfiguration, ExtenderTls, ManagedResource};
 pub use parse::ConfigurationError;
 
 /// The scheduler's configuration.
@@ -20,6 +22,8 @@ pub struct Configuration {
     pub pod_max_backoff: Duration,
     /// One profile for each `schedulerName`.
     pub profiles: Vec<ProfileConfiguration>,
+    /// Programs that are asked about nodes.
+    pub extenders: Vec<ExtenderConfiguration>,
 }
 
 /// One profile.
@@ -64,6 +68,7 @@ impl Default for Configuration {
                 scheduler_name: "default-scheduler".to_owned(),
                 ..ProfileConfiguration::default()
             }],
+            extenders: Vec::new(),
         }
     }
 }
@@ -78,7 +83,28 @@ impl Configuration {
     }
 }
 
+impl Configuration {
+    /// The resources that extenders look after and NodeResourcesFit does not.
+    pub(crate) fn resources_of_extenders(&self) -> Vec<&str> {
+        let managed = self.extenders.iter().flat_map(|extender| &extender.managed_resources);
+        managed.filter(|resource| resource.ignored_by_scheduler).map(|resource| resource.name.as_str()).collect()
+    }
+}
+
 impl ProfileConfiguration {
+    /// The same, with resources that NodeResourcesFit is to leave alone.
+    pub(crate) fn ignoring(&self, resources: &[&str]) -> Self {
+        let mut changed = self.clone();
+        if !resources.is_empty() {
+            let args =
+                changed.plugin_config.entry("NodeResourcesFit".to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            let ignored = args["ignoredResources"].as_array().cloned().unwrap_or_default();
+            let added = resources.iter().map(|name| Value::from(*name));
+            args["ignoredResources"] = ignored.into_iter().chain(added).collect();
+        }
+        changed
+    }
+
     /// The plugins after the default profile's have been merged in.
     pub(crate) fn effective_plugins(&self) -> (PluginSet, &BTreeMap<Point, PluginSet>) {
         let off = |name: &str| {

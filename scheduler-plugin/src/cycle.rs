@@ -10,6 +10,7 @@ mod score;
 mod summary;
 mod what_if;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steersman_machinery::random::Random;
@@ -96,6 +97,18 @@ pub enum Outcome {
 }
 
 impl Decision {
+    /// Nothing was decided yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            outcome: Outcome::Unschedulable(Box::default()),
+            evaluated_nodes: 0,
+            feasible: Vec::new(),
+            scores: Vec::new(),
+            totals: Vec::new(),
+            state: CycleState::default(),
+        }
+    }
+
     /// Why there is no node; empty if there is one.
     pub fn message(&self) -> String {
         match &self.outcome {
@@ -115,14 +128,7 @@ impl Decision {
 /// Finds the best node for a pod. The snapshot is as before afterwards; it may be changed in between to see how the pod
 /// fits together with pods for which nodes are held.
 pub fn schedule_one(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Decision {
-    let mut decision = Decision {
-        outcome: Outcome::Unschedulable(Box::default()),
-        evaluated_nodes: 0,
-        feasible: Vec::new(),
-        scores: Vec::new(),
-        totals: Vec::new(),
-        state: CycleState::default(),
-    };
+    let mut decision = Decision::new();
     if !snapshot.is_empty() {
         decision.outcome = decide(pod, snapshot, profile, (search, &mut decision)).unwrap_or_else(|outcome| outcome);
     }
@@ -142,6 +148,20 @@ fn decide(
         decision.evaluated_nodes = choice.evaluated_nodes;
         return Ok(Outcome::Node(snapshot.node(choice.node).name().clone()));
     }
+    if let Some(why) = find(pod, snapshot, profile, (search, decision, false))? {
+        return Err(Outcome::Unschedulable(why));
+    }
+    choose(pod, snapshot, profile, (search, decision), &BTreeMap::new())
+}
+
+/// Finds feasible nodes; says why the others are not if there are none, or if that is wanted anyway because somebody else
+/// may not like those that there are.
+pub(crate) fn find(
+    pod: &Pod,
+    snapshot: &mut Snapshot,
+    profile: &Profile,
+    (search, decision, explain): (&mut Search, &mut Decision, bool),
+) -> Result<Option<Box<Diagnosis>>, Outcome> {
     let prepared = pre_filter(pod, snapshot, profile, &mut decision.state)?;
     let mut filtering = Filtering::new(pod, profile, snapshot, &decision.state);
     let nominated = pod.nominated_node_name.as_ref().and_then(|name| filtering.snapshot.node_by_name(name));
@@ -153,7 +173,7 @@ fn decide(
     }
     if decision.feasible.is_empty() {
         let nodes = prepared.nodes.as_ref().map_or(filtering.snapshot.len(), Vec::len);
-        let find = nodes_to_find(nodes, profile);
+        let find = nodes_to_find(nodes, profile, explain);
         let start = search.next_start_node_index;
         let mut looked_at = 0;
         while decision.feasible.len() < find && looked_at < nodes {
@@ -168,21 +188,32 @@ fn decide(
         decision.evaluated_nodes = looked_at;
         search.next_start_node_index = (start + looked_at) % filtering.snapshot.len();
     }
-    if decision.feasible.is_empty() {
-        let why = filtering.diagnose(&mut decision.state, &prepared);
-        return Err(Outcome::Unschedulable(Box::new(why)));
-    }
+    let why = explain || decision.feasible.is_empty();
+    Ok(why.then(|| Box::new(filtering.diagnose(&mut decision.state, &prepared))))
+}
+
+/// The best of the feasible nodes; `bonus` is added to what the plugins say.
+pub(crate) fn choose(
+    pod: &Pod,
+    snapshot: &Snapshot,
+    profile: &Profile,
+    (search, decision): (&mut Search, &mut Decision),
+    bonus: &BTreeMap<String, i64>,
+) -> Result<Outcome, Outcome> {
     let mut best = 0;
     if decision.feasible.len() > 1 {
         score(pod, snapshot, profile, decision)?;
+        for (total, row) in decision.totals.iter_mut().zip(&decision.feasible) {
+            *total += bonus.get(&**snapshot.node(*row).name()).copied().unwrap_or(0);
+        }
         best = select(&decision.totals, &search.random);
     }
     Ok(Outcome::Node(snapshot.node(decision.feasible[best]).name().clone()))
 }
 
 /// How many feasible nodes are enough.
-fn nodes_to_find(nodes: usize, profile: &Profile) -> usize {
-    if profile.at(Point::Score).is_empty() {
+fn nodes_to_find(nodes: usize, profile: &Profile, extended: bool) -> usize {
+    if profile.at(Point::Score).is_empty() && !extended {
         return 1;
     }
     if nodes < MIN_FEASIBLE_NODES_TO_FIND {
@@ -238,7 +269,7 @@ mod tests {
         let mut profile = profile(&[]);
         let mut check = |percentage: u32, nodes: usize, expect: usize| {
             profile.percentage_of_nodes_to_score = percentage;
-            assert_eq!(nodes_to_find(nodes, &profile), expect, "{percentage} % of {nodes}");
+            assert_eq!(nodes_to_find(nodes, &profile, false), expect, "{percentage} % of {nodes}");
         };
         for (nodes, expect) in [(3, 3), (99, 99), (100, 100), (500, 230), (1000, 420), (2000, 680), (5000, 500)] {
             check(0, nodes, expect);

@@ -261,10 +261,12 @@ impl Queue {
     fn is_worth(&self, queued: &QueuedPod, happening: &Happening, interested: &BTreeSet<&'static str>) -> bool {
         let Some(profile) = self.profile(&queued.pod) else { return false };
         let helps = |name: &'static str| {
-            interested.contains(name)
-                && profile
-                    .plugin(name)
-                    .is_none_or(|plugin| plugin.queueing_hint(&queued.pod, happening) == QueueingHint::Queue)
+            // Extenders don't say what they wait for.
+            name == crate::extender::NAME
+                || interested.contains(name)
+                    && profile
+                        .plugin(name)
+                        .is_none_or(|plugin| plugin.queueing_hint(&queued.pod, happening) == QueueingHint::Queue)
         };
         match queued.gated_by {
             Some(plugin) => helps(plugin),

@@ -1,6 +1,7 @@
 //! The loop: take in what the API tells, decide for one pod after the other, and let bindings go on beside it.
 
 mod binding;
+mod extended;
 mod failure;
 mod preemption;
 mod updates;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::configuration::Configuration;
 use crate::cycle::{Outcome, Search, post_filter, schedule_one};
+use crate::extender::{Extender, ExtenderError, extenders};
 use crate::informers::{SOURCES, Update, informers};
 use crate::pod::Pod;
 use crate::profile::{Point, Profile, ProfileError};
@@ -57,6 +59,9 @@ pub enum Error {
     /// Two profiles sort the queue differently.
     #[error("all profiles must have the same queue sort plugin, not {0:?} and {1:?}")]
     QueueSort(&'static str, &'static str),
+    /// An extender can't be asked.
+    #[error(transparent)]
+    Extender(#[from] ExtenderError),
 }
 
 /// Schedules pods until the context's shutdown is requested.
@@ -64,7 +69,8 @@ pub enum Error {
 /// # Errors
 /// If the configuration does not fit the plugins. Failures of the API server are retried for ever.
 pub async fn run(context: Context, options: Options) -> Result<(), Error> {
-    let scheduler = Scheduler::new(&context, &options)?;
+    let mut scheduler = Scheduler::new(&context, &options)?;
+    scheduler.extenders = extenders(&options.configuration.extenders).await?;
     scheduler.run(context).await;
     Ok(())
 }
@@ -78,7 +84,8 @@ pub fn profiles(options: &Options, handle: &Handle) -> Result<BTreeMap<Arc<str>,
     registry.merge(options.plugins.clone());
     let mut profiles: BTreeMap<Arc<str>, Profile> = BTreeMap::new();
     for configuration in &options.configuration.profiles {
-        let profile = Profile::new(configuration, &registry, handle)?;
+        let ignored = options.configuration.resources_of_extenders();
+        let profile = Profile::new(&configuration.ignoring(&ignored), &registry, handle)?;
         profiles.insert(profile.scheduler_name.clone(), profile);
     }
     let mut sorters = profiles.values().map(|profile| profile.queue_sort().name());
@@ -109,6 +116,7 @@ enum Finished {
 }
 
 struct Scheduler {
+    extenders: Vec<Arc<Extender>>,
     profiles: Arc<BTreeMap<Arc<str>, Profile>>,
     waiting: WaitingPods,
     preempting: Preempting,
@@ -145,6 +153,7 @@ impl Scheduler {
         let backoff =
             Backoff { initial: options.configuration.pod_initial_backoff, max: options.configuration.pod_max_backoff };
         Ok(Self {
+            extenders: Vec::new(),
             queue: Queue::new(profiles.clone(), backoff),
             profiles,
             waiting,
@@ -173,7 +182,11 @@ impl Scheduler {
             let timer = self.queue.tick(Instant::now());
             let ready = self.is_synced() && self.bindings.len() < MAX_BINDINGS;
             if ready && let Some(queued) = self.next() {
-                self.attempt(queued);
+                if self.extenders.is_empty() {
+                    self.attempt(queued);
+                } else {
+                    self.attempt_extended(queued).await;
+                }
                 // Let the others on this thread have their turn: bindings, the API server in the same process.
                 tokio::task::yield_now().await;
                 if context.shutdown.is_requested() {
@@ -225,20 +238,15 @@ impl Scheduler {
     fn attempt(&mut self, queued: QueuedPod) {
         let pod = queued.pod.clone();
         let profiles = self.profiles.clone();
-        let Some(profile) = profiles.get(&pod.spec.scheduler_name) else {
+        let Some(profile) = profiles.get(&pod.spec.scheduler_name).filter(|_| !self.is_leaving(&pod)) else {
             return self.queue.done(&pod.uid);
         };
-        if pod.spec.terminating {
-            let text = EventText::failed(format!("skip schedule deleting pod: {}", pod.key()));
-            self.event(&pod, &text);
-            return self.queue.done(&pod.uid);
-        }
         let mut decision = schedule_one(&pod, self.cache.snapshot_mut(), profile, &mut self.search);
         match decision.outcome {
             Outcome::Node(node) => {
                 tracing::debug!(pod = pod.key(), %node, evaluated = decision.evaluated_nodes,
                     feasible = decision.feasible.len(), "a node was chosen");
-                self.place(queued, &node, decision.state);
+                self.place(queued, &node, (decision.state, None));
             }
             Outcome::Unschedulable(mut diagnosis) => {
                 let mut nomination = None;
@@ -252,6 +260,15 @@ impl Scheduler {
             }
             Outcome::Error(status) => self.failed(queued, &status),
         }
+    }
+
+    /// Whether a pod is not worth an attempt any more; then an event says so.
+    fn is_leaving(&mut self, pod: &Pod) -> bool {
+        if pod.spec.terminating {
+            let text = EventText::failed(format!("skip schedule deleting pod: {}", pod.key()));
+            self.event(pod, &text);
+        }
+        pod.spec.terminating
     }
 
     fn finished(&mut self, finished: Result<(Id, Finished), JoinError>) {

@@ -1,5 +1,7 @@
 //! From YAML to [`Configuration`], field by field, so that every complaint names its field.
 
+mod extenders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -104,6 +106,12 @@ impl<'a> Node<'a> {
         number.map(Some).ok_or_else(|| invalid(&node.path, "must be an integer"))
     }
 
+    /// False if it is absent.
+    fn boolean(&self, key: &str) -> Result<bool> {
+        let Some(node) = self.get(key) else { return Ok(false) };
+        node.value.as_bool().ok_or_else(|| invalid(&node.path, "must be true or false"))
+    }
+
     fn percentage(&self, key: &str) -> Result<Option<u32>> {
         let Some(number) = self.integer(key)? else { return Ok(None) };
         let percentage = u32::try_from(number).ok().filter(|number| *number <= 100);
@@ -135,9 +143,6 @@ pub(super) fn configuration(text: &str) -> Result<Configuration> {
         "extenders",
     ];
     root.fields(&[&own[..], &OF_THE_PROCESS[..]].concat())?;
-    if let Some(extender) = root.list("extenders")?.first() {
-        return Err(invalid(&extender.path, "extenders are not supported: write a plugin"));
-    }
     let defaults = Configuration::default();
     let (initial, max) = backoffs(&root, &defaults)?;
     let percentage = root.percentage("percentageOfNodesToScore")?;
@@ -158,7 +163,8 @@ pub(super) fn configuration(text: &str) -> Result<Configuration> {
         profiles = defaults.profiles;
         profiles[0].percentage_of_nodes_to_score = percentage;
     }
-    Ok(Configuration { pod_initial_backoff: initial, pod_max_backoff: max, profiles })
+    let extenders = extenders::extenders(&root)?;
+    Ok(Configuration { pod_initial_backoff: initial, pod_max_backoff: max, profiles, extenders })
 }
 
 fn backoffs(root: &Node<'_>, defaults: &Configuration) -> Result<(Duration, Duration)> {

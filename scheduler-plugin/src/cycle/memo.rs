@@ -232,7 +232,7 @@ impl Kept {
         start: usize,
     ) -> Option<(Vec<Row>, usize)> {
         let nodes = snapshot.len();
-        let find = nodes_to_find(nodes, profile);
+        let find = nodes_to_find(nodes, profile, false);
         if std::mem::take(&mut self.is_stale) {
             let order = snapshot.order().iter();
             self.passing = order.filter(|row| self.passes[**row as usize]).copied().collect();

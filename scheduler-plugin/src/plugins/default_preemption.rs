@@ -15,10 +15,12 @@ use crate::pod::Pod;
 use crate::registry::{Handle, Preempting};
 use crate::snapshot::{Row, Snapshot};
 use crate::status::{Code, Status};
-use candidate::{Candidate, pick};
+pub(crate) use candidate::{Candidate, pick};
 use victims::select_victims;
 
 pub(super) const NAME: &str = "DefaultPreemption";
+/// The nodes that were compared, for extenders to look over.
+pub(crate) const CANDIDATES: &str = "CandidatesDefaultPreemption";
 
 /// `DefaultPreemptionArgs`.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -96,6 +98,7 @@ impl DefaultPreemption {
                 break;
             }
         }
+        state.write(CANDIDATES, candidates.clone());
         pick(candidates).ok_or_else(|| Box::new(why))
     }
 }

@@ -9,6 +9,7 @@ use super::{Finished, Scheduler, after};
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening};
 use crate::cycle::commit;
 use crate::cycle_state::CycleState;
+use crate::extender::Extender;
 use crate::plugin::{Binding, Plugin};
 use crate::pod::Pod;
 use crate::profile::Point;
@@ -31,13 +32,20 @@ struct Journey {
     held: Option<Held>,
     pre_bind: Vec<Arc<dyn Plugin>>,
     bind: Vec<Arc<dyn Plugin>>,
+    /// Binds instead of the plugins.
+    binder: Option<Arc<Extender>>,
     post_bind: Vec<Arc<dyn Plugin>>,
     earlier: Option<oneshot::Receiver<()>>,
 }
 
 impl Scheduler {
     /// A node was chosen: counts the pod there, lets plugins reserve and permit, and starts the binding.
-    pub(super) fn place(&mut self, queued: QueuedPod, node: &Arc<str>, mut state: CycleState) {
+    pub(super) fn place(
+        &mut self,
+        queued: QueuedPod,
+        node: &Arc<str>,
+        (mut state, binder): (CycleState, Option<Arc<Extender>>),
+    ) {
         let placed = Arc::new(Pod { node_name: Some(node.clone()), pending: None, ..(*queued.pod).clone() });
         self.cache.snapshot_mut().nominate(&placed, None);
         self.cache.assume(placed.clone());
@@ -51,6 +59,7 @@ impl Scheduler {
             held,
             pre_bind: self.plugins(&placed, Point::PreBind),
             bind: self.plugins(&placed, Point::Bind),
+            binder,
             post_bind: self.plugins(&placed, Point::PostBind),
             earlier: self.writes.remove(&placed.uid),
         };
@@ -119,7 +128,11 @@ impl Journey {
             }
         }
         let mut done = false;
-        for plugin in &self.bind {
+        if let Some(binder) = &self.binder {
+            binder.bind(&self.binding.pod, &self.binding.node_name).await.map_err(Status::error)?;
+            done = true;
+        }
+        for plugin in self.bind.iter().filter(|_| self.binder.is_none()) {
             let Some(bind) = plugin.as_bind() else { continue };
             let status = bind.bind(&self.binding).await;
             if !status.is_skip() {

@@ -364,7 +364,8 @@ impl Generator {
     }
 
     /// Another one each time, in no order.
-    pub fn start_time(&self) -> Value {
+    pub fn start_time(&mut self) -> Value {
+        self.names += 1;
         json!(format!("2026-01-01T00:00:0{}.{:06}Z", self.below(10), self.names))
     }
 

@@ -9,13 +9,13 @@ use crate::pod::Pod;
 use crate::snapshot::Row;
 
 /// A node that would have room, and who would have to go.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) row: Row,
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) row: Row,
     /// The most important first.
-    pub(super) victims: Vec<Arc<Pod>>,
+    pub(crate) victims: Vec<Arc<Pod>>,
     /// How many of them a disruption budget protects.
-    pub(super) violations: usize,
+    pub(crate) violations: usize,
 }
 
 /// When a pod started; one that has not started is the youngest of all.
@@ -24,7 +24,7 @@ pub(super) fn started(pod: &Pod) -> Timestamp {
 }
 
 /// The candidate that does the least harm; the first of equals.
-pub(super) fn pick(candidates: Vec<Candidate>) -> Option<Candidate> {
+pub(crate) fn pick(candidates: Vec<Candidate>) -> Option<Candidate> {
     candidates.into_iter().min_by_key(harm)
 }
 
