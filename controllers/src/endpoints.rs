@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, Preconditions};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
 use steersman_framework::consistency::Consistency;
 use steersman_framework::controller::{self, Outcome, Workers};
-use steersman_framework::informer::{Cached, Delta, Informer};
-use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
+use steersman_framework::informer::{Delta, Informer};
+use steersman_framework::meta::{ObjectKey, Partial};
 use steersman_framework::queue::WorkQueue;
 use steersman_framework::runtime::Shutdown;
 
 use crate::endpoints::plan::{Subset, labels, plan_subsets};
+use crate::endpointslicemirroring::objects::{Endpoints, LEADER};
 use crate::error::SyncError;
 use crate::objects::{ENDPOINTS, PODS, Pod, SERVICES};
 use crate::services::{Service, TRIGGER_TIME, Triggers, subscribe};
@@ -28,23 +28,6 @@ const COMPONENT: &str = "endpoints-controller";
 const MAX_RETRIES: u32 = 15;
 /// The annotation of Endpoints that do not hold all addresses.
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
-/// The annotation of Endpoints with which a leader is elected; they have no service.
-const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
-
-/// What is kept of Endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-struct Endpoints {
-    metadata: Meta,
-    #[serde(deserialize_with = "null_default")]
-    subsets: Vec<Subset>,
-}
-
-impl Cached for Endpoints {
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
-}
 
 /// The running controller.
 pub(crate) struct EndpointsController {

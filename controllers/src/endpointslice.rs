@@ -1,12 +1,13 @@
 //! Keeps the EndpointSlices of services that have a selector.
 //! Source: `k8s.io/kubernetes/pkg/controller/endpointslice`, `k8s.io/endpointslice`.
 //!
-//! Slices have owners, so they go with their service by way of the garbage collector. Topology hints are not given.
+//! Slices have owners, so they go with their service by way of the garbage collector. Hints follow
+//! `spec.trafficDistribution`; those of the annotation `service.kubernetes.io/topology-mode` are not given.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, Patch};
+use kube::api::DeleteParams;
 use serde_json::{Map, Value, json};
 use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
 use steersman_framework::consistency::Consistency;
@@ -143,8 +144,8 @@ impl EndpointSliceController {
             }
         }
         for (slice, content) in &changes.update {
-            let patch = Patch::Merge(slice_patch(service, slice, content, trigger));
-            let written: Written = self.api.patch(&ENDPOINT_SLICES, &slice.metadata.key(), &patch).await?;
+            let body = changed_slice(service, slice, content, trigger);
+            let written: Written = self.api.replace(&ENDPOINT_SLICES, &slice.metadata.key(), &body).await?;
             self.consistency.wrote(&meta.uid, "endpointslices", &written.metadata.resource_version);
         }
         for slice in &changes.delete {
@@ -181,18 +182,31 @@ fn new_slice(service: &Service, content: &Content, trigger: Option<Timestamp>) -
     })
 }
 
-/// The merge patch that makes a slice what it is to be, if it has not been changed meanwhile.
-fn slice_patch(service: &Service, slice: &Slice, content: &Content, trigger: Option<Timestamp>) -> Value {
-    let wanted = labels(service);
-    let superfluous = slice.metadata.labels.iter().filter(|(key, _)| wanted.get(key).is_none());
-    let mut labels: Map<String, Value> = superfluous.map(|(key, _)| (key.to_owned(), Value::Null)).collect();
-    labels.extend(wanted.iter().map(|(key, value)| (key.to_owned(), value.into())));
+/// A slice as it is to be. The server refuses it if it was changed meanwhile.
+fn changed_slice(service: &Service, slice: &Slice, content: &Content, trigger: Option<Timestamp>) -> Value {
+    let meta = &slice.metadata;
+    let mut annotations = meta.annotations.clone();
+    match trigger {
+        Some(time) => _ = annotations.insert(TRIGGER_TIME, time.to_string()),
+        None => _ = annotations.remove(TRIGGER_TIME),
+    }
+    let prefix = format!("{}-", service.metadata.name);
+    let generate_name = Some(prefix).filter(|prefix| meta.name.starts_with(prefix));
     json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
         "metadata": {
-            "resourceVersion": slice.metadata.resource_version,
-            "labels": labels,
-            "annotations": {TRIGGER_TIME: trigger.map(|time| time.to_string())},
+            "name": meta.name,
+            "generateName": generate_name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
+            "labels": labels(service),
+            "annotations": annotations,
+            "ownerReferences": meta.owner_references,
+            "finalizers": meta.finalizers,
         },
+        "addressType": content.address_type,
         "ports": content.ports,
         "endpoints": content.endpoints,
     })

@@ -1,5 +1,5 @@
 //! The controllers of kube-controller-manager that Steersman has: Deployment, ReplicaSet, garbage collector, namespace,
-//! service account, aggregation of ClusterRoles, quotas, disruption budgets, the endpoints of services, the life of nodes
+//! service account, aggregation of ClusterRoles, quotas, disruption budgets, the endpoints of services and their mirrors, the life of nodes
 //! and eviction by their taints, the protection of storage that is in use, and the clearing away of pods without a node and
 //! of Jobs whose time is over. They speak to the API through a [`kube::Client`] and nothing else.
 //!
@@ -22,6 +22,7 @@ use crate::deployment::DeploymentController;
 use crate::disruption::DisruptionController;
 use crate::endpoints::EndpointsController;
 use crate::endpointslice::EndpointSliceController;
+use crate::endpointslicemirroring::EndpointSliceMirroringController;
 use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleController;
@@ -42,6 +43,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
 pub mod endpointslice;
+pub mod endpointslicemirroring;
 mod error;
 mod features;
 pub mod garbage_collector;
@@ -211,6 +213,9 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
     });
     start("endpointslice-controller", &|syncs, shutdown| {
         Box::pin(EndpointSliceController::new(shared).run(syncs, shutdown))
+    });
+    start("endpointslice-mirroring-controller", &|syncs, shutdown| {
+        Box::pin(EndpointSliceMirroringController::new(shared).run(syncs, shutdown))
     });
     start("endpoints-controller", &|syncs, shutdown| Box::pin(EndpointsController::new(shared).run(syncs, shutdown)));
     for protected in [&storage_protection::CLAIM, &storage_protection::VOLUME, &storage_protection::CLASS] {

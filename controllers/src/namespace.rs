@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, is_not_found, message};
 use steersman_framework::controller::{self, Outcome, Workers};
-use steersman_framework::discovery::{Served, discover};
+use steersman_framework::discovery::{Served, discover_groups};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
 use steersman_framework::queue::WorkQueue;
@@ -124,8 +124,12 @@ impl NamespaceController {
         }
         let (progress, pods_remain) = self.delete_content(&key.name).await;
         // While pods remain nothing else was tried, so there is nothing to say about the rest.
-        let stated = if pods_remain && progress.failures.is_empty() { &Progress::default() } else { &progress };
-        if let Some(conditions) = plan::plan_conditions(&namespace.status.conditions, stated, self.clock.now()) {
+        let discovery_failure = progress.discovery_failure.clone();
+        let stated = match pods_remain && progress.failures.is_empty() {
+            true => Progress { discovery_failure, ..Progress::default() },
+            false => progress.clone(),
+        };
+        if let Some(conditions) = plan::plan_conditions(&namespace.status.conditions, &stated, self.clock.now()) {
             let metadata = json!({"resourceVersion": namespace.metadata.resource_version});
             let status = json!({"phase": "Terminating", "conditions": conditions});
             let patch = Patch::Merge(json!({"metadata": metadata, "status": status}));
@@ -146,8 +150,14 @@ impl NamespaceController {
     /// Deletes what is in the namespace; tells what is left, and whether that is pods, which keep all else in place.
     async fn delete_content(&self, namespace: &str) -> (Progress, bool) {
         let mut progress = Progress::default();
-        let served = match discover(self.api.client()).await {
-            Ok(served) => served,
+        let served = match discover_groups(self.api.client()).await {
+            Ok(discovery) => {
+                // What answers is emptied all the same.
+                progress.discovery_failure = discovery.failure().map(|error| {
+                    format!("Discovery failed for some groups, {} failing: {error}", discovery.failed.len())
+                });
+                discovery.served
+            }
             Err(error) => {
                 progress.discovery_failure = Some(message(&error));
                 return (progress, false);
@@ -166,7 +176,7 @@ impl NamespaceController {
                     Err(error) => progress.failures.push(message(&error)),
                 }
             }
-            if is_pods && !progress.is_complete() {
+            if is_pods && progress.holds_up() {
                 return (progress, true);
             }
         }

@@ -5,12 +5,13 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The controllers there are, by upstream's names.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 18] = [
     "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
     "endpoints-controller",
     "endpointslice-controller",
+    "endpointslice-mirroring-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "node-lifecycle-controller",

@@ -78,6 +78,9 @@ pub struct ServiceSpec {
     pub ip_families: Vec<String>,
     /// Whether pods that are not ready count as ready.
     pub publish_not_ready_addresses: bool,
+    /// Which endpoints clients had better use: `PreferSameZone` (also `PreferClose`), `PreferSameNode`, or empty.
+    #[serde(deserialize_with = "null_default")]
+    pub traffic_distribution: String,
 }
 
 /// A port of a service.

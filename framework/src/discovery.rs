@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::core::discovery::v2::APIGroupDiscoveryList;
 use kube::{Client, Error};
 
-use crate::api::Resource;
+use crate::api::{Resource, message};
 
 /// A resource and what can be done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,40 @@ impl Served {
     }
 }
 
-/// Asks the server for everything it serves, in the order of its groups. Two requests; many where the server does not
-/// know aggregated discovery.
+/// What a server serves, as far as it answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// The resources, in the order of their groups.
+    pub served: Vec<Served>,
+    /// The versions of groups (`group/version`) of which nothing could be learnt, and why: a resource of theirs that is
+    /// missing above may not be taken for gone.
+    pub failed: BTreeMap<String, String>,
+}
+
+impl Discovery {
+    /// What went wrong, in the words of client-go; `None` if the answer is complete.
+    pub fn failure(&self) -> Option<String> {
+        let each: Vec<String> = self.failed.iter().map(|(version, why)| format!("{version}: {why}")).collect();
+        let text = || format!("unable to retrieve the complete list of server APIs: {}", each.join(", "));
+        (!each.is_empty()).then(text)
+    }
+}
+
+/// Asks the server for everything it serves, in the order of its groups, and leaves out what does not answer: see
+/// [`discover_groups`].
 ///
 /// # Errors
-/// If the server does not answer, or not completely: a resource that is missing here may not be taken for gone.
+/// If the server does not answer at all.
 pub async fn discover(client: &Client) -> Result<Vec<Served>, Error> {
+    Ok(discover_groups(client).await?.served)
+}
+
+/// Asks the server for everything it serves, and which groups do not answer, for instance since the server behind them is
+/// away. Two requests; many where the server does not know aggregated discovery.
+///
+/// # Errors
+/// If the server does not answer at all.
+pub async fn discover_groups(client: &Client) -> Result<Discovery, Error> {
     let aggregated = async {
         let core = client.list_core_api_versions_aggregated().await?;
         let groups = client.list_api_groups_aggregated().await?;
@@ -37,10 +65,29 @@ pub async fn discover(client: &Client) -> Result<Vec<Served>, Error> {
     };
     match aggregated.await {
         Ok([core, groups]) if !core.items.is_empty() => {
-            Ok([core, groups].into_iter().flat_map(from_aggregated).collect())
+            let mut discovery = Discovery::default();
+            for list in [core, groups] {
+                discovery.failed.extend(stale(&list));
+                discovery.served.extend(from_aggregated(list));
+            }
+            Ok(discovery)
         }
         _ => from_legacy(client).await,
     }
+}
+
+/// The versions whose servers could not be asked.
+fn stale(list: &APIGroupDiscoveryList) -> BTreeMap<String, String> {
+    let mut stale = BTreeMap::new();
+    for group in &list.items {
+        let name = group.metadata.as_ref().and_then(|metadata| metadata.name.as_deref()).unwrap_or_default();
+        for version in group.versions.iter().filter(|version| version.freshness.as_deref() == Some("Stale")) {
+            let version = format!("{name}/{}", version.version.as_deref().unwrap_or_default());
+            let why = format!("stale GroupVersion discovery: {version}");
+            stale.insert(version, why);
+        }
+    }
+    stale
 }
 
 fn from_aggregated(list: APIGroupDiscoveryList) -> Vec<Served> {
@@ -49,7 +96,7 @@ fn from_aggregated(list: APIGroupDiscoveryList) -> Vec<Served> {
         let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
         let mut seen = BTreeSet::new();
         // The preferred version comes first; later ones add only what it does not have.
-        for version in group.versions {
+        for version in group.versions.into_iter().filter(|version| version.freshness.as_deref() != Some("Stale")) {
             let version_name = version.version.unwrap_or_default();
             for resource in version.resources {
                 let plural = resource.resource.unwrap_or_default();
@@ -73,7 +120,7 @@ fn from_aggregated(list: APIGroupDiscoveryList) -> Vec<Served> {
     served
 }
 
-async fn from_legacy(client: &Client) -> Result<Vec<Served>, Error> {
+async fn from_legacy(client: &Client) -> Result<Discovery, Error> {
     let mut versions = vec!["v1".to_owned()];
     for group in client.list_api_groups().await?.groups {
         let preferred = group.preferred_version.into_iter().chain(group.versions);
@@ -81,13 +128,20 @@ async fn from_legacy(client: &Client) -> Result<Vec<Served>, Error> {
     }
     let mut served: BTreeMap<(String, String), usize> = BTreeMap::new();
     let mut all = Vec::new();
+    let mut failed = BTreeMap::new();
     for (place, version) in versions.iter().enumerate() {
         if versions[..place].contains(version) {
             continue;
         }
         let list = match version.as_str() {
             "v1" => client.list_core_api_resources("v1").await?,
-            version => client.list_api_group_resources(version).await?,
+            version => match client.list_api_group_resources(version).await {
+                Ok(list) => list,
+                Err(error) => {
+                    failed.insert(version.to_owned(), message(&error));
+                    continue;
+                }
+            },
         };
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         for resource in list.resources {
@@ -107,7 +161,7 @@ async fn from_legacy(client: &Client) -> Result<Vec<Served>, Error> {
             });
         }
     }
-    Ok(all)
+    Ok(Discovery { served: all, failed })
 }
 
 #[cfg(test)]
@@ -135,5 +189,19 @@ mod tests {
         let paths: Vec<String> = served.iter().map(|served| served.resource.path("ns")).collect();
         assert_eq!(paths, ["/apis/g.io/v1/namespaces/ns/as", "/apis/g.io/v1beta1/bs"]);
         assert!(served[0].can(&["list", "delete"]) && !served[0].can(&["watch"]));
+    }
+    #[test]
+    fn what_does_not_answer_is_not_taken_for_gone() {
+        let version = |freshness: &str| json!({"version": "v1", "freshness": freshness, "resources": []});
+        let list = json!({"items": [
+            {"metadata": {"name": "a.io"}, "versions": [version("Current")]},
+            {"metadata": {"name": "b.io"}, "versions": [version("Stale")]},
+        ]});
+        let failed = stale(&serde_json::from_value(list).unwrap());
+        let discovery = Discovery { failed, ..Discovery::default() };
+        let expect =
+            "unable to retrieve the complete list of server APIs: b.io/v1: stale GroupVersion discovery: b.io/v1";
+        assert_eq!(discovery.failure().as_deref(), Some(expect));
+        assert_eq!(Discovery::default().failure(), None);
     }
 }

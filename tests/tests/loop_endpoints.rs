@@ -126,7 +126,7 @@ async fn a_service_has_the_pods_of_its_deployment_and_follows_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_without_a_selector_is_left_alone() {
+async fn endpoints_without_a_selector_are_mirrored_until_there_is_one() {
     let cluster = Loop::start().await;
     let all: Api<Endpoints> = Api::default_namespaced(cluster.cluster.client());
     let before = all.get("kubernetes").await.unwrap();
@@ -134,13 +134,27 @@ async fn a_service_without_a_selector_is_left_alone() {
     let own = json!({"metadata": {"name": "web"}, "subsets": [{"addresses": [{"ip": "10.9.9.9"}]}]});
     let own = cluster.endpoints.create(&PostParams::default(), &serde_json::from_value(own).unwrap()).await.unwrap();
     cluster.deploy(1).await;
-    assert!(cluster.of_service().await.is_empty());
     assert_eq!(cluster.endpoints.get("web").await.unwrap(), own);
+    let mirror = cluster.slice().await;
+    let addresses = |mirror: &EndpointSlice| -> Vec<String> {
+        mirror.endpoints.iter().flatten().flat_map(|endpoint| endpoint.addresses.clone()).collect()
+    };
+    assert_eq!(addresses(&mirror), ["10.9.9.9"]);
+    assert_eq!(mirror.labels()["endpointslice.kubernetes.io/managed-by"], "endpointslicemirroring-controller.k8s.io");
+    assert_eq!(mirror.owner_references()[0].uid, own.uid().unwrap());
+    let other = Patch::Merge(json!({"subsets": [{"notReadyAddresses": [{"ip": "10.9.9.8"}]}]}));
+    cluster.endpoints.patch("web", &PatchParams::default(), &other).await.unwrap();
+    let follows = |mirror: Option<&EndpointSlice>| mirror.is_some_and(|mirror| addresses(mirror) == ["10.9.9.8"]);
+    let now = until(&cluster.slices, &mirror.name_any(), "written again", follows).await.unwrap();
+    assert_eq!(now.endpoints.unwrap()[0].conditions.clone().unwrap().ready, Some(false));
+    let kubernetes = cluster.slices.list(&ListParams::default().labels("kubernetes.io/service-name=kubernetes")).await;
+    assert_eq!(kubernetes.unwrap().items.len(), 1, "what the API server keeps is not mirrored");
     assert_eq!(all.get("kubernetes").await.unwrap(), before);
     let selector = Patch::Merge(json!({"spec": {"selector": {"app": "web"}}}));
     cluster.services.patch("web", &PatchParams::default(), &selector).await.unwrap();
     let is_taken =
         |endpoints: Option<&Endpoints>| endpoints.unwrap().labels().get("endpoints.kubernetes.io/managed-by").is_some();
     until(&cluster.endpoints, "web", "taken over", is_taken).await;
+    until(&cluster.slices, &mirror.name_any(), "gone", |mirror| mirror.is_none()).await;
     cluster.settle().await;
 }

@@ -1,8 +1,12 @@
 //! EndpointSlices as the controller reads and writes them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use steersman_framework::informer::Cached;
 use steersman_framework::meta::{Meta, null_default};
+
+use crate::endpointslicemirroring::MANAGER as MIRRORING;
 
 /// The label that names the service of a slice.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -34,15 +38,24 @@ impl Cached for Slice {
 
     /// A slice of ours is found by its service.
     fn index(&self) -> Vec<String> {
-        let ours = self.metadata.labels.get(MANAGED_BY) == Some(MANAGER);
-        let service = self.metadata.labels.get(SERVICE_NAME).filter(|_| ours);
-        service.map(|service| slices_of(&self.metadata.namespace, service)).into_iter().collect()
+        let (labels, namespace) = (&self.metadata.labels, &self.metadata.namespace);
+        let Some(service) = labels.get(SERVICE_NAME) else { return Vec::new() };
+        match labels.get(MANAGED_BY) {
+            Some(MANAGER) => vec![slices_of(namespace, service)],
+            Some(MIRRORING) => vec![mirrors_of(namespace, service)],
+            _ => Vec::new(),
+        }
     }
 }
 
 /// The index key of the slices of a service.
 pub(crate) fn slices_of(namespace: &str, service: &str) -> String {
     format!("{namespace}/{service}")
+}
+
+/// The index key of the slices that mirror Endpoints.
+pub(crate) fn mirrors_of(namespace: &str, endpoints: &str) -> String {
+    format!("mirrors of {namespace}/{endpoints}")
 }
 
 /// A port of an EndpointSlice.
@@ -74,6 +87,9 @@ pub struct Endpoint {
     /// Its name within the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// Who had better use it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Hints>,
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
@@ -92,15 +108,37 @@ impl Endpoint {
     }
 }
 
+/// `hints` of an endpoint: clients there had better use it rather than others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hints {
+    /// In these zones.
+    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    pub for_zones: Vec<Named>,
+    /// On these nodes.
+    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    pub for_nodes: Vec<Named>,
+}
+
+/// A zone or a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+}
+
 /// `conditions` of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Conditions {
     /// Whether new connections should go there.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
     /// Whether it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub serving: Option<bool>,
     /// Whether it is on its way out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub terminating: Option<bool>,
 }
 
@@ -108,20 +146,28 @@ pub struct Conditions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct TargetRef {
-    /// `Pod`.
+    /// `Pod`, where we make it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// Its name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Its namespace.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// Its identity.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
+    /// What else somebody wrote of it.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, String>,
 }
 
 impl TargetRef {
     /// A reference to a pod.
     pub fn pod(meta: &Meta) -> Self {
         let kind = "Pod".to_owned();
-        Self { kind, name: meta.name.clone(), namespace: meta.namespace.clone(), uid: meta.uid.clone() }
+        let (name, namespace, uid) = (meta.name.clone(), meta.namespace.clone(), meta.uid.clone());
+        Self { kind, name, namespace, uid, more: BTreeMap::new() }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use steersman_framework::meta::{OwnerReference, StringMap};
 
-use crate::endpointslice::objects::{Conditions, Endpoint, MANAGED_BY, MANAGER, Port, SERVICE_NAME, Slice, TargetRef};
+use crate::endpointslice::objects::{
+    Conditions, Endpoint, Hints, MANAGED_BY, MANAGER, Named, Port, SERVICE_NAME, Slice, TargetRef,
+};
 use crate::objects::Pod;
 use crate::services::{HEADLESS, Service, is_reachable, parse_ip};
 
@@ -183,14 +185,28 @@ fn endpoint(service: &Service, located: &Located, address_type: &str) -> Endpoin
     let addresses = pod.network.ips.iter().filter_map(|text| parse_ip(text)).filter(is_of_type);
     let terminating = pod.metadata.is_deleting();
     let ready = service.spec.publish_not_ready_addresses || (pod.ready && !terminating);
+    let node_name = Some(pod.node_name.clone()).filter(|name| !name.is_empty());
     Endpoint {
+        hints: if ready { hints(service, located.zone.as_ref(), node_name.as_ref()) } else { None },
         addresses: addresses.map(|address| address.to_string()).collect(),
         conditions: Conditions { ready: Some(ready), serving: Some(pod.ready), terminating: Some(terminating) },
         hostname: service.hostname(pod).map(str::to_owned),
-        node_name: Some(pod.node_name.clone()).filter(|name| !name.is_empty()),
+        node_name,
         zone: located.zone.clone(),
         target_ref: Some(TargetRef::pod(&pod.metadata)),
     }
+}
+
+/// Who had better use an endpoint there. Source: `k8s.io/endpointslice/trafficdist`, KEP-4444, KEP-3015.
+fn hints(service: &Service, zone: Option<&String>, node: Option<&String>) -> Option<Hints> {
+    let is_same_node = match service.spec.traffic_distribution.as_str() {
+        "PreferSameNode" => true,
+        "PreferSameZone" | "PreferClose" => false,
+        _ => return None,
+    };
+    let named = |name: Option<&String>| name.cloned().map(|name| Named { name }).into_iter().collect();
+    let hints = Hints { for_zones: named(zone), for_nodes: named(node.filter(|_| is_same_node)) };
+    (hints != Hints::default()).then_some(hints)
 }
 
 /// The ports of a service in a pod; those that the pod does not have are left out.

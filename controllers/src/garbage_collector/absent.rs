@@ -2,27 +2,56 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use steersman_framework::meta::OwnerReference;
+
+use crate::garbage_collector::graph::group_of;
+
 /// So many owners are remembered.
 const CAPACITY: usize = 500;
 
-/// Owners that are known not to be there, by namespace of the dependent and uid.
+/// Where an owner would be: a reference with the right uid and a wrong name says nothing about others with that uid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) group: String,
+    pub(super) kind: String,
+    /// Empty if it would be cluster-scoped.
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+}
+
+impl Place {
+    /// Where an owner would be to which this refers from that namespace.
+    pub(super) fn of(reference: &OwnerReference, namespace: &str) -> Self {
+        Self {
+            group: group_of(reference).to_owned(),
+            kind: reference.kind.clone(),
+            namespace: namespace.to_owned(),
+            name: reference.name.clone(),
+            uid: reference.uid.clone(),
+        }
+    }
+}
+
+/// Owners that are known not to be there.
 #[derive(Debug, Default)]
 pub(super) struct Absent {
-    known: BTreeSet<(String, String)>,
-    order: VecDeque<(String, String)>,
+    known: BTreeSet<Place>,
+    order: VecDeque<Place>,
 }
 
 impl Absent {
-    pub(super) fn contains(&self, namespace: &str, uid: &str) -> bool {
-        self.known.contains(&(namespace.to_owned(), uid.to_owned()))
+    /// Whether nobody is there, be it in the namespace or in the cluster.
+    pub(super) fn contains(&self, reference: &OwnerReference, namespace: &str) -> bool {
+        !self.known.is_empty()
+            && (self.known.contains(&Place::of(reference, namespace)) || self.known.contains(&Place::of(reference, "")))
     }
 
-    pub(super) fn insert(&mut self, namespace: &str, uid: &str) {
-        let entry = (namespace.to_owned(), uid.to_owned());
-        if !self.known.insert(entry.clone()) {
+    pub(super) fn insert(&mut self, place: Place) {
+        if !self.known.insert(place.clone()) {
             return;
         }
-        self.order.push_back(entry);
+        self.order.push_back(place);
         if self.order.len() > CAPACITY
             && let Some(oldest) = self.order.pop_front()
         {
@@ -35,12 +64,29 @@ impl Absent {
 mod tests {
     use super::*;
 
+    fn reference(name: &str, uid: &str) -> OwnerReference {
+        let (api_version, kind) = ("apps/v1".to_owned(), "ReplicaSet".to_owned());
+        OwnerReference { api_version, kind, name: name.to_owned(), uid: uid.to_owned(), ..OwnerReference::default() }
+    }
+
     #[test]
     fn the_oldest_is_forgotten_first() {
         let mut absent = Absent::default();
-        for n in 0..=CAPACITY {
-            absent.insert("ns", &n.to_string());
-        }
-        assert!(!absent.contains("ns", "0") && absent.contains("ns", "1") && !absent.contains("other", "1"));
+        let numbered = |n: usize| reference("a", &n.to_string());
+        (0..=CAPACITY).for_each(|n| absent.insert(Place::of(&numbered(n), "ns")));
+        assert!(!absent.contains(&numbered(0), "ns") && absent.contains(&numbered(1), "ns"));
+    }
+
+    #[test]
+    fn an_owner_is_absent_from_one_place() {
+        let mut absent = Absent::default();
+        absent.insert(Place::of(&reference("wrong", "1"), "ns"));
+        absent.insert(Place::of(&reference("cluster", "2"), ""));
+        assert!(absent.contains(&reference("wrong", "1"), "ns"));
+        assert!(!absent.contains(&reference("right", "1"), "ns"), "the same uid under another name");
+        assert!(!absent.contains(&reference("wrong", "1"), "other"));
+        assert!(absent.contains(&reference("cluster", "2"), "any"));
+        let other_kind = OwnerReference { kind: "Pod".to_owned(), ..reference("wrong", "1") };
+        assert!(!absent.contains(&other_kind, "ns"));
     }
 }

@@ -9,12 +9,12 @@ use steersman_framework::api::{Resource, has_code, is_conflict, is_not_found};
 use steersman_framework::controller::Outcome;
 use steersman_framework::meta::{Meta, ObjectKey, OwnerReference, Partial};
 use steersman_framework::ownership::release_patch;
-use steersman_machinery::group::GroupVersion;
 use steersman_machinery::meta::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 
 use super::GarbageCollector;
 use crate::error::SyncError;
-use crate::garbage_collector::graph::Node;
+use crate::garbage_collector::absent::Place;
+use crate::garbage_collector::graph::{Node, group_of};
 use crate::garbage_collector::plan::{Dependents, Policy, Standing, Verdict, judge};
 
 impl GarbageCollector {
@@ -51,10 +51,17 @@ impl GarbageCollector {
             // Already asked for, by us or by somebody else; what that calls for comes with the watch.
             return Ok(Outcome::Done);
         }
-        match self.judge(&uid, &node, &live).await? {
-            Some(verdict) => self.carry_out(&node, &live, verdict).await,
-            None => Ok(Outcome::Done),
-        }
+        let Some(verdict) = self.judge(&uid, &node, &live).await? else { return Ok(Outcome::Done) };
+        let stays = !matches!(verdict, Verdict::Delete { .. });
+        self.carry_out(&node, &live, verdict).await?;
+        Ok(if stays && self.has_unseen_owner(&live) { Outcome::Soon } else { Outcome::Done })
+    }
+
+    /// Whether an owner has not been seen by a watch yet. If it goes before it is, nobody would tell.
+    fn has_unseen_owner(&self, live: &Meta) -> bool {
+        let (graph, absent) = (self.0.graph.lock(), self.0.absent.lock());
+        let unseen = |owner: &OwnerReference| graph.get(&owner.uid).is_none();
+        live.owner_references.iter().any(|owner| unseen(owner) && !absent.contains(owner, &live.namespace))
     }
 
     /// What becomes of an object with this metadata; `None` if that can never be told.
@@ -70,7 +77,7 @@ impl GarbageCollector {
         Ok(Some(judge(meta, &owners, dependents)))
     }
 
-    async fn carry_out(&self, node: &Node, live: &Meta, verdict: Verdict) -> Result<Outcome, SyncError> {
+    async fn carry_out(&self, node: &Node, live: &Meta, verdict: Verdict) -> Result<(), SyncError> {
         match verdict {
             Verdict::Keep => {}
             Verdict::Disown(owners) => {
@@ -80,17 +87,16 @@ impl GarbageCollector {
             Verdict::Delete { policy, unblock } => {
                 let mut live = live.clone();
                 if unblock {
-                    let unblocked = live
-                        .owner_references
-                        .iter()
-                        .cloned()
-                        .map(|owner| OwnerReference { block_owner_deletion: Some(false), ..owner });
+                    let unblocked = live.owner_references.iter().cloned().map(|owner| OwnerReference {
+                        block_owner_deletion: owner.block_owner_deletion.map(|_| false),
+                        ..owner
+                    });
                     live = self.set_owners(node, &live, unblocked.collect()).await?;
                 }
                 self.delete(node, &live, policy).await?;
             }
         }
-        Ok(Outcome::Done)
+        Ok(())
     }
 
     /// Takes the finalizer off once no dependent blocks any more; else looks after those that do.
@@ -124,7 +130,7 @@ impl GarbageCollector {
 
     async fn standing(&self, node: &Node, reference: &OwnerReference) -> Result<Option<Standing>, SyncError> {
         let namespace = &node.key.namespace;
-        if self.0.absent.lock().contains(namespace, &reference.uid) {
+        if self.0.absent.lock().contains(reference, namespace) {
             return Ok(Some(Standing::Dangling));
         }
         let Some(resource) = self.resource_of(reference) else {
@@ -146,15 +152,14 @@ impl GarbageCollector {
             Err(error) if !is_not_found(&error) => Err(error.into()),
             // Gone, or another one of the same name.
             _ => {
-                self.0.absent.lock().insert(namespace, &reference.uid);
+                self.0.absent.lock().insert(Place::of(reference, owner_namespace));
                 Ok(Some(Standing::Dangling))
             }
         }
     }
 
     fn resource_of(&self, reference: &OwnerReference) -> Option<Arc<Resource>> {
-        let group = GroupVersion::parse(&reference.api_version).group;
-        self.0.kinds.lock().get(&(group, reference.kind.clone())).cloned()
+        self.0.kinds.lock().get(&(group_of(reference).to_owned(), reference.kind.clone())).cloned()
     }
 
     /// Deletes exactly this version of an object; false if it is another one by now.

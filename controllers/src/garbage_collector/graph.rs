@@ -118,7 +118,7 @@ impl Graph {
     /// Whether every owner of `node` is there for good, as far as the graph knows.
     pub fn has_only_solid_owners(&self, node: &Node) -> bool {
         node.owners.iter().all(|reference| {
-            self.nodes.get(&reference.uid).is_some_and(|owner| !owner.waiting && is_in_reach(owner, node))
+            self.nodes.get(&reference.uid).is_some_and(|owner| !owner.waiting && is_owner(owner, reference, node))
         })
     }
 
@@ -131,13 +131,15 @@ impl Graph {
         for reference in new_owners {
             self.dependents.entry(reference.uid.clone()).or_default().insert(uid.to_owned());
             match self.nodes.get(&reference.uid) {
-                Some(owner) if is_in_reach(owner, &node) => {
+                Some(owner) if is_owner(owner, reference, &node) => {
                     if owner.waiting {
                         effects.examine.push(uid.to_owned());
                     }
                 }
-                Some(_) => {
-                    effects.misplaced.push((uid.to_owned(), reference.uid.clone()));
+                Some(owner) => {
+                    if !is_in_reach(owner, &node) {
+                        effects.misplaced.push((uid.to_owned(), reference.uid.clone()));
+                    }
                     effects.examine.push(uid.to_owned());
                 }
                 // It may come yet, or may never have been: to be asked of the server.
@@ -173,9 +175,13 @@ impl Graph {
             effects.examine.push(uid.to_owned());
         }
         if old.is_none() {
-            let misplaced = self.dependents(uid).filter(|(_, dependent)| !is_in_reach(new, dependent));
-            for (dependent, _) in misplaced {
-                effects.misplaced.push((dependent.clone(), uid.to_owned()));
+            for (dependent, node) in self.dependents(uid) {
+                if node.owner(uid).is_some_and(|reference| is_owner(new, reference, node)) {
+                    continue;
+                }
+                if !is_in_reach(new, node) {
+                    effects.misplaced.push((dependent.clone(), uid.to_owned()));
+                }
                 effects.examine.push(dependent.clone());
             }
         }
@@ -211,6 +217,20 @@ impl Graph {
     }
 }
 
+/// The group of an owner.
+pub(super) fn group_of(reference: &OwnerReference) -> &str {
+    reference.api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Whether `reference`, a reference of `dependent` with the uid of `owner`, is true in all else. If it is not, it has to be
+/// asked for what it names.
+fn is_owner(owner: &Node, reference: &OwnerReference, dependent: &Node) -> bool {
+    is_in_reach(owner, dependent)
+        && owner.key.name == reference.name
+        && owner.resource.kind == reference.kind
+        && owner.resource.group == group_of(reference)
+}
+
 /// Whether `dependent` may refer to `owner`: it is cluster-scoped, or in the same namespace.
 fn is_in_reach(owner: &Node, dependent: &Node) -> bool {
     owner.key.namespace.is_empty() || owner.key.namespace == dependent.key.namespace
@@ -222,6 +242,9 @@ mod tests {
 
     fn node(namespace: &str, owners: &[(&str, bool)]) -> Node {
         let owner = |(uid, block): &(&str, bool)| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            name: "x".to_owned(),
             uid: (*uid).to_owned(),
             block_owner_deletion: Some(*block),
             ..OwnerReference::default()
@@ -300,6 +323,28 @@ mod tests {
         assert_eq!(second.apply("owner", node("other", &[])).misplaced, pair);
         let mut cluster = graph(&[("owner", node("", &[]))]);
         assert!(cluster.apply("child", node("ns", &[("owner", false)])).misplaced.is_empty());
+    }
+
+    #[test]
+    fn a_reference_with_a_wrong_name_or_kind_is_examined_whoever_comes_first() {
+        let wrong = |change: fn(&mut OwnerReference)| {
+            let mut node = node("ns", &[("owner", false)]);
+            change(&mut node.owners[0]);
+            node
+        };
+        let changes: [fn(&mut OwnerReference); 3] = [
+            |reference| reference.name = "y".to_owned(),
+            |reference| reference.kind = "Secret".to_owned(),
+            |reference| reference.api_version = "example.com/v1".to_owned(),
+        ];
+        for child in changes.map(wrong) {
+            let mut first = graph(&[("owner", node("ns", &[]))]);
+            assert_eq!(first.apply("child", child.clone()).examine, ["child"]);
+            assert!(!first.has_only_solid_owners(&child));
+            let mut second = graph(&[("child", child)]);
+            let effects = second.apply("owner", node("ns", &[]));
+            assert_eq!((effects.examine, effects.misplaced), (vec!["child".to_owned()], Vec::new()));
+        }
     }
 
     #[test]

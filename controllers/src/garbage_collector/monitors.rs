@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use steersman_framework::api::Resource;
-use steersman_framework::discovery::{Served, discover};
+use steersman_framework::discovery::{Discovery, Served, discover_groups};
 use steersman_framework::informer::Informers;
 use steersman_framework::meta::{Meta, Partial};
 use steersman_framework::reflector::{Change, Reflector, Sink};
@@ -16,6 +16,7 @@ use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
 use tokio::sync::{Notify, watch};
 
 use super::GarbageCollector;
+use crate::garbage_collector::absent::Place;
 use crate::garbage_collector::graph::{Effects, Node};
 
 /// How long the collector lets everything else start first. It lists and watches every resource there is, and nothing
@@ -85,7 +86,7 @@ impl Monitors {
     }
 
     /// Asks the server what it serves, after a pause or when a definition changes.
-    fn discover_after(&self, pause: Duration) -> impl Future<Output = Result<Vec<Served>, kube::Error>> + use<> {
+    fn discover_after(&self, pause: Duration) -> impl Future<Output = Result<Discovery, kube::Error>> + use<> {
         let client = self.collector.0.api.client().clone();
         let definitions = Arc::clone(&self.definitions);
         async move {
@@ -94,27 +95,35 @@ impl Monitors {
                 () = definitions.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            discover(&client).await
+            discover_groups(&client).await
         }
     }
 
     /// Ends the watches of what is not served any more; gives those of what is new.
-    fn follow(&mut self, served: Vec<Served>) -> Vec<BoxFuture<'static, ()>> {
-        let collectable =
-            |served: &Served| served.can(&["list", "watch", "delete"]) && served.resource.plural != "events";
-        let resources: Vec<Arc<Resource>> =
-            served.into_iter().filter(collectable).map(|served| Arc::new(served.resource)).collect();
-        let kind = |resource: &Arc<Resource>| {
+    fn follow(&mut self, discovery: Discovery) -> Vec<BoxFuture<'static, ()>> {
+        let Discovery { mut served, failed } = discovery;
+        for (version, error) in &failed {
+            tracing::debug!(version, error, "what it serves is not known; what was watched of it goes on");
+        }
+        let silent = self.watched.keys().filter(|resource| failed.contains_key(&resource.api_version()));
+        let silent = silent.map(|resource| Served { resource: resource.clone(), verbs: verbs() });
+        served.extend(silent.collect::<Vec<_>>());
+        // Whatever can be read can be an owner, and of two kinds of the same name the first is meant.
+        let mut kinds = BTreeMap::new();
+        for resource in served.iter().map(|served| &served.resource) {
             let key = (resource.group.to_string(), resource.kind.to_string());
-            (key, Arc::clone(resource))
-        };
-        *self.collector.0.kinds.lock() = resources.iter().map(kind).collect();
+            kinds.entry(key).or_insert_with(|| Arc::new(resource.clone()));
+        }
+        *self.collector.0.kinds.lock() = kinds;
+        let resources: Vec<Arc<Resource>> =
+            served.into_iter().filter(is_collectable).map(|served| Arc::new(served.resource)).collect();
         let gone: Vec<Resource> =
             self.watched.keys().filter(|known| !resources.iter().any(|r| **r == **known)).cloned().collect();
         for resource in gone {
             self.watched.remove(&resource);
+            // They need not be gone, so that nobody is told that they are absent.
             let objects = self.collector.0.graph.lock().of_resource(&resource);
-            objects.iter().for_each(|uid| self.collector.removed(uid));
+            objects.iter().for_each(|uid| self.collector.out_of_sight(uid));
         }
         let first = self.pending.borrow().is_none();
         let new: Vec<Arc<Resource>> =
@@ -170,6 +179,18 @@ impl Monitors {
     }
 }
 
+/// What a resource has to offer so that its objects can be collected.
+fn verbs() -> std::collections::BTreeSet<String> {
+    ["list", "watch", "delete"].map(str::to_owned).into()
+}
+
+/// Whether the objects of a resource can be collected. Events are too many, and own nothing.
+fn is_collectable(served: &Served) -> bool {
+    let Resource { group, plural, .. } = &served.resource;
+    let is_event = plural == "events" && matches!(group.as_ref(), "" | "events.k8s.io");
+    served.verbs.is_superset(&verbs()) && !is_event
+}
+
 /// Brings the changes of one resource into the graph.
 struct Monitor {
     collector: GarbageCollector,
@@ -222,8 +243,24 @@ impl GarbageCollector {
         self.follow(effects);
     }
 
-    /// Takes in that an object is gone.
+    /// Takes in that an object is gone. Its dependents need not ask for it any more.
     pub(super) fn removed(&self, uid: &str) {
+        let place = {
+            let graph = self.0.graph.lock();
+            graph.dependents(uid).next().and_then(|_| graph.get(uid)).map(|node| Place {
+                group: node.resource.group.to_string(),
+                kind: node.resource.kind.to_string(),
+                namespace: node.key.namespace.clone(),
+                name: node.key.name.clone(),
+                uid: uid.to_owned(),
+            })
+        };
+        place.into_iter().for_each(|place| self.0.absent.lock().insert(place));
+        self.out_of_sight(uid);
+    }
+
+    /// Takes in that nothing is known of an object any more.
+    fn out_of_sight(&self, uid: &str) {
         let effects: Effects = self.0.graph.lock().remove(uid);
         self.follow(effects);
     }

@@ -84,9 +84,83 @@ async fn an_object_with_an_owner_is_kept_and_disowns_the_others() {
     let ghost = "GET /api/v1/namespaces/ns/configmaps/ghost".to_owned();
     let expect =
         [format!("GET {OWNER}"), ghost, format!("GET {CHILD}"), format!("GET {OWNER}"), format!("PATCH {CHILD}")];
-    let body = check(&[object("child", &["owner", "ghost"])], answer, &expect).await;
+    let body = check(&[object("owner", &[]), object("child", &["owner", "ghost"])], answer, &expect).await;
     assert_eq!(body["metadata"]["ownerReferences"], object("child", &["owner"])["metadata"]["ownerReferences"]);
     assert_eq!(body["metadata"]["resourceVersion"], "5");
+}
+
+#[tokio::test]
+async fn an_owner_that_no_watch_has_shown_yet_is_looked_at_again() {
+    let fake = Fake::new(|call| (200, object(if call.path == OWNER { "owner" } else { "child" }, &["owner"])));
+    let collector = collector(&fake, &[object("child", &["owner"])]);
+    assert_eq!(collector.examine("child".to_owned()).await.unwrap(), Outcome::Soon);
+    let seen = serde_json::from_value::<steersman_framework::meta::Partial>(object("owner", &[])).unwrap();
+    collector.0.graph.lock().apply("owner", Node::new(&maps(), &seen.metadata));
+    assert_eq!(collector.examine("child".to_owned()).await.unwrap(), Outcome::Done);
+}
+
+#[tokio::test]
+async fn an_owner_that_was_seen_to_go_is_not_asked_for() {
+    let fake = Fake::new(|_| (200, json!({})));
+    let collector = collector(&fake, &[object("owner", &[]), object("child", &["owner"])]);
+    collector.removed("owner");
+    assert_eq!(collector.examine("child".to_owned()).await.unwrap(), Outcome::Done);
+    assert_eq!(fake.log(), [format!("DELETE {CHILD}")]);
+}
+
+#[tokio::test]
+async fn a_reference_that_is_wrong_but_for_its_uid_says_nothing_about_the_owner() {
+    let fake = Fake::new(|call| match call.path.as_str() {
+        OWNER => (200, object("owner", &[])),
+        CHILD => (200, object("child", &["owner"])),
+        _ => refusal(404, "NotFound", "gone"),
+    });
+    let mut stray = object("stray", &["owner"]);
+    stray["metadata"]["ownerReferences"][0]["name"] = json!("somebody");
+    let collector = collector(&fake, &[object("owner", &[]), stray, object("child", &["owner"])]);
+    let _ = collector.examine("stray".to_owned()).await;
+    assert!(fake.log().iter().any(|call| call == "DELETE /api/v1/namespaces/ns/configmaps/stray"));
+    assert_eq!(collector.examine("child".to_owned()).await.unwrap(), Outcome::Done);
+    assert!(!fake.log().contains(&format!("DELETE {CHILD}")));
+}
+
+#[tokio::test]
+async fn a_circle_is_broken_where_it_blocks() {
+    let waiting = |name: &str, owners: &[&str]| {
+        let mut object = object(name, owners);
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        object["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        object
+    };
+    let mut child = object("child", &["owner", "other"]);
+    child["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(true);
+    let live = child.clone();
+    let fake = Fake::new(move |call| match (call.method.as_str(), call.path.as_str()) {
+        ("GET", OWNER) => (200, waiting("owner", &["child"])),
+        ("GET", CHILD) | ("PATCH", _) => (200, live.clone()),
+        ("GET", _) => refusal(404, "NotFound", "gone"),
+        _ => (200, json!({})),
+    });
+    let collector = collector(&fake, &[waiting("owner", &["child"]), child]);
+    assert_eq!(collector.examine("child".to_owned()).await.unwrap(), Outcome::Done);
+    assert_eq!(fake.log()[fake.log().len() - 2..], [format!("PATCH {CHILD}"), format!("DELETE {CHILD}")]);
+    assert_eq!(fake.last_body()["propagationPolicy"], "Foreground");
+}
+
+#[tokio::test]
+async fn what_is_being_deleted_is_not_deleted_again() {
+    let fake = Fake::new(|call| match (call.method.as_str(), call.path.as_str()) {
+        ("DELETE", _) => refusal(409, "Conflict", "it has changed"),
+        ("GET", CHILD) => {
+            let mut live = object("child", &["owner"]);
+            live["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            (200, live)
+        }
+        _ => refusal(404, "NotFound", "gone"),
+    });
+    let collector = collector(&fake, &[object("child", &["owner"])]);
+    assert_eq!(collector.examine("child".to_owned()).await.unwrap(), Outcome::Done);
+    assert_eq!(fake.log().iter().filter(|call| call.starts_with("DELETE")).count(), 1);
 }
 
 #[tokio::test]

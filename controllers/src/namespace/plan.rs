@@ -55,6 +55,11 @@ impl Progress {
         self.remaining.is_empty() && self.failures.is_empty() && self.discovery_failure.is_none()
     }
 
+    /// Whether something is left or went wrong, so that what comes after it has to wait.
+    pub fn holds_up(&self) -> bool {
+        !self.remaining.is_empty() || !self.failures.is_empty()
+    }
+
     /// When to look again at what is left.
     pub fn recheck(&self) -> Duration {
         Duration::from_secs(self.estimate.unsigned_abs() / 2 + 1)
@@ -95,12 +100,11 @@ fn statements(progress: &Progress) -> [(&'static str, &'static str, &'static str
         Some((reason, message)) => (kind, "True", reason, message),
         None => (kind, "False", good.0, good.1.to_owned()),
     };
-    let discovery = progress
-        .discovery_failure
-        .as_ref()
-        .map(|error| ("DiscoveryFailed", format!("Discovery failed for some groups, 1 failing: {error}")));
+    let discovery = progress.discovery_failure.as_ref().map(|error| ("DiscoveryFailed", error.clone()));
     let content = (!progress.failures.is_empty()).then(|| {
-        let (count, all) = (progress.failures.len(), progress.failures.join(", "));
+        let mut all = progress.failures.clone();
+        all.sort();
+        let (count, all) = (all.len(), all.join(", "));
         ("ContentDeletionFailed", format!("Failed to delete all resource types, {count} remaining: {all}"))
     });
     let remaining = (!progress.remaining.is_empty()).then(|| {
@@ -193,5 +197,14 @@ mod tests {
         assert_eq!(plan_conditions(&conditions, &progress, NOW), None);
         let done = plan_conditions(&conditions, &Progress::default(), NOW).unwrap();
         assert!(done.iter().all(|condition| condition.status == "False"));
+        let mut failed = Progress { discovery_failure: Some("away".to_owned()), ..Progress::default() };
+        assert!(!failed.holds_up() && !failed.is_complete(), "what answers is emptied, but that is not all");
+        failed.failures = vec!["b".to_owned(), "a".to_owned()];
+        assert!(failed.holds_up());
+        let conditions = plan_conditions(&done, &failed, NOW).unwrap();
+        let message = |at: usize| (conditions[at].reason.as_str(), conditions[at].message.as_str());
+        assert_eq!(message(0), ("DiscoveryFailed", "away"));
+        let content = "Failed to delete all resource types, 2 remaining: a, b";
+        assert_eq!(message(2), ("ContentDeletionFailed", content));
     }
 }

@@ -26,6 +26,32 @@ fn pods(names: std::ops::Range<usize>) -> Vec<Located> {
     names.map(|number| pod(&format!("p{number:03}"), |_| {})).collect()
 }
 
+#[test]
+fn hints_follow_the_distribution_of_traffic() {
+    let zone = json!({"forZones": [{"name": "z1"}]});
+    let both = json!({"forZones": [{"name": "z1"}], "forNodes": [{"name": "n1"}]});
+    let placed = || pod("a", |_| {});
+    let nowhere = || Located { zone: None, ..placed() };
+    let unready = || pod("a", |pod| pod.ready = false);
+    for (distribution, pod, expect) in [
+        (json!(null), placed(), json!(null)),
+        (json!("PreferClose"), placed(), zone.clone()),
+        (json!("PreferSameZone"), placed(), zone),
+        (json!("PreferSameZone"), nowhere(), json!(null)),
+        (json!("PreferSameZone"), unready(), json!(null)),
+        (json!("PreferSameNode"), placed(), both),
+        (json!("PreferSameNode"), nowhere(), json!({"forNodes": [{"name": "n1"}]})),
+        (json!("example.com/else"), placed(), json!(null)),
+    ] {
+        let web = service(json!({"trafficDistribution": distribution}));
+        let changes = plan_slices(&web, std::slice::from_ref(&pod), &[]);
+        let endpoint = serde_json::to_value(&changes.create[0].endpoints[0]).unwrap();
+        assert_eq!(endpoint["hints"], expect, "{distribution}");
+        let slices = apply(&web, &[], changes);
+        assert_eq!(plan_slices(&web, &[pod], &slices), Changes::default(), "{distribution}");
+    }
+}
+
 /// The slices after the changes.
 fn apply(service: &Service, existing: &[Arc<Slice>], changes: Changes) -> Vec<Arc<Slice>> {
     let names = changes.update.iter().map(|(slice, _)| slice).chain(&changes.delete);
