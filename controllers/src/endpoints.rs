@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, Preconditions};
-use serde_json::{Map, Value, json};
+use kube::api::{DeleteParams, Preconditions};
+use serde_json::{Value, json};
 use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
 use steersman_framework::consistency::Consistency;
 use steersman_framework::controller::{self, Outcome, Workers};
@@ -108,7 +108,7 @@ impl EndpointsController {
         let wanted = wanted(&service, present.as_deref(), subsets, (trigger, truncated));
         let Some(wanted) = wanted else { return Ok(Outcome::Done) };
         let written = match present {
-            Some(_) => self.api.patch::<Written>(&ENDPOINTS, &key, &Patch::Merge(wanted)).await,
+            Some(_) => self.api.replace::<Written>(&ENDPOINTS, &key, &wanted).await,
             None => self.api.create::<Written>(&ENDPOINTS, &key.namespace, &wanted).await,
         };
         match written {
@@ -136,35 +136,39 @@ impl EndpointsController {
     }
 }
 
-/// The Endpoints to create, or the merge patch of those that are there; `None` if they are as they should be.
+/// The Endpoints to write, in the place of those that are there; `None` if they are as they should be.
 fn wanted(
     service: &Service,
     present: Option<&Endpoints>,
     subsets: Vec<Subset>,
     (trigger, truncated): (Option<Timestamp>, bool),
 ) -> Option<Value> {
-    let meta = &service.metadata;
-    let labels = labels(service);
-    let mut annotations = Map::new();
-    let mut annotate = |key: &str, value: Option<String>| {
-        // A null takes away what is there, and is not written where nothing is.
-        if present.is_some() || value.is_some() {
-            annotations.insert(key.to_owned(), value.into());
-        }
-    };
-    annotate(TRIGGER_TIME, trigger.map(|time| time.to_string()));
-    annotate(OVER_CAPACITY, truncated.then(|| "truncated".to_owned()));
-    let mut written: Map<String, Value> = labels.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-    let mut metadata = json!({"name": meta.name, "namespace": meta.namespace, "annotations": annotations});
-    if let Some(present) = present {
-        let marked = present.metadata.annotations.get(OVER_CAPACITY).is_some();
-        if present.subsets == subsets && present.metadata.labels == labels && marked == truncated {
-            return None;
-        }
-        let superfluous = present.metadata.labels.iter().filter(|(key, _)| labels.get(key).is_none());
-        written.extend(superfluous.map(|(key, _)| (key.to_owned(), Value::Null)));
-        metadata["resourceVersion"] = present.metadata.resource_version.as_str().into();
+    let (meta, labels) = (&service.metadata, labels(service));
+    let before = present.map(|present| &present.metadata);
+    let mut annotations = before.map(|meta| meta.annotations.clone()).unwrap_or_default();
+    let marked = annotations.get(OVER_CAPACITY).is_some();
+    if present
+        .is_some_and(|present| present.subsets == subsets && present.metadata.labels == labels && marked == truncated)
+    {
+        return None;
     }
-    metadata["labels"] = written.into();
+    for (key, value) in [
+        (TRIGGER_TIME, trigger.map(|time| time.to_string())),
+        (OVER_CAPACITY, truncated.then(|| "truncated".to_owned())),
+    ] {
+        match value {
+            Some(value) => _ = annotations.insert(key, value),
+            None => _ = annotations.remove(key),
+        }
+    }
+    let mut metadata =
+        json!({"name": meta.name, "namespace": meta.namespace, "labels": labels, "annotations": annotations});
+    if let Some(before) = before {
+        metadata["uid"] = before.uid.as_str().into();
+        // The server refuses it if they were changed meanwhile.
+        metadata["resourceVersion"] = before.resource_version.as_str().into();
+        metadata["ownerReferences"] = json!(before.owner_references);
+        metadata["finalizers"] = json!(before.finalizers);
+    }
     Some(json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets}))
 }

@@ -265,3 +265,62 @@ impl GarbageCollector {
         self.follow(effects);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Fake;
+
+    fn served(resource: Resource, all: &[&str]) -> Served {
+        Served { resource, verbs: all.iter().map(|verb| (*verb).to_owned()).collect() }
+    }
+
+    fn ships() -> Resource {
+        Resource::namespaced("example.com", "v1", "Ship", "ships")
+    }
+
+    #[test]
+    fn what_can_be_listed_watched_and_deleted_is_collected_but_for_events() {
+        let every = ["list", "watch", "delete", "get"];
+        for (resource, all, expect) in [
+            (ships(), &every[..], true),
+            (ships(), &["list", "watch", "get"], false),
+            (ships(), &["delete", "watch"], false),
+            (ships(), &["list", "delete"], false),
+            (Resource::namespaced("", "v1", "Event", "events"), &every, false),
+            (Resource::namespaced("events.k8s.io", "v1", "Event", "events"), &every, false),
+            (Resource::namespaced("example.com", "v1", "Event", "events"), &every, true),
+        ] {
+            assert_eq!(is_collectable(&served(resource.clone(), all)), expect, "{resource} {all:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_answer_is_watched_on_and_what_is_gone_is_not() {
+        let fake = Fake::new(|_| (200, json!({})));
+        let collector = GarbageCollector::new(&fake.shared);
+        let mut monitors = Monitors::new(collector.clone(), fake.shared.informers.clone());
+        let reports = Resource::namespaced("reports.io", "v1", "Report", "reports");
+        let all = vec![served(ships(), &["list", "watch", "delete"]), served(reports.clone(), &["get"])];
+        let first = monitors.follow(Discovery { served: all, ..Discovery::default() });
+        assert_eq!(first.len(), 1);
+        let object =
+            serde_json::from_value::<Partial>(json!({"metadata": {"namespace": "ns", "name": "a", "uid": "a"}}));
+        collector.applied(&Arc::new(ships()), &object.unwrap().metadata);
+        let knows =
+            |kind: &str, group: &str| collector.0.kinds.lock().contains_key(&(group.to_owned(), kind.to_owned()));
+        assert!(knows("Ship", "example.com") && knows("Report", "reports.io"), "it can be an owner");
+
+        let failed = [("example.com/v1".to_owned(), "away".to_owned())].into();
+        assert!(monitors.follow(Discovery { failed, ..Discovery::default() }).is_empty());
+        assert!(monitors.watched.contains_key(&ships()) && knows("Ship", "example.com"));
+        assert!(collector.0.graph.lock().get("a").is_some());
+
+        assert!(monitors.follow(Discovery::default()).is_empty());
+        assert!(monitors.watched.is_empty() && !knows("Ship", "example.com"));
+        assert!(collector.0.graph.lock().get("a").is_none());
+        drop(first);
+    }
+}
