@@ -119,6 +119,11 @@ impl Cache {
         if self.assumed.contains(uid) { self.remove_pod(uid) } else { None }
     }
 
+    /// How many nodes, pods on nodes, and assumed ones among those there are.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        (self.snapshot.len(), self.pods.len(), self.assumed.len())
+    }
+
     /// Whether a pod is assumed and not confirmed.
     pub fn is_assumed(&self, uid: &str) -> bool {
         self.assumed.contains(uid)

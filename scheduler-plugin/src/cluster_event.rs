@@ -116,6 +116,32 @@ impl ClusterEvent {
         Self { resource, action }
     }
 
+    /// As upstream's metrics call it (`NodeAdd`); the pods that happen are those on nodes.
+    pub(crate) fn label(&self) -> String {
+        let resource = match self.resource {
+            EventResource::Pod => "AssignedPod".to_owned(),
+            EventResource::Claim => "PersistentVolumeClaim".to_owned(),
+            EventResource::Any => "*".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let actions = [
+            (ActionType::ADD, "Add"),
+            (ActionType::DELETE, "Delete"),
+            (ActionType::UPDATE_NODE_ALLOCATABLE, "UpdateNodeAllocatable"),
+            (ActionType::UPDATE_NODE_LABEL, "UpdateNodeLabel"),
+            (ActionType::UPDATE_NODE_TAINT, "UpdateNodeTaint"),
+            (ActionType::UPDATE_POD_LABEL, "UpdatePodLabel"),
+            (ActionType::UPDATE_POD_SCALE_DOWN, "UpdatePodScaleDown"),
+            (ActionType::UPDATE_POD_TOLERATION, "UpdatePodToleration"),
+            (ActionType::UPDATE_POD_SCHEDULING_GATES_ELIMINATED, "UpdatePodSchedulingGatesEliminated"),
+            (ActionType::UPDATE_OTHER, "Update"),
+            (ActionType::UPDATE, "Update"),
+            (ActionType::ALL, "All"),
+        ];
+        let action = actions.iter().find(|(action, _)| *action == self.action).map_or("Update", |(_, name)| name);
+        resource + action
+    }
+
     /// Whether an event of kind `other` is of this kind.
     pub fn covers(&self, other: &Self) -> bool {
         let either_is_any = self.resource == EventResource::Any || other.resource == EventResource::Any;

@@ -12,8 +12,10 @@ mod what_if;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use steersman_machinery::random::Random;
+use tokio::time::Instant;
 
 use crate::cycle_state::CycleState;
 use crate::diagnosis::Diagnosis;
@@ -43,12 +45,22 @@ pub struct Search {
     /// Where in the order of nodes the next search begins, so that all nodes get their turn.
     pub next_start_node_index: usize,
     memo: Option<Memo>,
+    /// Whether to find out how long the extension points take.
+    pub(crate) measuring: bool,
+}
+
+/// How long an extension point took, and how it ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Took {
+    pub(crate) point: Point,
+    pub(crate) code: Code,
+    pub(crate) time: Duration,
 }
 
 impl Search {
     /// A search from the first node on.
     pub fn new(random: Random) -> Self {
-        Self { random, next_start_node_index: 0, memo: None }
+        Self { random, next_start_node_index: 0, memo: None, measuring: false }
     }
 
     /// The same, and what is found out for one pod is kept for equal ones. The choices are the same; but a decision that
@@ -74,6 +86,9 @@ pub struct Decision {
     pub totals: Vec<i64>,
     /// The notes of the plugins, for what follows.
     pub state: CycleState,
+    /// How long the extension points took, if that was asked for.
+    pub(crate) took: Vec<Took>,
+    measuring: bool,
 }
 
 /// The scores of one plugin.
@@ -106,7 +121,25 @@ impl Decision {
             scores: Vec::new(),
             totals: Vec::new(),
             state: CycleState::default(),
+            took: Vec::new(),
+            measuring: false,
         }
+    }
+
+    /// The moment, if times are asked for.
+    fn begin(&self) -> Option<Instant> {
+        self.measuring.then(Instant::now)
+    }
+
+    /// An extension point that began then has ended.
+    fn ended<T>(&mut self, point: Point, begun: Option<Instant>, result: &Result<T, Outcome>) {
+        let Some(begun) = begun else { return };
+        let code = match result {
+            Ok(_) => Code::Success,
+            Err(Outcome::Unschedulable(_)) => Code::Unschedulable,
+            Err(_) => Code::Error,
+        };
+        self.took.push(Took { point, code, time: begun.elapsed() });
     }
 
     /// Why there is no node; empty if there is one.
@@ -162,7 +195,12 @@ pub(crate) fn find(
     profile: &Profile,
     (search, decision, explain): (&mut Search, &mut Decision, bool),
 ) -> Result<Option<Box<Diagnosis>>, Outcome> {
-    let prepared = pre_filter(pod, snapshot, profile, &mut decision.state)?;
+    decision.measuring = search.measuring;
+    let begun = decision.begin();
+    let prepared = pre_filter(pod, snapshot, profile, &mut decision.state);
+    decision.ended(Point::PreFilter, begun, &prepared);
+    let prepared = prepared?;
+    let begun = decision.begin();
     let mut filtering = Filtering::new(pod, profile, snapshot, &decision.state);
     let nominated = pod.nominated_node_name.as_ref().and_then(|name| filtering.snapshot.node_by_name(name));
     if let Some(row) = nominated.map(|node| node.row()) {
@@ -188,6 +226,7 @@ pub(crate) fn find(
         decision.evaluated_nodes = looked_at;
         search.next_start_node_index = (start + looked_at) % filtering.snapshot.len();
     }
+    decision.ended(Point::Filter, begun, &Ok(()));
     let why = explain || decision.feasible.is_empty();
     Ok(why.then(|| Box::new(filtering.diagnose(&mut decision.state, &prepared))))
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use steersman_framework::metrics::{Family, Metrics};
 use tokio::time::Instant;
 
 use crate::cluster_event::{
@@ -18,8 +19,16 @@ use heap::Heap;
 
 /// How long a pod stays with the unschedulable ones before it is tried again without a reason.
 const MAX_IN_UNSCHEDULABLE: Duration = Duration::from_secs(5 * 60);
+/// What happened to a pod that was tried in vain.
+const FAILURE: &str = "ScheduleAttemptFailure";
 /// How often pods that have stayed that long are looked for.
 const UNSCHEDULABLE_FLUSH: Duration = Duration::from_secs(30);
+
+/// Source: `pkg/scheduler/metrics`.
+static INCOMING: Family = Family::counter(
+    "scheduler_queue_incoming_pods_total",
+    "Pods that were put into a queue (active, backoff, unschedulable), by what happened.",
+);
 
 /// How long a pod that failed waits before it is tried again.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +60,10 @@ pub struct QueuedPod {
     pub sequence: u64,
     /// How often it was tried.
     pub attempts: u32,
+    /// When it was first tried.
+    pub first_attempt: Option<Instant>,
+    /// When it was taken out to be tried.
+    pub taken: Option<Instant>,
     /// How often it was rejected.
     pub unschedulable_count: u32,
     /// How often in a row trying it failed for reasons of our own.
@@ -100,6 +113,7 @@ pub struct Queue {
     sequence: u64,
     events: u64,
     next_flush: Option<Instant>,
+    metrics: Metrics,
 }
 
 impl Queue {
@@ -115,7 +129,24 @@ impl Queue {
             sequence: 0,
             events: 0,
             next_flush: None,
+            metrics: Metrics::default(),
         }
+    }
+
+    /// Counts pods that come in.
+    pub(crate) fn count_in(&mut self, metrics: Metrics) {
+        self.metrics = metrics;
+    }
+
+    fn came_in(&self, queue: &str, event: &str) {
+        if self.metrics.is_recording() {
+            self.metrics.counter(&INCOMING, &[("event", event), ("queue", queue)]).increment();
+        }
+    }
+
+    /// How many pods a plugin keeps from being tried at all.
+    pub(crate) fn count_gated(&self) -> usize {
+        self.unschedulable.values().filter(|queued| queued.gated_by.is_some()).count()
     }
 
     fn profile(&self, pod: &Pod) -> Option<&Profile> {
@@ -164,7 +195,7 @@ impl Queue {
                 self.is_worth(&queued, &own(event), &interested.unwrap_or_default())
             });
             if helps {
-                self.requeue(queued, now);
+                self.requeue(queued, now, "UnscheduledPodUpdate");
             } else {
                 self.unschedulable.insert(uid, queued);
             }
@@ -176,6 +207,8 @@ impl Queue {
             timestamp: now,
             sequence: self.sequence,
             attempts: 0,
+            first_attempt: None,
+            taken: None,
             unschedulable_count: 0,
             consecutive_errors: 0,
             unschedulable_plugins: BTreeSet::new(),
@@ -183,7 +216,7 @@ impl Queue {
             gated_by: None,
             events_seen: 0,
         };
-        self.activate(queued);
+        self.activate(queued, "UnscheduledPodAdd");
     }
 
     /// Takes a pod out for good.
@@ -201,6 +234,9 @@ impl Queue {
         let profiles = self.profiles.clone();
         let mut queued = self.active.pop(|a, b| less(&profiles, a, b))?;
         queued.attempts += 1;
+        let now = Instant::now();
+        queued.taken = Some(now);
+        queued.first_attempt.get_or_insert(now);
         queued.events_seen = self.events;
         self.in_flight.insert(queued.pod.uid.clone(), self.events);
         Some(queued)
@@ -228,10 +264,11 @@ impl Queue {
         queued.sequence = self.sequence;
         // If something happened meanwhile it may have been what the pod waits for.
         if rejected && queued.events_seen == self.events {
+            self.came_in("unschedulable", FAILURE);
             self.unschedulable.insert(queued.pod.uid.clone(), queued);
             self.next_flush.get_or_insert(now + UNSCHEDULABLE_FLUSH);
         } else {
-            self.requeue(queued, now);
+            self.requeue(queued, now, FAILURE);
         }
     }
 
@@ -252,8 +289,9 @@ impl Queue {
         let helped: Vec<_> = self.unschedulable.values().filter(worth).map(|queued| queued.pod.uid.clone()).collect();
         let mut helped: Vec<_> = helped.iter().filter_map(|uid| self.unschedulable.remove(uid)).collect();
         helped.sort_by_key(|queued| queued.sequence);
+        let event = if self.metrics.is_recording() { happening.event.label() } else { String::new() };
         for queued in helped {
-            self.requeue(queued, now);
+            self.requeue(queued, now, &event);
         }
     }
 
@@ -280,7 +318,7 @@ impl Queue {
         if self.unschedulable.get(uid).is_some_and(|queued| !all || waited(queued))
             && let Some(queued) = self.unschedulable.remove(uid)
         {
-            self.activate(queued);
+            self.activate(queued, "PreemptionComplete");
         }
     }
 
@@ -288,7 +326,7 @@ impl Queue {
     pub fn tick(&mut self, now: Instant) -> Option<Instant> {
         while self.backing_off.peek().is_some_and(|queued| queued.backoff_until(&self.backoff) <= now) {
             let Some(queued) = self.pop_backing_off() else { break };
-            self.activate(queued);
+            self.activate(queued, "BackoffComplete");
         }
         if self.next_flush.is_some_and(|flush| flush <= now) {
             let stale = |queued: &&QueuedPod| {
@@ -298,7 +336,7 @@ impl Queue {
                 self.unschedulable.values().filter(stale).map(|queued| queued.pod.uid.clone()).collect();
             for uid in stale {
                 if let Some(queued) = self.unschedulable.remove(&uid) {
-                    self.requeue(queued, now);
+                    self.requeue(queued, now, "UnschedulableTimeout");
                 }
             }
             self.next_flush = (!self.unschedulable.is_empty()).then(|| now + UNSCHEDULABLE_FLUSH);
@@ -313,7 +351,7 @@ impl Queue {
             return None;
         }
         let queued = self.pop_backing_off()?;
-        self.activate(queued);
+        self.activate(queued, "BackoffComplete");
         self.pop()
     }
 
@@ -324,18 +362,19 @@ impl Queue {
     }
 
     /// Back into the queue: first the rest of the backoff, if there is any.
-    fn requeue(&mut self, queued: QueuedPod, now: Instant) {
+    fn requeue(&mut self, queued: QueuedPod, now: Instant, event: &str) {
         if queued.gated_by.is_none() && queued.backoff_until(&self.backoff) > now {
             let (profiles, backoff) = (self.profiles.clone(), self.backoff);
             let uid = queued.pod.uid.clone();
+            self.came_in("backoff", event);
             self.backing_off.push(uid, queued, |a, b| backoff_less((&profiles, &backoff), a, b));
         } else {
-            self.activate(queued);
+            self.activate(queued, event);
         }
     }
 
     /// Among the ready ones, unless a plugin objects.
-    fn activate(&mut self, mut queued: QueuedPod) {
+    fn activate(&mut self, mut queued: QueuedPod, event: &str) {
         let uid = queued.pod.uid.clone();
         queued.gated_by = self.profile(&queued.pod).and_then(|profile| {
             let objects = |entry: &&crate::profile::Entry| {
@@ -346,9 +385,11 @@ impl Queue {
         });
         if let Some(plugin) = queued.gated_by {
             queued.unschedulable_plugins.insert(plugin);
+            self.came_in("unschedulable", event);
             self.unschedulable.insert(uid, queued);
         } else {
             let profiles = self.profiles.clone();
+            self.came_in("active", event);
             self.active.push(uid, queued, |a, b| less(&profiles, a, b));
         }
     }

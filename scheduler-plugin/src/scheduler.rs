@@ -3,6 +3,7 @@
 mod binding;
 mod extended;
 mod failure;
+mod metrics;
 mod preemption;
 mod updates;
 
@@ -27,9 +28,11 @@ use crate::pod::Pod;
 use crate::profile::{Point, Profile, ProfileError};
 use crate::queue::{Backoff, Queue, QueuedPod};
 use crate::registry::{Handle, KnownClaims, Preempting, Registry};
+use crate::status::Code;
 use crate::waiting::WaitingPods;
 use crate::writer::{EventText, EventWriter, Write, send};
 use binding::Bound;
+use metrics::Instruments;
 
 /// Bindings that are under way at once. Enough to keep a server with 5 ms latency busy with 25,000 a second, and few
 /// enough not to hold thousands of connections or requests.
@@ -137,6 +140,7 @@ struct Scheduler {
     event_writes: HashSet<Id>,
     /// The last condition write for a pod, while it may be under way: what comes next waits for it.
     writes: BTreeMap<Arc<str>, oneshot::Receiver<()>>,
+    instruments: Instruments,
 }
 
 impl Scheduler {
@@ -152,16 +156,20 @@ impl Scheduler {
         let profiles = Arc::new(profiles(options, &handle)?);
         let backoff =
             Backoff { initial: options.configuration.pod_initial_backoff, max: options.configuration.pod_max_backoff };
+        let mut queue = Queue::new(profiles.clone(), backoff);
+        queue.count_in(context.metrics.clone());
+        let mut search = Search::remembering(context.random.clone());
+        search.measuring = context.metrics.is_recording();
         Ok(Self {
             extenders: Vec::new(),
-            queue: Queue::new(profiles.clone(), backoff),
+            queue,
             profiles,
             waiting,
             preempting: handle.preempting,
             known_claims: handle.known_claims,
             context: context.clone(),
             cache: Cache::default(),
-            search: Search::remembering(context.random.clone()),
+            search,
             pending: BTreeMap::new(),
             synced: BTreeSet::new(),
             events: EventWriter::default(),
@@ -169,6 +177,7 @@ impl Scheduler {
             bindings: HashMap::new(),
             event_writes: HashSet::new(),
             writes: BTreeMap::new(),
+            instruments: Instruments::new(context),
         })
     }
 
@@ -194,6 +203,7 @@ impl Scheduler {
                 }
                 continue;
             }
+            self.instruments.show(&self.queue, &self.cache, self.synced.len());
             tokio::select! {
                 biased;
                 () = context.shutdown.requested() => break,
@@ -241,7 +251,9 @@ impl Scheduler {
         let Some(profile) = profiles.get(&pod.spec.scheduler_name).filter(|_| !self.is_leaving(&pod)) else {
             return self.queue.done(&pod.uid);
         };
+        let begun = self.instruments.now();
         let mut decision = schedule_one(&pod, self.cache.snapshot_mut(), profile, &mut self.search);
+        self.instruments.decided(&profile.scheduler_name, begun, &decision.took);
         match decision.outcome {
             Outcome::Node(node) => {
                 tracing::debug!(pod = pod.key(), %node, evaluated = decision.evaluated_nodes,
@@ -252,7 +264,13 @@ impl Scheduler {
                 let mut nomination = None;
                 if diagnosis.nodes > 0 {
                     let notes = (&mut decision.state, &mut *diagnosis);
+                    let begun = self.instruments.now();
                     let result = post_filter(&pod, self.cache.snapshot_mut(), profile, notes);
+                    let code = if result.nominated_node_name.is_some() { Code::Success } else { Code::Unschedulable };
+                    self.instruments.ran(&profile.scheduler_name, Point::PostFilter, code, begun);
+                    if profile.at(Point::PostFilter).iter().any(|entry| entry.plugin.name() == "DefaultPreemption") {
+                        self.instruments.preemption();
+                    }
                     self.preempt(&pod, &result);
                     nomination = result.nominated_node_name;
                 }

@@ -5,6 +5,7 @@ pub mod faults;
 pub mod kubectl;
 pub mod manifests;
 pub mod processes;
+pub mod proxy;
 pub mod site;
 pub mod wait;
 pub mod webhooks;

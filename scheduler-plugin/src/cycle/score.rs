@@ -18,6 +18,7 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
         let message = format!("running {point} plugin {plugin:?}: {status}");
         Outcome::Error(Status::error(message).by(plugin))
     };
+    let begun = decision.begin();
     let mut skipped = BTreeSet::new();
     for entry in profile.at(Point::PreScore) {
         let Some(plugin) = entry.plugin.as_pre_score() else { continue };
@@ -28,6 +29,8 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
             _ => return Err(failed("PreScore", entry.plugin.name(), &status)),
         }
     }
+    decision.ended(Point::PreScore, begun, &Ok(()));
+    let begun = decision.begin();
     decision.totals = vec![0; decision.feasible.len()];
     let nodes = Scored { snapshot, rows: &decision.feasible };
     for entry in profile.at(Point::Score) {
@@ -52,6 +55,7 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
         }
         decision.scores.push(PluginScores { plugin: name, scores });
     }
+    decision.ended(Point::Score, begun, &Ok(()));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::metrics::{Ended, Instruments};
 use super::{Finished, Scheduler, after};
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening};
 use crate::cycle::commit;
@@ -14,7 +15,7 @@ use crate::plugin::{Binding, Plugin};
 use crate::pod::Pod;
 use crate::profile::Point;
 use crate::queue::QueuedPod;
-use crate::status::Status;
+use crate::status::{Code, Status};
 use crate::waiting::Held;
 use crate::writer::EventText;
 
@@ -36,6 +37,7 @@ struct Journey {
     binder: Option<Arc<Extender>>,
     post_bind: Vec<Arc<dyn Plugin>>,
     earlier: Option<oneshot::Receiver<()>>,
+    instruments: Instruments,
 }
 
 impl Scheduler {
@@ -62,6 +64,7 @@ impl Scheduler {
             binder,
             post_bind: self.plugins(&placed, Point::PostBind),
             earlier: self.writes.remove(&placed.uid),
+            instruments: self.instruments.clone(),
         };
         let task = self.tasks.spawn(async move {
             let result = journey.travel().await;
@@ -73,8 +76,15 @@ impl Scheduler {
     /// Lets the plugins reserve and permit; who holds the pod.
     fn commit(&self, pod: &Pod, node: &str, state: &mut CycleState) -> Result<Option<Held>, Status> {
         let Some(profile) = self.profiles.get(&pod.spec.scheduler_name) else { return Ok(None) };
-        commit::reserve(profile, pod, node, state)?;
-        let waits = commit::permit(profile, pod, node, state)?;
+        let begun = self.instruments.now();
+        let reserved = commit::reserve(profile, pod, node, state);
+        self.instruments.ran(&profile.scheduler_name, Point::Reserve, code_of(&reserved), begun);
+        reserved?;
+        let begun = self.instruments.now();
+        let waits = commit::permit(profile, pod, node, state);
+        let code = if waits.as_ref().is_ok_and(|waits| !waits.is_empty()) { Code::Wait } else { code_of(&waits) };
+        self.instruments.ran(&profile.scheduler_name, Point::Permit, code, begun);
+        let waits = waits?;
         Ok((!waits.is_empty()).then(|| self.waiting.hold(pod.uid.clone(), &waits, Instant::now())))
     }
 
@@ -83,6 +93,7 @@ impl Scheduler {
         let Bound { queued, placed, state, result } = bound;
         match result {
             Ok(()) => {
+                self.instruments.attempted(&queued, Ended::Scheduled);
                 let node = placed.node_name.as_deref().unwrap_or_default();
                 tracing::info!(pod = placed.key(), node, "pod was bound");
                 self.event(&queued.pod, &EventText::scheduled(&placed, node));
@@ -115,11 +126,34 @@ impl Scheduler {
 }
 
 impl Journey {
-    async fn travel(self) -> Result<(), Status> {
-        after(self.earlier).await;
-        if let Some(held) = self.held {
-            success(held.verdict().await)?;
+    async fn travel(mut self) -> Result<(), Status> {
+        after(self.earlier.take()).await;
+        if let Some(held) = self.held.take() {
+            let begun = self.instruments.now();
+            let verdict = held.verdict().await;
+            self.instruments.permitted(verdict.code(), begun);
+            success(verdict)?;
         }
+        let profile = &self.binding.pod.spec.scheduler_name;
+        let begun = self.instruments.now();
+        let result = self.pre_bind().await;
+        self.instruments.ran(profile, Point::PreBind, code_of(&result), begun);
+        result?;
+        let begun = self.instruments.now();
+        let result = self.bind().await;
+        self.instruments.ran(profile, Point::Bind, code_of(&result), begun);
+        result?;
+        let begun = self.instruments.now();
+        for plugin in &self.post_bind {
+            if let Some(post_bind) = plugin.as_post_bind() {
+                post_bind.post_bind(&self.binding).await;
+            }
+        }
+        self.instruments.ran(profile, Point::PostBind, Code::Success, begun);
+        Ok(())
+    }
+
+    async fn pre_bind(&self) -> Result<(), Status> {
         for plugin in &self.pre_bind {
             let Some(pre_bind) = plugin.as_pre_bind() else { continue };
             let status = pre_bind.pre_bind(&self.binding).await;
@@ -127,30 +161,27 @@ impl Journey {
                 explain("PreBind", plugin.name(), status)?;
             }
         }
-        let mut done = false;
+        Ok(())
+    }
+
+    async fn bind(&self) -> Result<(), Status> {
         if let Some(binder) = &self.binder {
-            binder.bind(&self.binding.pod, &self.binding.node_name).await.map_err(Status::error)?;
-            done = true;
+            return binder.bind(&self.binding.pod, &self.binding.node_name).await.map_err(Status::error);
         }
-        for plugin in self.bind.iter().filter(|_| self.binder.is_none()) {
+        for plugin in &self.bind {
             let Some(bind) = plugin.as_bind() else { continue };
             let status = bind.bind(&self.binding).await;
             if !status.is_skip() {
-                explain("Bind", plugin.name(), status)?;
-                done = true;
-                break;
+                return explain("Bind", plugin.name(), status);
             }
         }
-        if !done {
-            return Err(Status::error("no bind plugin took the pod"));
-        }
-        for plugin in &self.post_bind {
-            if let Some(post_bind) = plugin.as_post_bind() {
-                post_bind.post_bind(&self.binding).await;
-            }
-        }
-        Ok(())
+        Err(Status::error("no bind plugin took the pod"))
     }
+}
+
+/// How an extension point ended, for its metrics.
+fn code_of<T>(result: &Result<T, Status>) -> Code {
+    result.as_ref().err().map_or(Code::Success, Status::code)
 }
 
 fn success(status: Status) -> Result<(), Status> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Scheduler;
+use super::metrics::Ended;
 use crate::diagnosis::Diagnosis;
 use crate::queue::{Failure, QueuedPod};
 use crate::status::{Code, Status};
@@ -57,6 +58,8 @@ impl Scheduler {
         (reason, message): (&str, &str),
         nomination: Option<Option<String>>,
     ) {
+        let ended = if reason == "Unschedulable" { Ended::Unschedulable } else { Ended::Error };
+        self.instruments.attempted(&queued, ended);
         let uid = queued.pod.uid.clone();
         let tried = queued.pod.clone();
         match self.pending.get(&uid) {

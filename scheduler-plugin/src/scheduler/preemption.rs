@@ -21,6 +21,7 @@ impl Scheduler {
         if asked.is_empty() {
             return;
         }
+        self.instruments.victims(asked.len());
         self.clear_lower_nominations(pod, node);
         let now = self.context.clock.now();
         let mut evictions = Vec::new();

@@ -7,6 +7,8 @@ use steersman_framework::clock::TokioClock;
 use steersman_framework::runtime::Shutdown;
 use steersman_machinery::random::Random;
 
+use steersman_framework::metrics::Metrics;
+
 use super::*;
 use crate::plugin::{PermitPlugin, Plugin, ReservePlugin};
 use crate::{Status, cycle_state::CycleState};
@@ -14,9 +16,14 @@ use world::{World, node, pod};
 
 /// Runs a scheduler beside a script; stops it when the script ends.
 async fn beside(world: &World, options: Options, script: impl Future<Output = ()>) {
+    counted(world, options, Metrics::default(), script).await;
+}
+
+/// The same with metrics.
+async fn counted(world: &World, options: Options, metrics: Metrics, script: impl Future<Output = ()>) {
     let (trigger, shutdown) = Shutdown::new();
     let clock = Arc::new(TokioClock::starting_at("2026-05-01T10:00:00Z".parse().unwrap()));
-    let context = Context::new(world.client(), clock, Random::seeded(7), shutdown);
+    let context = Context { metrics, ..Context::new(world.client(), clock, Random::seeded(7), shutdown) };
     let stop = async {
         script.await;
         trigger.trigger();
@@ -244,4 +251,60 @@ async fn a_pod_that_nobody_permits_gives_everything_back() {
     let message = "0/1 nodes are available: 1 rejected due to timeout after waiting 30s at plugin Patient.";
     assert_eq!(world.writes()[0], format!("FailedScheduling {message}"));
     assert_eq!(world.node_of("a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_counted_can_be_scraped() {
+    let world = World::default();
+    world.set("nodes", node("n1", "1"));
+    let mut first = pod("first", "1");
+    first["spec"]["nodeName"] = json!("n1");
+    world.set("pods", first);
+    world.set("pods", pod("second", "1"));
+    let metrics = Metrics::recording();
+    let check = |lines: &[&str]| {
+        let text = metrics.render();
+        for line in lines {
+            assert!(text.lines().any(|have| have == format!("scheduler_{line}")), "{line} in\n{text}");
+        }
+    };
+    let script = async {
+        seconds(20).await;
+        check(&[
+            r#"schedule_attempts_total{profile="default-scheduler",result="unschedulable"} 1"#,
+            r#"pending_pods{queue="unschedulable"} 1"#,
+            r#"pending_pods{queue="gated"} 0"#,
+            r#"cache_size{type="pods"} 1"#,
+            "preemption_attempts_total 1",
+            r#"queue_incoming_pods_total{event="UnscheduledPodAdd",queue="active"} 1"#,
+            r#"queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="unschedulable"} 1"#,
+        ]);
+        world.delete("pods", "first");
+        seconds(1).await;
+    };
+    counted(&world, Options::default(), metrics.clone(), script).await;
+    let point = |point: &str, status: &str, count: u32| {
+        format!(
+            "framework_extension_point_duration_seconds_count{{extension_point=\"{point}\",\
+             profile=\"default-scheduler\",status=\"{status}\"}} {count}"
+        )
+    };
+    check(&[
+        r#"schedule_attempts_total{profile="default-scheduler",result="scheduled"} 1"#,
+        r#"scheduling_attempt_duration_seconds_count{profile="default-scheduler",result="scheduled"} 1"#,
+        r#"scheduling_attempt_duration_seconds_bucket{profile="default-scheduler",result="scheduled",le="16.384"} 1"#,
+        "scheduling_algorithm_duration_seconds_count 2",
+        r#"pod_scheduling_attempts_bucket{le="1"} 0"#,
+        r#"pod_scheduling_attempts_bucket{le="2"} 1"#,
+        r#"pod_scheduling_sli_duration_seconds_bucket{attempts="2",le="10.24"} 0"#,
+        r#"pod_scheduling_sli_duration_seconds_bucket{attempts="2",le="20.48"} 1"#,
+        r#"queue_incoming_pods_total{event="AssignedPodDelete",queue="active"} 1"#,
+        r#"pending_pods{queue="unschedulable"} 0"#,
+        // What was found out for the pod before is not found out again.
+        &point("PreFilter", "Success", 1),
+        &point("Filter", "Success", 1),
+        &point("PostFilter", "Unschedulable", 1),
+        &point("Reserve", "Success", 1),
+        &point("Bind", "Success", 1),
+    ]);
 }
