@@ -11,6 +11,7 @@ use steersman_framework::api::{Api, message};
 use steersman_framework::consistency::Consistency;
 use steersman_framework::controller::{self, Outcome, Workers};
 use steersman_framework::events::{EventType, Involved, Recorder};
+use steersman_framework::expectations::Expectations;
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::ObjectKey;
 use steersman_framework::ownership::owned_by;
@@ -22,7 +23,6 @@ use crate::claim::{Claimant, candidates};
 use crate::error::SyncError;
 use crate::features::Features;
 use crate::objects::{PODS, Pod, ReplicaSet, ReplicaSetStatus};
-use crate::replicaset::expectations::Expectations;
 use crate::replicaset::plan::Scale;
 use crate::replicaset::ranking::Rules;
 use crate::shard::Shard;
@@ -30,7 +30,6 @@ use crate::shared::{Shared, wait};
 use crate::workloads::Workloads;
 
 mod act;
-mod expectations;
 pub mod plan;
 pub mod ranking;
 

@@ -1,4 +1,26 @@
 //! A thin typed layer over [`kube::Client`]: any resource, any object type that can be deserialized.
+//!
+//! ```no_run
+//! use kube::api::Patch;
+//! use serde_json::json;
+//! use steersman_framework::api::{Api, Resource, is_conflict};
+//! use steersman_framework::meta::{ObjectKey, Partial};
+//!
+//! static CONFIG_MAPS: Resource = Resource::namespaced("", "v1", "ConfigMap", "configmaps");
+//!
+//! # async fn example(client: kube::Client) -> Result<(), kube::Error> {
+//! let api = Api::new(client, "my-controller");
+//! let key = ObjectKey::new("default", "settings");
+//! let found: Partial = api.get(&CONFIG_MAPS, &key).await?;
+//! let version = &found.metadata.resource_version;
+//! let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version}, "data": {"color": "blue"}}));
+//! match api.patch::<Partial>(&CONFIG_MAPS, &key, &patch).await {
+//!     // Somebody was faster: look again.
+//!     Err(error) if is_conflict(&error) => Ok(()),
+//!     other => other.map(|_| ()),
+//! }
+//! # }
+//! ```
 
 use std::borrow::Cow;
 use std::fmt;

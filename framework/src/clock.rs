@@ -1,4 +1,20 @@
 //! The clocks that the binaries and the tests hand to everything else.
+//!
+//! ```
+//! use steersman_framework::clock::{SystemClock, TokioClock};
+//! use steersman_machinery::clock::{Clock, SharedClock};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+//! # runtime.block_on(async {
+//! // In a test, ten minutes pass in no time.
+//! let clock = TokioClock::starting_at("2026-05-01T10:00:00Z".parse().unwrap());
+//! tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+//! assert_eq!(clock.now().to_string(), "2026-05-01T10:10:00Z");
+//! # });
+//! // In a program, time is what it is.
+//! let clock: SharedClock = std::sync::Arc::new(SystemClock);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use jiff::Timestamp;
 use steersman_machinery::clock::Clock;

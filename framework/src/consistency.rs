@@ -1,5 +1,17 @@
 //! Read your own writes: after a controller wrote something for an owner it does not look at that owner again until
 //! its caches have passed those writes. Source: KEP-5647 (stale controller mitigation).
+//!
+//! ```
+//! use steersman_framework::consistency::Consistency;
+//!
+//! let guard = Consistency::default();
+//! // A pod was created for the owner; the server answered with version 7.
+//! guard.wrote("uid of the owner", "pods", "7");
+//! // The next sync of the owner asks before it looks at its cache, which has seen only version 5, and comes back later
+//! // (`Outcome::Soon`): it would create the pod once more.
+//! assert!(!guard.is_current("uid of the owner", |_resource| 5));
+//! assert!(guard.is_current("uid of the owner", |_resource| 7));
+//! ```
 
 use std::collections::BTreeMap;
 

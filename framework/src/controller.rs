@@ -1,4 +1,30 @@
 //! The worker loop: takes keys out of a queue, runs one worker a key, several keys at a time, and retries what failed.
+//!
+//! ```
+//! use std::time::Duration;
+//! use steersman_framework::controller::{self, Outcome, Workers};
+//! use steersman_framework::queue::WorkQueue;
+//! use steersman_framework::runtime::Shutdown;
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+//! # runtime.block_on(async {
+//! let queue = WorkQueue::default();
+//! queue.add("a");
+//! let (trigger, shutdown) = Shutdown::new();
+//! let workers = Workers { name: "greeter", concurrency: 5, max_retries: None };
+//! let sync = async |key: &'static str| {
+//!     // Look, plan, write. An error would bring the key back after a while.
+//!     assert_eq!(key, "a");
+//!     Ok::<_, std::io::Error>(Outcome::After(Duration::from_secs(3600)))
+//! };
+//! let stop = async {
+//!     tokio::time::sleep(Duration::from_secs(60)).await;
+//!     trigger.trigger();
+//! };
+//! tokio::join!(controller::run(workers, queue, shutdown, sync), stop);
+//! # });
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fmt;
 use std::time::Duration;

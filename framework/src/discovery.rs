@@ -1,4 +1,15 @@
 //! What the server serves: every resource in its preferred version, with its verbs.
+//!
+//! ```no_run
+//! # async fn example(client: kube::Client) -> Result<(), kube::Error> {
+//! for served in steersman_framework::discovery::discover(&client).await? {
+//!     if served.can(&["list", "watch"]) {
+//!         println!("{}", served.resource);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

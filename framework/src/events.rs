@@ -1,5 +1,23 @@
 //! Events about objects, correlated as upstream does: the same event again raises a count, many similar ones become
 //! one, and a flood is cut off. Source: `k8s.io/client-go/tools/record`.
+//!
+//! ```no_run
+//! use steersman_framework::api::{Api, Resource};
+//! use steersman_framework::events::{EventType, Involved, broadcaster};
+//! use steersman_framework::meta::Meta;
+//! use steersman_framework::runtime::Context;
+//!
+//! static WIDGETS: Resource = Resource::namespaced("example.com", "v1", "Widget", "widgets");
+//!
+//! async fn run(context: Context, widget: Meta) {
+//!     let api = Api::new(context.client.clone(), "widget-controller");
+//!     let (recorder, broadcaster) = broadcaster(api, "widget-controller", context.clock.clone(), context.random.fork());
+//!     // Recording never waits; the broadcaster writes, until all recorders are gone.
+//!     recorder.record(&Involved::new(&WIDGETS, &widget), EventType::Normal, "Polished", "it shines");
+//!     drop(recorder);
+//!     broadcaster.run().await;
+//! }
+//! ```
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -212,7 +230,7 @@ fn body(correlated: &Correlated, key: &ObjectKey) -> Value {
         "reason": event.reason,
         "message": correlated.message,
         "source": {"component": event.component},
-        "firstTimestamp": time,
+        "firstTimestamp": format_time(correlated.first),
         "lastTimestamp": time,
         "count": correlated.count,
         "type": event.kind.as_str(),
@@ -229,17 +247,27 @@ struct Correlated {
     event: Event,
     message: String,
     count: u32,
+    /// When it happened first.
+    first: Timestamp,
     /// The event that is to be raised instead of writing a new one.
     written: Option<ObjectKey>,
     identity: (Similar, String),
+}
+
+/// An event that happened before.
+#[derive(Clone, Default)]
+struct Known {
+    written: Option<ObjectKey>,
+    first: Timestamp,
+    count: u32,
 }
 
 #[derive(Default)]
 struct Correlator {
     /// Messages seen lately of similar events.
     similar: Bounded<Similar, (Timestamp, Vec<String>)>,
-    /// What was written, and how often.
-    known: Bounded<(Similar, String), (ObjectKey, u32)>,
+    /// What happened how often, with what was written of it.
+    known: Bounded<(Similar, String), Known>,
     /// The allowance of each component and object.
     allowance: Bounded<(&'static str, String), (f64, Timestamp)>,
 }
@@ -249,19 +277,21 @@ impl Correlator {
     fn correlate(&mut self, event: Event) -> Option<Correlated> {
         let similar = (event.component, event.involved.uid.clone(), event.kind, event.reason);
         let combined = self.is_combined(&similar, &event);
-        if !self.is_allowed(&event) {
-            return None;
-        }
         let message = if combined { format!("{SIMILAR_PREFIX}{}", event.message) } else { event.message.clone() };
         // All combined events share one entry, whatever their message.
         let identity = (similar, if combined { String::new() } else { message.clone() });
         let known = self.known.get(&identity).cloned();
-        let (written, count) = known.map_or((None, 1), |(key, count)| (Some(key), count + 1));
-        Some(Correlated { event, message, count, written, identity })
+        let mut known = known.unwrap_or(Known { first: event.time, ..Known::default() });
+        // What is dropped is counted as well: the next one that is written tells it.
+        known.count += 1;
+        self.known.insert(identity.clone(), known.clone());
+        let Known { written, first, count } = known;
+        self.is_allowed(&event).then_some(Correlated { event, message, count, first, written, identity })
     }
 
     fn written(&mut self, correlated: &Correlated, key: ObjectKey) {
-        self.known.insert(correlated.identity.clone(), (key, correlated.count));
+        let (first, count) = (correlated.first, correlated.count);
+        self.known.insert(correlated.identity.clone(), Known { written: Some(key), first, count });
     }
 
     fn is_combined(&mut self, similar: &Similar, event: &Event) -> bool {
@@ -269,10 +299,12 @@ impl Correlator {
         if event.time.duration_since(last) > SIMILAR_INTERVAL {
             messages.clear();
         }
-        if messages.len() < SIMILAR_MAX && !messages.contains(&event.message) {
+        // The messages that came first stay on their own; those that would make too many are combined.
+        let is_new = !messages.contains(&event.message);
+        let combined = is_new && messages.len() + 1 >= SIMILAR_MAX;
+        if is_new && !combined {
             messages.push(event.message.clone());
         }
-        let combined = messages.len() >= SIMILAR_MAX;
         self.similar.insert(similar.clone(), (event.time, messages));
         combined
     }
@@ -357,6 +389,7 @@ mod tests {
         let combined = |n: &str| format!("{SIMILAR_PREFIX}{n}");
         assert_eq!(write(&mut correlator, "9", 9), Some((combined("9"), 1, false)));
         assert_eq!(write(&mut correlator, "10", 10), Some((combined("10"), 2, true)));
+        assert_eq!(write(&mut correlator, "3", 10), Some(("3".into(), 2, true)), "what was written alone stays alone");
         assert_eq!(write(&mut correlator, "11", 1000), Some(("11".into(), 1, false)), "after a pause they count anew");
     }
 
@@ -366,6 +399,9 @@ mod tests {
         let written = (0..40).filter_map(|_| write(&mut correlator, "a", 0)).count();
         assert_eq!(written, 25);
         assert!(write(&mut correlator, "a", 299).is_none());
-        assert!(write(&mut correlator, "a", 601).is_some());
+        let next = write(&mut correlator, "a", 601);
+        assert_eq!(next, Some(("a".into(), 42, true)), "those that were dropped are counted");
+        let first = correlator.known.ages.values().next().and_then(|identity| correlator.known.get(identity));
+        assert_eq!(first.map(|known| known.first.as_second()), Some(0));
     }
 }

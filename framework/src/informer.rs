@@ -1,5 +1,48 @@
 //! Informers: a local copy of a resource that is kept current by list and watch, and handlers that are told of changes.
 //! Source: `k8s.io/client-go/tools/cache`.
+//!
+//! ```no_run
+//! use steersman_framework::api::{Api, Resource};
+//! use steersman_framework::informer::{Cached, Informers};
+//! use steersman_framework::meta::Meta;
+//! use steersman_framework::runtime::Context;
+//!
+//! static PODS: Resource = Resource::namespaced("", "v1", "Pod", "pods");
+//!
+//! /// What this controller reads of a pod; nothing else is kept.
+//! #[derive(Clone, serde::Deserialize)]
+//! struct Pod {
+//!     metadata: Meta,
+//!     #[serde(default)]
+//!     spec: Spec,
+//! }
+//!
+//! #[derive(Clone, Default, serde::Deserialize)]
+//! #[serde(rename_all = "camelCase", default)]
+//! struct Spec {
+//!     node_name: Option<String>,
+//! }
+//!
+//! impl Cached for Pod {
+//!     fn meta(&self) -> &Meta {
+//!         &self.metadata
+//!     }
+//!     /// To find the pods of a node.
+//!     fn index(&self) -> Vec<String> {
+//!         self.spec.node_name.clone().into_iter().collect()
+//!     }
+//! }
+//!
+//! async fn run(context: Context) {
+//!     let informers = Informers::new(Api::new(context.client.clone(), "counter"), context.shutdown.clone());
+//!     let pods = informers.informer::<Pod>(&PODS);
+//!     let count = async {
+//!         pods.synced().await;
+//!         println!("{} pods on node-1", pods.indexed("node-1").len());
+//!     };
+//!     tokio::join!(informers.run(), count);
+//! }
+//! ```
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -6,6 +6,20 @@
 //! remains is a pause between that look and the socket; the preconditions of writes make those harmless.
 //!
 //! Times and records are those of `k8s.io/client-go/tools/leaderelection`, so replicas of both kinds can share a lease.
+//!
+//! ```no_run
+//! use steersman_framework::leader_election::{Election, LeadError, lead};
+//! use steersman_framework::runtime::Context;
+//!
+//! async fn run(context: Context, pod_name: String) -> Result<(), LeadError> {
+//!     let election = Election::new("kube-system", "my-controller", pod_name);
+//!     lead(context, election, |context| async move {
+//!         // Only one replica at a time is here. Write with `context.client`: it refuses what would be too late.
+//!         context.shutdown.requested().await;
+//!     })
+//!     .await
+//! }
+//! ```
 
 mod fence;
 mod record;

@@ -17,7 +17,7 @@
 //! use steersman_framework::controller::{self, Outcome, Workers};
 //! use steersman_framework::informer::Informers;
 //! use steersman_framework::meta::Partial;
-//! use steersman_framework::queue::WorkQueue;
+//! use steersman_framework::queue::{Priority, WorkQueue};
 //! use steersman_framework::runtime::Context;
 //!
 //! static NAMESPACES: Resource = Resource::cluster("", "v1", "Namespace", "namespaces");
@@ -27,11 +27,13 @@
 //!     let api = Api::new(context.client.clone(), "motd-controller");
 //!     let informers = Informers::new(api.clone(), context.shutdown.clone());
 //!     let namespaces = informers.informer::<Partial>(&NAMESPACES);
-//!     let queue = WorkQueue::default();
+//!     informers.tell(&context.health);
+//!     let queue = WorkQueue::named("motd", &context.metrics);
 //!     let changed = queue.clone();
 //!     namespaces.on_change(move |delta| {
 //!         if let Some(namespace) = &delta.new {
-//!             changed.add(namespace.metadata.name.clone());
+//!             let priority = if delta.listed { Priority::Low } else { Priority::High };
+//!             changed.add_with(namespace.metadata.name.clone(), priority);
 //!         }
 //!     });
 //!     let sync = |namespace: String| {
@@ -50,6 +52,10 @@
 //! }
 //! ```
 //!
+//! Beside these: [`consistency`] and [`expectations`] against stale caches, [`ownership`] and [`finalizer`], [`events`],
+//! [`leader_election`], [`metrics`] and [`health`]; and for programs, behind the feature `component`, flags, connections, signals
+//! and a port for health and metrics.
+//!
 //! Everything runs on the calling task and is deterministic under a paused current-thread runtime.
 
 pub mod api;
@@ -60,6 +66,8 @@ pub mod consistency;
 pub mod controller;
 pub mod discovery;
 pub mod events;
+pub mod expectations;
+pub mod finalizer;
 pub mod health;
 pub mod informer;
 pub mod leader_election;

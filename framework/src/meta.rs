@@ -1,5 +1,16 @@
 //! The slim metadata that informers keep of an object: what controllers read, without managed fields.
 //! Source: `metav1.ObjectMeta`.
+//!
+//! ```
+//! use steersman_framework::meta::Partial;
+//!
+//! let text = r#"{"metadata": {"namespace": "default", "name": "web", "labels": {"app": "web"}}, "spec": {}}"#;
+//! let object: Partial = serde_json::from_str(text)?;
+//! assert_eq!(object.metadata.key().to_string(), "default/web");
+//! assert_eq!(object.metadata.labels.get("app"), Some("web"));
+//! assert!(!object.metadata.is_deleting());
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;

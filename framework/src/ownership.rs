@@ -1,5 +1,19 @@
 //! Who owns whom: which objects a controller may claim, which it has to adopt and which to release.
 //! Source: `k8s.io/kubernetes/pkg/controller/controller_ref_manager.go`.
+//!
+//! ```
+//! use serde_json::json;
+//! use steersman_framework::meta::Meta;
+//! use steersman_framework::ownership::{Claim, claim};
+//! use steersman_framework::selector::LabelSelector;
+//!
+//! let owner: Meta = serde_json::from_value(json!({"namespace": "default", "name": "web", "uid": "1"}))?;
+//! let selector: LabelSelector = serde_json::from_value(json!({"matchLabels": {"app": "web"}}))?;
+//! let orphan: Meta = serde_json::from_value(json!({"namespace": "default", "name": "web-x", "labels": {"app": "web"}}))?;
+//! // Nobody's, and what we select: adopt it, after having looked past the cache that we are not being deleted ourselves.
+//! assert_eq!(claim(&owner, &selector, &orphan), Claim::Adopt);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,37 @@
 //! List and watch of one resource, for ever: whatever happens to the connection, the sink ends up knowing what is there.
 //! Source: `k8s.io/client-go/tools/cache` reflector; Kubernetes doc "Efficient detection of changes".
+//!
+//! Most controllers want an [`Informer`](crate::informer::Informer), which keeps what a reflector tells. A sink of one's own suits
+//! who keeps something else, for instance columns instead of objects:
+//!
+//! ```no_run
+//! use steersman_framework::api::{Api, Resource};
+//! use steersman_framework::meta::Partial;
+//! use steersman_framework::reflector::{Change, Reflector, Sink};
+//! use steersman_framework::runtime::Context;
+//!
+//! static NODES: Resource = Resource::cluster("", "v1", "Node", "nodes");
+//!
+//! struct Print;
+//!
+//! impl Sink<Partial> for Print {
+//!     fn take(&self, change: Change<Partial>, resource_version: &str) {
+//!         println!("{resource_version}: {change:?}");
+//!     }
+//! }
+//!
+//! async fn run(context: Context) {
+//!     let nodes = Reflector {
+//!         api: Api::new(context.client.clone(), "printer"),
+//!         resource: NODES.clone(),
+//!         metadata_only: true,
+//!         field_selector: String::new(),
+//!         version: |node: &Partial| &node.metadata.resource_version,
+//!         sink: Print,
+//!     };
+//!     nodes.run(context.shutdown.clone()).await;
+//! }
+//! ```
 
 use std::time::Duration;
 

@@ -1,4 +1,28 @@
 //! What every component is given when it starts: a client, the time, randomness, and the word to stop.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use steersman_framework::clock::SystemClock;
+//! use steersman_framework::metrics::Metrics;
+//! use steersman_framework::runtime::{Context, Shutdown};
+//! use steersman_machinery::random::Random;
+//!
+//! # async fn example() -> Result<(), kube::Error> {
+//! let (trigger, shutdown) = Shutdown::new();
+//! let client = kube::Client::try_default().await?;
+//! let context = Context {
+//!     metrics: Metrics::recording(),
+//!     ..Context::new(client, Arc::new(SystemClock), Random::seeded(42), shutdown)
+//! };
+//! let controller = tokio::spawn(async move {
+//!     // my_controller::run(context).await
+//!     context.shutdown.requested().await;
+//! });
+//! trigger.trigger();
+//! # let _ = controller.await;
+//! # Ok(())
+//! # }
+//! ```
 
 use kube::Client;
 use steersman_machinery::clock::SharedClock;

@@ -1,4 +1,16 @@
 //! Label selectors in the form that workloads carry. Source: `metav1.LabelSelector`.
+//!
+//! ```
+//! use serde_json::json;
+//! use steersman_framework::meta::StringMap;
+//! use steersman_framework::selector::LabelSelector;
+//!
+//! let selector = json!({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["db"]}]});
+//! let selector: LabelSelector = serde_json::from_value(selector)?;
+//! let labels: StringMap = [("tier", "web")].into_iter().collect();
+//! assert!(selector.is_valid() && selector.matches(&labels));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use serde::{Deserialize, Serialize};
 

@@ -266,7 +266,8 @@ impl Scheduler {
                     let notes = (&mut decision.state, &mut *diagnosis);
                     let begun = self.instruments.now();
                     let result = post_filter(&pod, self.cache.snapshot_mut(), profile, notes);
-                    let code = if result.nominated_node_name.is_some() { Code::Success } else { Code::Unschedulable };
+                    let nominated = matches!(result.nominated_node_name, Some(Some(_)));
+                    let code = if nominated { Code::Success } else { Code::Unschedulable };
                     self.instruments.ran(&profile.scheduler_name, Point::PostFilter, code, begun);
                     if profile.at(Point::PostFilter).iter().any(|entry| entry.plugin.name() == "DefaultPreemption") {
                         self.instruments.preemption();
