@@ -41,7 +41,10 @@ impl Scheduler {
             Err(why) => return self.failed(queued, &Status::error(why)),
         };
         let mut decision = Decision::new();
-        match self.decide_extended(&pod, profile, &whole, &mut decision).await {
+        let begun = self.instruments.now();
+        let decided = self.decide_extended(&pod, profile, &whole, &mut decision).await;
+        self.instruments.decided(&profile.scheduler_name, begun, &decision.took);
+        match decided {
             Ok(node) => {
                 let binder = whole.interested.iter().find(|extender| extender.binds()).cloned();
                 self.place(queued, &node, (decision.state, binder));
