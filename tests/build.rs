@@ -2,6 +2,7 @@
 //! ignored. `cargo xtask tools` installs them.
 
 use std::path::Path;
+use std::process::Command;
 
 /// Each condition, and what must exist for it below `target/tools`.
 const TOOLS: [(&str, &str); 4] = [
@@ -25,15 +26,21 @@ fn main() {
     println!("cargo::rerun-if-env-changed=PATH");
     let path = std::env::var_os("PATH").unwrap_or_default();
     for program in PROGRAMS {
-        println!("cargo::rustc-check-cfg=cfg({program})");
-        if std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
-            println!("cargo::rustc-cfg={program}");
-        }
+        condition(program, std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     }
-    for (condition, proof) in TOOLS {
-        println!("cargo::rustc-check-cfg=cfg({condition})");
-        if tools.join(proof).is_file() {
-            println!("cargo::rustc-cfg={condition}");
-        }
+    // Whether a program can be given folders of its own.
+    let own_folders = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).output();
+    condition("own_folders", own_folders.is_ok_and(|output| output.status.success()));
+    println!("cargo::rerun-if-env-changed=STEERSMAN_E2E_KUBECONFIG");
+    condition("given_cluster", std::env::var_os("STEERSMAN_E2E_KUBECONFIG").is_some());
+    for (name, proof) in TOOLS {
+        condition(name, tools.join(proof).is_file());
+    }
+}
+
+fn condition(name: &str, holds: bool) {
+    println!("cargo::rustc-check-cfg=cfg({name})");
+    if holds {
+        println!("cargo::rustc-cfg={name}");
     }
 }

@@ -1,5 +1,6 @@
 //! What the tests that cross crates have in common.
 
+pub mod bad_network;
 pub mod chart;
 pub mod faults;
 pub mod kubectl;
@@ -7,5 +8,6 @@ pub mod manifests;
 pub mod processes;
 pub mod proxy;
 pub mod site;
+pub mod stage;
 pub mod wait;
 pub mod webhooks;

@@ -56,6 +56,14 @@ impl Process {
         Self { child, address, log }
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap_or_else(|| panic!("it ended:\n{}", self.log()))
+    }
+
     /// What it said so far.
     ///
     /// # Panics

@@ -217,7 +217,7 @@ async fn run_scheduler(cluster: &Cluster, faults: &Arc<Faults>) -> Infallible {
     loop {
         let (_trigger, shutdown) = Shutdown::new();
         let client = faulty(cluster.client(), Arc::clone(faults));
-        let context = Context { client, clock: cluster.clock(), random: Random::seeded(1), shutdown };
+        let context = Context::new(client, cluster.clock(), Random::seeded(1), shutdown);
         tokio::select! {
             biased;
             () = faults.killed.notified() => {}

@@ -1,5 +1,6 @@
 //! `steersman ready`: waits until components say that they are; the test of the Helm chart.
 
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -38,7 +39,7 @@ pub(crate) async fn run(ready: &Ready) -> Result<()> {
                 Err(_) => sleep(PAUSE).await,
             }
         }
-        println!("{url} is ready");
+        let _ = writeln!(std::io::stdout(), "{url} is ready");
     }
     Ok(())
 }
