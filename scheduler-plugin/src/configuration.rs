@@ -31,7 +31,7 @@ pub struct Configuration {
 pub struct ProfileConfiguration {
     /// The name by which pods choose it.
     pub scheduler_name: String,
-    /// The share of nodes to look at, in percent; none or 0 for a share that depends on their number.
+    /// The share of nodes to look at, in percent; all if it is not given, and 0 for a share that depends on their number.
     pub percentage_of_nodes_to_score: Option<u32>,
     /// Plugins at all extension points they take part in; merged with those of the default profile.
     pub multi_point: PluginSet,

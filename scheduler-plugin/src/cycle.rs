@@ -323,6 +323,7 @@ mod tests {
     fn searches_take_turns_through_the_nodes() {
         let names: Vec<String> = (0..300).map(|number| format!("n{number}")).collect();
         let mut cluster = Cluster::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        cluster.profile.percentage_of_nodes_to_score = 0;
         let pod = cluster.pod("", &json!({}));
         let mut search = Search::new(Random::seeded(1));
         let mut starts = Vec::new();

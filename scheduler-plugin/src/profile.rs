@@ -12,6 +12,9 @@ use crate::plugins::NOT_IMPLEMENTED;
 use crate::registry::{Args, Handle, Registry};
 use crate::resources::MAX_NODE_SCORE;
 
+/// The share of nodes that is looked at unless the configuration says another.
+const ALL_NODES: u32 = 100;
+
 /// An extension point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names are upstream's, the traits of the same names explain them")]
@@ -146,7 +149,7 @@ impl Profile {
         }
         let profile = Self {
             scheduler_name: Arc::from(configuration.scheduler_name.as_str()),
-            percentage_of_nodes_to_score: configuration.percentage_of_nodes_to_score.unwrap_or(0),
+            percentage_of_nodes_to_score: configuration.percentage_of_nodes_to_score.unwrap_or(ALL_NODES),
             points,
             identity: Arc::default(),
             plugins: plugins

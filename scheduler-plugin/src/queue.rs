@@ -2,6 +2,7 @@
 //! first. Source: `pkg/scheduler/backend/queue`.
 
 mod heap;
+mod parked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::cluster_event::{
 use crate::pod::Pod;
 use crate::profile::{Point, Profile, sorter};
 use heap::Heap;
+use parked::Parked;
 
 /// How long a pod stays with the unschedulable ones before it is tried again without a reason.
 const MAX_IN_UNSCHEDULABLE: Duration = Duration::from_secs(5 * 60);
@@ -108,7 +110,7 @@ pub struct Queue {
     backoff: Backoff,
     active: Heap<QueuedPod>,
     backing_off: Heap<QueuedPod>,
-    unschedulable: BTreeMap<Arc<str>, QueuedPod>,
+    unschedulable: Parked,
     in_flight: BTreeMap<Arc<str>, u64>,
     sequence: u64,
     events: u64,
@@ -124,7 +126,7 @@ impl Queue {
             backoff,
             active: Heap::default(),
             backing_off: Heap::default(),
-            unschedulable: BTreeMap::new(),
+            unschedulable: Parked::default(),
             in_flight: BTreeMap::new(),
             sequence: 0,
             events: 0,
@@ -284,7 +286,11 @@ impl Queue {
             return;
         }
         // Plugins of one name register the same events in every profile.
-        let interested = self.profiles.values().flat_map(|profile| profile.interested(&happening.event)).collect();
+        let profiles = self.profiles.values();
+        let interested: BTreeSet<_> = profiles.flat_map(|profile| profile.interested(&happening.event)).collect();
+        if !self.unschedulable.concerns(interested.iter()) {
+            return;
+        }
         let worth = |queued: &&QueuedPod| *queued.pod.uid != *uid && self.is_worth(queued, happening, &interested);
         let helped: Vec<_> = self.unschedulable.values().filter(worth).map(|queued| queued.pod.uid.clone()).collect();
         let mut helped: Vec<_> = helped.iter().filter_map(|uid| self.unschedulable.remove(uid)).collect();

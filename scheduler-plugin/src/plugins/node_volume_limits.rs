@@ -14,6 +14,8 @@ use crate::status::Status;
 use crate::wire::CsiNode;
 use driver::{Attachable, of_claim, of_inline, of_persistent};
 
+const PRE_FILTER: &str = "PreFilterNodeVolumeLimits";
+
 /// Counts volumes against the limits that CSI drivers give for their nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeVolumeLimits;
@@ -49,52 +51,79 @@ impl Plugin for NodeVolumeLimits {
     }
 }
 
-impl PreFilterPlugin for NodeVolumeLimits {
-    fn pre_filter(&self, _: &mut CycleState, pod: &Pod, _: &Snapshot) -> Result<PreFilterResult, Status> {
-        let counts = pod.spec.volumes.iter().any(|volume| of_inline(volume).is_some()) || pod.claims().next().is_some();
-        if counts { Ok(PreFilterResult::ALL_NODES) } else { Err(Status::skip()) }
-    }
+/// What is the same for all nodes.
+struct Prepared {
+    /// The volumes of the pod, if all claims are as they must be.
+    wanted: Result<BTreeSet<Attachable>, Status>,
+    /// How many volumes the API shows as attached to nodes.
+    attachments: BTreeMap<String, usize>,
 }
 
-impl FilterPlugin for NodeVolumeLimits {
-    fn filter(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
+impl Prepared {
+    fn new(pod: &Pod, storage: &Storage) -> Self {
+        let mut attachments = BTreeMap::new();
+        for attachment in storage.attachments.iter() {
+            *attachments.entry(attachment.spec.node_name.clone()).or_default() += 1;
+        }
+        Self { wanted: wanted(pod, storage), attachments }
+    }
+
+    fn filter(&self, node: NodeRef<'_>) -> Status {
+        let wanted = match &self.wanted {
+            Ok(wanted) => wanted,
+            Err(status) => return status.clone(),
+        };
         let storage = node.snapshot().storage();
         let csi_node = storage.csi_nodes.get("", node.name()).map(AsRef::as_ref);
-        let wanted = match wanted(pod, storage, csi_node) {
-            Ok(wanted) => wanted,
-            Err(status) => return status,
-        };
-        let limits = limits(csi_node);
-        if wanted.is_empty() || limits.is_empty() {
+        let Some(lowest) = limits(csi_node).map(|(_, limit)| limit).min() else { return Status::success() };
+        // No more than these can be attached, whatever they are: mostly that is few enough.
+        let volumes: usize = node.pods().iter().map(|pod| pod.spec.volumes.len()).sum();
+        if volumes + self.attachments.get(&**node.name()).unwrap_or(&0) + wanted.len() <= lowest {
             return Status::success();
         }
+        let wanted: BTreeSet<&Attachable> = wanted.iter().filter(|volume| volume.counts_on(csi_node)).collect();
         let attached = attached(node, storage, csi_node);
-        let count = |driver: &str, volumes: &BTreeSet<Attachable>| {
-            volumes.iter().filter(|volume| volume.driver == driver).count()
+        let new = || wanted.iter().filter(|volume| !attached.contains(**volume));
+        let exceeded = |(driver, limit): (&str, usize)| {
+            let more = new().filter(|volume| volume.driver == driver).count();
+            more > 0 && attached.iter().filter(|volume| volume.driver == driver).count() + more > limit
         };
-        let new: BTreeSet<Attachable> = wanted.difference(&attached).cloned().collect();
-        let exceeded = |(driver, limit): (&&str, &usize)| {
-            let more = count(driver, &new);
-            more > 0 && count(driver, &attached) + more > *limit
-        };
-        if limits.iter().any(exceeded) {
+        if limits(csi_node).any(exceeded) {
             return Status::unschedulable("node(s) exceed max volume count");
         }
         Status::success()
     }
 }
 
-/// How many volumes of each driver the node can attach; drivers without a limit are left out.
-fn limits(csi_node: Option<&CsiNode>) -> BTreeMap<&str, usize> {
-    let drivers = csi_node.map_or(&[][..], |csi_node| &csi_node.spec.drivers);
-    let limited = drivers.iter().filter_map(|driver| Some((driver.name.as_str(), driver.allocatable.count? as usize)));
-    limited.collect()
+impl PreFilterPlugin for NodeVolumeLimits {
+    fn pre_filter(&self, state: &mut CycleState, pod: &Pod, snapshot: &Snapshot) -> Result<PreFilterResult, Status> {
+        let counts = pod.spec.volumes.iter().any(|volume| of_inline(volume).is_some()) || pod.claims().next().is_some();
+        if !counts {
+            return Err(Status::skip());
+        }
+        state.write(PRE_FILTER, Prepared::new(pod, snapshot.storage()));
+        Ok(PreFilterResult::ALL_NODES)
+    }
 }
 
-/// The volumes of a pod that wants to come.
-fn wanted(pod: &Pod, storage: &Storage, node: Option<&CsiNode>) -> Result<BTreeSet<Attachable>, Status> {
-    let mut found: BTreeSet<Attachable> =
-        pod.spec.volumes.iter().filter_map(of_inline).filter(|inline| inline.counts_on(node)).collect();
+impl FilterPlugin for NodeVolumeLimits {
+    fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
+        match state.read::<Prepared>(PRE_FILTER) {
+            Some(prepared) => prepared.filter(node),
+            None => Prepared::new(pod, node.snapshot().storage()).filter(node),
+        }
+    }
+}
+
+/// How many volumes of each driver the node can attach; drivers without a limit are left out.
+fn limits(csi_node: Option<&CsiNode>) -> impl Iterator<Item = (&str, usize)> {
+    let drivers = csi_node.map_or(&[][..], |csi_node| &csi_node.spec.drivers);
+    drivers.iter().filter_map(|driver| Some((driver.name.as_str(), driver.allocatable.count? as usize)))
+}
+
+/// The volumes of a pod that wants to come, whether or not they count on a node.
+fn wanted(pod: &Pod, storage: &Storage) -> Result<BTreeSet<Attachable>, Status> {
+    let mut found: BTreeSet<Attachable> = pod.spec.volumes.iter().filter_map(of_inline).collect();
     for (volume, name) in pod.claims() {
         let Some(claim) = volumes::claim(storage, pod, &name) else {
             let why = volumes::not_found("persistentvolumeclaim", &name);
@@ -103,7 +132,7 @@ fn wanted(pod: &Pod, storage: &Storage, node: Option<&CsiNode>) -> Result<BTreeS
         if volume.ephemeral.is_some() {
             volumes::was_made_for(claim, pod).map_err(Status::error)?;
         }
-        found.extend(of_claim(claim, storage, node));
+        found.extend(of_claim(claim, storage));
     }
     Ok(found)
 }
@@ -112,17 +141,18 @@ fn wanted(pod: &Pod, storage: &Storage, node: Option<&CsiNode>) -> Result<BTreeS
 fn attached(node: NodeRef<'_>, storage: &Storage, csi_node: Option<&CsiNode>) -> BTreeSet<Attachable> {
     let mut found = BTreeSet::new();
     for pod in node.pods().iter().filter(|pod| !pod.spec.volumes.is_empty()) {
-        found.extend(pod.spec.volumes.iter().filter_map(of_inline).filter(|inline| inline.counts_on(csi_node)));
+        found.extend(pod.spec.volumes.iter().filter_map(of_inline));
         for (volume, name) in pod.claims() {
             // A claim that is not there does not count: nobody knows whether it belongs to a pod that runs.
             let claim = volumes::claim(storage, pod, &name);
             let own =
                 |claim: &&std::sync::Arc<_>| volume.ephemeral.is_none() || volumes::was_made_for(claim, pod).is_ok();
-            found.extend(claim.filter(own).and_then(|claim| of_claim(claim, storage, csi_node)));
+            found.extend(claim.filter(own).and_then(|claim| of_claim(claim, storage)));
         }
     }
     let here = storage.attachments.iter().filter(|attachment| attachment.spec.node_name == **node.name());
     let volumes = here.filter_map(|attachment| storage.volumes.get("", &attachment.spec.source.persistent_volume_name));
-    found.extend(volumes.filter_map(|volume| of_persistent(volume, csi_node)));
+    found.extend(volumes.filter_map(|volume| of_persistent(volume)));
+    found.retain(|volume| volume.counts_on(csi_node));
     found
 }

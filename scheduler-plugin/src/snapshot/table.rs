@@ -10,7 +10,7 @@ use crate::wire;
 
 /// Objects of one resource, by namespace and name.
 #[derive(Debug)]
-pub struct Table<T>(BTreeMap<(String, String), Arc<T>>);
+pub struct Table<T>(BTreeMap<String, BTreeMap<String, Arc<T>>>);
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -55,12 +55,12 @@ stored!(
 impl<T: Stored> Table<T> {
     /// The object of that name.
     pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<T>> {
-        self.0.get(&(namespace.to_owned(), name.to_owned()))
+        self.0.get(namespace)?.get(name)
     }
 
     /// All objects, in order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.0.values()
+        self.0.values().flat_map(BTreeMap::values)
     }
 
     /// Takes a change in; returns what happened.
@@ -68,14 +68,21 @@ impl<T: Stored> Table<T> {
         match change {
             Change::Applied(object) => vec![self.set(object)],
             Change::Deleted(object) => {
-                self.0.remove(&key(&object));
+                let (namespace, name) = key(&object);
+                if let Some(objects) = self.0.get_mut(&namespace) {
+                    objects.remove(&name);
+                    if objects.is_empty() {
+                        self.0.remove(&namespace);
+                    }
+                }
                 vec![happened(ActionType::DELETE, &object)]
             }
             Change::Replaced(objects) => {
                 let old = std::mem::take(&mut self.0);
                 let mut events: Vec<_> = objects.into_iter().map(|object| self.set(object)).collect();
-                let gone = old.iter().filter(|(key, _)| !self.0.contains_key(*key));
-                events.extend(gone.map(|(_, object)| happened(ActionType::DELETE, object.as_ref())));
+                let old = old.iter().flat_map(|(namespace, objects)| objects.iter().map(move |it| (namespace, it)));
+                let gone = old.filter(|(namespace, (name, _))| self.get(namespace, name).is_none());
+                events.extend(gone.map(|(_, (_, object))| happened(ActionType::DELETE, object.as_ref())));
                 events
             }
             Change::Progress => Vec::new(),
@@ -83,11 +90,10 @@ impl<T: Stored> Table<T> {
     }
 
     fn set(&mut self, object: T) -> (ClusterEvent, EventObject) {
-        let (key, object) = (key(&object), Arc::new(object));
-        let action = if self.0.contains_key(&key) { ActionType::UPDATE } else { ActionType::ADD };
-        let event = happened(action, object.as_ref());
-        self.0.insert(key, object);
-        event
+        let ((namespace, name), object) = (key(&object), Arc::new(object));
+        let old = self.0.entry(namespace).or_default().insert(name, object.clone());
+        let action = if old.is_some() { ActionType::UPDATE } else { ActionType::ADD };
+        happened(action, object.as_ref())
     }
 }
 

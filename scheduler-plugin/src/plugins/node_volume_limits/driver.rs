@@ -49,8 +49,8 @@ pub(super) fn of_inline(volume: &Volume) -> Option<Attachable> {
     gce.or(ebs).or(azure).or(cinder).and_then(|(plugin, handle)| Attachable::migrated(plugin, handle))
 }
 
-/// A volume of the cluster.
-pub(super) fn of_persistent(volume: &PersistentVolume, node: Option<&CsiNode>) -> Option<Attachable> {
+/// A volume of the cluster. Whether it counts is a matter of the node.
+pub(super) fn of_persistent(volume: &PersistentVolume) -> Option<Attachable> {
     let spec = &volume.spec;
     if let Some(csi) = &spec.csi {
         let named = !csi.driver.is_empty() && !csi.volume_handle.is_empty();
@@ -63,21 +63,20 @@ pub(super) fn of_persistent(volume: &PersistentVolume, node: Option<&CsiNode>) -
         cinder: spec.cinder.clone(),
         ..Volume::default()
     };
-    of_inline(&inline).filter(|attachable| attachable.counts_on(node))
+    of_inline(&inline)
 }
 
-/// The volume of a claim; one that does not exist yet counts with the driver that will make it.
-pub(super) fn of_claim(claim: &Claim, storage: &Storage, node: Option<&CsiNode>) -> Option<Attachable> {
+/// The volume of a claim; one that does not exist yet counts with the driver that will make it. Whether it counts is a
+/// matter of the node.
+pub(super) fn of_claim(claim: &Claim, storage: &Storage) -> Option<Attachable> {
     let volume = storage.volumes.get("", &claim.spec.volume_name).filter(|_| !claim.spec.volume_name.is_empty());
     if let Some(volume) = volume {
-        return of_persistent(volume, node);
+        return of_persistent(volume);
     }
     let class = storage.classes.get("", claim.class())?;
     let metadata = &claim.metadata.common;
     // The handle only has to differ from those of volumes that exist.
     let handle = format!("\0{}/{}", metadata.namespace, metadata.name);
-    match Attachable::migrated(&class.provisioner, &handle) {
-        Some(migrated) => Some(migrated).filter(|attachable| attachable.counts_on(node)),
-        None => Some(Attachable { driver: class.provisioner.clone(), plugin: "", handle }),
-    }
+    let migrated = Attachable::migrated(&class.provisioner, &handle);
+    Some(migrated.unwrap_or_else(|| Attachable { driver: class.provisioner.clone(), plugin: "", handle }))
 }
