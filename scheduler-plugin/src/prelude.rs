@@ -7,7 +7,7 @@ pub use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happenin
 pub use crate::configuration::Configuration;
 pub use crate::cycle_state::CycleState;
 pub use crate::plugin::{
-    BindPlugin, Binding, FilterPlugin, PermitPlugin, Plugin, PostBindPlugin, PostFilterContext, PostFilterPlugin,
+    BindPlugin, Binding, Dependence, FilterPlugin, Normalization, PermitPlugin, PodChange, Plugin, PostBindPlugin, PostFilterContext, PostFilterPlugin,
     PostFilterResult, PreBindPlugin, PreEnqueuePlugin, PreFilterPlugin, PreFilterResult, PreScorePlugin,
     QueueSortPlugin, ReservePlugin, ScorePlugin, Scored,
 };
