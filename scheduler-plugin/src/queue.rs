@@ -288,7 +288,8 @@ impl Queue {
         // Plugins of one name register the same events in every profile.
         let profiles = self.profiles.values();
         let interested: BTreeSet<_> = profiles.flat_map(|profile| profile.interested(&happening.event)).collect();
-        if !self.unschedulable.concerns(interested.iter()) {
+        // Extenders don't say what they wait for.
+        if !self.unschedulable.concerns(interested.iter().chain([&crate::extender::NAME])) {
             return;
         }
         let worth = |queued: &&QueuedPod| *queued.pod.uid != *uid && self.is_worth(queued, happening, &interested);
