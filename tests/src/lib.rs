@@ -11,3 +11,4 @@ pub mod site;
 pub mod stage;
 pub mod wait;
 pub mod webhooks;
+pub mod workloads;

@@ -42,7 +42,7 @@ pub fn image_patch(image: &str) -> Value {
 }
 
 /// Merges the members of `from` into `into`, objects member by member.
-fn merge(into: &mut Value, from: Value) {
+pub(crate) fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
