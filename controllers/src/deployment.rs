@@ -26,6 +26,8 @@ use crate::workloads::Workloads;
 
 mod create;
 pub mod history;
+#[cfg(test)]
+mod properties;
 pub mod revision;
 mod rollback;
 pub mod rolling;

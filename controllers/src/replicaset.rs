@@ -31,6 +31,8 @@ use crate::workloads::Workloads;
 
 mod act;
 pub mod plan;
+#[cfg(test)]
+mod properties;
 pub mod ranking;
 
 /// The name under which its events are recorded.

@@ -85,6 +85,12 @@ impl Fake {
         self.calls.lock().iter().map(Call::to_string).collect()
     }
 
+    /// The body of the first request with this method.
+    pub(crate) fn body_of(&self, method: &str) -> Value {
+        let calls = self.calls.lock();
+        calls.iter().find(|call| call.method == method).map(|call| call.body.clone()).unwrap_or_default()
+    }
+
     /// The body of the last request.
     pub(crate) fn last_body(&self) -> Value {
         self.calls.lock().last().map(|call| call.body.clone()).unwrap_or_default()

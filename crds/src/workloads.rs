@@ -45,6 +45,11 @@ fn schema(kind: &str) -> Value {
     schema["properties"]["metadata"] = json!({"type": "object"});
     schema["required"] = json!(["spec"]);
     default(&mut schema, "replicas", json!(1));
+    // What the API server checks for `apps` and a schema can say.
+    let spec = &mut schema["properties"]["spec"]["properties"];
+    spec["selector"]["x-kubernetes-validations"] =
+        json!([{"rule": "self == oldSelf", "message": "field is immutable"}]);
+    spec["template"]["properties"]["spec"]["properties"]["restartPolicy"]["enum"] = json!(["Always"]);
     schema
 }
 

@@ -144,6 +144,16 @@ pub fn label_value(text: &str) -> Vec<String> {
     complaints
 }
 
+/// A prefix in the form in which names are checked: it may end with a dash, since something follows. Not the dash alone but
+/// the last two characters make room for a letter, so that the prefix may be one longer than a name.
+/// Source: `maskTrailingDash` in `k8s.io/apimachinery/pkg/api/validation`.
+pub fn mask_trailing_dash(prefix: &str) -> String {
+    match prefix.strip_suffix('-').and_then(|rest| rest.char_indices().next_back()) {
+        Some((end, _)) => format!("{}a", &prefix[..end]),
+        None => prefix.to_owned(),
+    }
+}
+
 /// A name for `metadata.generateName: prefix`: the prefix, cut to 58 bytes, and five random characters.
 pub fn generate_name(prefix: &str, random: &Random) -> String {
     let mut end = prefix.len().min(GENERATE_PREFIX_MAX);
@@ -166,6 +176,13 @@ mod tests {
         assert!(qualified_name("example.com/Some_Name.x").is_empty());
         assert!(label_value("").is_empty());
         assert!(path_segment("system:node").is_empty());
+    }
+
+    #[test]
+    fn a_prefix_may_end_with_a_dash() {
+        for (prefix, masked) in [("", ""), ("-", "-"), ("a-", "a"), ("web-", "wea"), ("web", "web"), ("a.-", "aa")] {
+            assert_eq!(mask_trailing_dash(prefix), masked, "{prefix}");
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn validate_names(object: &Value, namespaced: bool, name_check: &dyn Fn(&str) ->
     let generate_name = meta::text(object, &["metadata", "generateName"]);
     if !generate_name.is_empty() {
         let field = path.child("generateName");
-        let complaints = name_check(&mask_trailing_dash(generate_name));
+        let complaints = name_check(&names::mask_trailing_dash(generate_name));
         errors.extend(complaints.into_iter().map(|why| FieldError::invalid_str(&field, generate_name, why)));
     }
     let (name, field) = (meta::name(object), path.child("name"));
@@ -149,14 +149,6 @@ fn validate_names(object: &Value, namespaced: bool, name_check: &dyn Fn(&str) ->
         (false, _) => errors.push(FieldError::forbidden(&field, "not allowed on this type")),
     }
     errors
-}
-
-/// A prefix of a name may end with a dash, since something follows.
-fn mask_trailing_dash(prefix: &str) -> String {
-    match prefix.strip_suffix('-') {
-        Some(rest) if !rest.is_empty() => format!("{rest}a"),
-        _ => prefix.to_owned(),
-    }
 }
 
 fn validate_annotations(object: &Value) -> ErrorList {

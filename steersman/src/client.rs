@@ -38,13 +38,12 @@ pub(crate) fn in_process_as(
     agent: &str,
     trace: Option<&WriteTrace>,
 ) -> Client {
-    let service = ServiceBuilder::new()
-        .layer(RetryLayer::new(RetryPolicy::server_retry()))
-        .layer(option_layer(trace.cloned()))
-        .service(UserAgent {
-            inner: ServiceExt::<Request<Body>>::map_err(api_server.service_as(identity.user), BoxError::from),
-            agent: HeaderValue::from_str(agent).expect("components' names are fit for a header"),
-        });
+    let server = ServiceExt::<Request<Body>>::map_err(api_server.service_as(identity.user), BoxError::from);
+    let service = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::server_retry())).service(UserAgent {
+        // Within, so that the trace has the agent as well.
+        inner: ServiceBuilder::new().layer(option_layer(trace.cloned())).service(server),
+        agent: HeaderValue::from_str(agent).expect("components' names are fit for a header"),
+    });
     Client::new(service, identity.namespace)
 }
 

@@ -72,11 +72,15 @@ impl World {
         self
     }
 
-    /// Runs controllers; several calls run several processes side by side.
+    /// Runs controllers.
     pub fn run(&mut self, options: Options) {
+        self.run_with(self.cluster.client_of("controllers"), options);
+    }
+
+    /// Runs controllers that use this client; several calls run several processes side by side.
+    pub fn run_with(&mut self, client: Client, options: Options) {
         let (trigger, shutdown) = Shutdown::new();
-        let client = self.cluster.client_of("controllers");
-        let context = Context { client, clock: self.cluster.clock(), random: Random::seeded(3), shutdown };
+        let context = Context::new(client, self.cluster.clock(), Random::seeded(3), shutdown);
         let task = tokio::spawn(async move {
             steersman_controllers::run(context, options).await.expect("the options are in order");
         });
@@ -96,6 +100,20 @@ impl World {
         self.halt().await;
         let features = Features { terminating_replicas: on, ..Features::default() };
         self.run(Options { features, ..options("deployment,replicaset") });
+    }
+
+    /// Starts them anew, so that they look at everything, and waits for an hour.
+    ///
+    /// # Panics
+    /// If they write anything.
+    pub async fn assert_at_rest(&mut self, options: Options) {
+        self.settle().await;
+        let before = self.writes();
+        self.halt().await;
+        self.run(options);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        let after = self.writes();
+        assert_eq!(after, before, "{:#?}", self.cluster.writes().split_off(before));
     }
 
     /// Waits until nobody has anything left to do but to wait for times to come.

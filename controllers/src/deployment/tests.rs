@@ -134,3 +134,49 @@ async fn a_deployment_that_is_being_deleted_only_keeps_its_status() {
     assert_eq!(sync(&controller(&fake, &deployment, &[])).await, Ok(Outcome::Done));
     assert_eq!(fake.log(), [STATUS]);
 }
+
+#[tokio::test]
+async fn a_ghost_adopts_no_set_and_makes_none() {
+    let mut orphan = set_in_the_way(None, "app:1");
+    orphan["metadata"]["labels"] = json!({"app": "web"});
+    for (live, expect) in [
+        (json!({"metadata": {"uid": "other"}}), "original Deployment ns/web is gone: got uid other, wanted deployment"),
+        (
+            json!({"metadata": {"uid": "deployment", "deletionTimestamp": "2026-05-01T10:00:00Z"}}),
+            "ns/web has just been deleted at 2026-05-01T10:00:00Z",
+        ),
+    ] {
+        let fake = Fake::new(move |_| (200, live.clone()));
+        let error = sync(&controller(&fake, &deployment(), &[orphan.clone()])).await.unwrap_err();
+        let name = orphan["metadata"]["name"].as_str().unwrap();
+        assert_eq!(error, format!("can't adopt ReplicaSet ns/{name} (set): {expect}"));
+        assert_eq!(fake.log(), ["GET /apis/apps/v1/namespaces/ns/deployments/web"], "no adoption, no set, no status");
+    }
+}
+
+#[tokio::test]
+async fn our_own_kinds_get_their_defaults_here_and_their_annotations_by_a_write_of_their_own() {
+    let fake = Fake::new(|call| {
+        let mut written = if call.method == "POST" { call.body.clone() } else { deployment() };
+        written["metadata"]["resourceVersion"] = json!("11");
+        (200, written)
+    });
+    let mut deployment = deployment();
+    deployment["spec"]["strategy"] = json!(null);
+    let controller = DeploymentController::new(&fake.shared, &Workloads::STEERSMAN);
+    controller.deployments.take(Change::Replaced(vec![serde_json::from_value(deployment).unwrap()]), "10");
+    controller.sets.take(Change::Replaced(Vec::new()), "10");
+    assert_eq!(sync(&controller).await, Ok(Outcome::Done));
+    let base = "/apis/apps.steersman.dev/v1/namespaces/ns";
+    let expect = [
+        format!("POST {base}/replicasets"),
+        format!("PATCH {base}/deployments/web"),
+        format!("PATCH {base}/deployments/web/status"),
+        format!("PATCH {base}/deployments/web/status"),
+    ];
+    assert_eq!(fake.log(), expect);
+    let set = fake.body_of("POST");
+    assert_eq!((&set["apiVersion"], &set["spec"]["replicas"]), (&json!("apps.steersman.dev/v1"), &json!(2)));
+    assert_eq!(set["metadata"]["ownerReferences"][0]["apiVersion"], "apps.steersman.dev/v1");
+    assert_eq!(set["metadata"]["annotations"]["deployment.kubernetes.io/max-replicas"], "3", "a quarter more");
+}

@@ -110,13 +110,10 @@ fn pod_body(resource: &Resource, set: &ReplicaSet) -> Result<Box<RawValue>, Sync
     to_raw_value(&body).map_err(|error| kube::Error::SerdeError(error).into())
 }
 
-/// The prefix of the pods' names: the set's name and a dash if that may stand before what the server appends. Source:
-/// `NameIsDNSSubdomain` in `k8s.io/apimachinery/pkg/api/validation`, which puts a letter in the place of the last two
-/// characters of a prefix, so that a dash at its end does no harm.
+/// The prefix of the pods' names: the set's name and a dash if that may stand before what the server appends.
 fn pod_prefix(set: &str) -> String {
-    let masked = |prefix: &str| prefix.char_indices().nth_back(1).map(|(end, _)| format!("{}a", &prefix[..end]));
     let prefix = format!("{set}-");
-    let valid = masked(&prefix).is_some_and(|masked| names::dns1123_subdomain(&masked).is_empty());
+    let valid = names::dns1123_subdomain(&names::mask_trailing_dash(&prefix)).is_empty();
     if valid { prefix } else { set.to_owned() }
 }
 

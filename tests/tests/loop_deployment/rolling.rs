@@ -210,11 +210,5 @@ async fn a_finished_deployment_is_written_no_more() {
     world.set_image("new-image").await;
     world.until_revision("2", "new-image").await;
     world.complete().await;
-    world.settle().await;
-    let before = world.writes();
-    // Started anew the controllers look at everything.
-    world.halt().await;
-    world.run(options("deployment,replicaset"));
-    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
-    assert_eq!(world.writes(), before);
+    world.assert_at_rest(options("deployment,replicaset")).await;
 }
