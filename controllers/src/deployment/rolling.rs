@@ -2,7 +2,7 @@
 //! Source: `k8s.io/kubernetes/pkg/controller/deployment/rolling.go`.
 
 use crate::deployment::sets::{Sets, is_rolling_update, max_surge, max_unavailable};
-use crate::objects::Deployment;
+use crate::objects::{Deployment, ReplicaSet};
 
 /// A new size for the set at a place of [`Sets::all`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub struct Shrink {
 pub fn plan_old(deployment: &Deployment, sets: &Sets) -> Shrink {
     let Some(new) = sets.new_set() else { return Shrink::default() };
     let min_available = deployment.spec.replicas - max_unavailable(deployment);
-    let missing = new.spec.replicas - new.status.available_replicas;
+    let missing = new.spec.replicas - kept(new);
     let budget = sets.total() - min_available - missing;
     if budget <= 0 || sets.active_old().next().is_none() {
         return Shrink::default();
@@ -58,6 +58,12 @@ pub fn plan_old(deployment: &Deployment, sets: &Sets) -> Shrink {
         shrink_healthy(sets, min_available, &mut shrink);
     }
     shrink
+}
+
+/// The available pods that a set keeps. One that was shrunk just now may still tell of more; upstream counts them all, and
+/// takes as many too many elsewhere.
+fn kept(set: &ReplicaSet) -> i32 {
+    set.status.available_replicas.min(set.spec.replicas)
 }
 
 fn shrink_unhealthy(sets: &Sets, budget: i32) -> Shrink {
@@ -83,8 +89,7 @@ fn shrink_unhealthy(sets: &Sets, budget: i32) -> Shrink {
 }
 
 fn shrink_healthy(sets: &Sets, min_available: i32, shrink: &mut Shrink) {
-    let new = sets.new_set().map_or(0, |set| set.status.available_replicas);
-    let available: i32 = sets.active_old().map(|(_, set)| set.status.available_replicas).sum::<i32>() + new;
+    let available: i32 = sets.active_old().map(|(_, set)| kept(set)).sum::<i32>() + sets.new_set().map_or(0, kept);
     let mut left = available - min_available;
     for (place, set) in sets.active_old() {
         let shrunk = shrink.steps.iter().find(|step| step.place == place);
@@ -105,7 +110,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::objects::ReplicaSet;
 
     fn deployment(replicas: i32, surge: Value, unavailable: Value) -> Deployment {
         let strategy =
@@ -169,6 +173,14 @@ mod tests {
         let shrink = plan_old(&deployment, &sets(&[(5, 5), (4, 1), (4, 0)]));
         let steps: Vec<(usize, i32)> = shrink.steps.iter().map(|step| (step.place, step.size)).collect();
         assert_eq!(steps, [(1, 3)], "one pod to spare, and it is taken from the set with useless pods");
+    }
+
+    #[test]
+    fn pods_that_are_to_go_are_not_counted_on() {
+        // The new set has been shrunk from 9 to 5, say by a rollback of a rollback, and does not show it yet.
+        let deployment = deployment(10, json!(3), json!(2));
+        let shrink = plan_old(&deployment, &sets(&[(5, 5), (5, 9)]));
+        assert_eq!(shrink.steps, [Resize { place: 0, size: 3 }], "5 and 3 stay, as is needed");
     }
 
     #[test]
