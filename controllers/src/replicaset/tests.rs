@@ -6,7 +6,7 @@ use serde_json::json;
 use steersman_framework::reflector::{Change, Sink};
 
 use super::*;
-use crate::testing::{Answer, Call, Fake, namespace_terminating, refusal};
+use crate::testing::{Answer, Call, Fake, NOW, namespace_terminating, refusal};
 
 const SETS: &str = "/apis/apps/v1/namespaces/ns/replicasets/web";
 const STATUS: &str = "/apis/apps/v1/namespaces/ns/replicasets/web/status";
@@ -222,4 +222,43 @@ async fn a_pod_wakes_its_owner_or_those_that_might_adopt_it() {
     assert_eq!(drain(), ["ns/web"], "an orphan that matches");
     apply(pod("c", None, "api"));
     assert!(drain().is_empty(), "an orphan that does not");
+}
+
+#[tokio::test]
+async fn a_deletion_is_awaited_until_it_shows_fails_or_takes_too_long() {
+    let fake = Fake::new(|_| refusal(500, "InternalError", "nothing should be asked"));
+    let pods = fake.shared.informers.informer::<Pod>(&PODS);
+    let expectations = Expectations::default();
+    let pod = |uid: &str, deleting: bool| {
+        let mut pod: Pod = serde_json::from_value(pod("a", Some("set"), "web")).unwrap();
+        pod.metadata.uid = uid.to_owned();
+        pod.metadata.deletion_timestamp = deleting.then_some(NOW);
+        pod
+    };
+    let key = || ObjectKey::new("ns", "a");
+    let expect = || {
+        pods.take(Change::Replaced(vec![pod("1", false)]), "1");
+        expectations.expect_deletions("set", NOW, BTreeMap::from([(key(), "1".to_owned())]));
+    };
+    let are_met = |after: i64| {
+        let now = NOW + jiff::SignedDuration::from_secs(after);
+        expectations.are_met("set", now, &pods)
+    };
+    assert!(are_met(0), "nothing is expected yet");
+    expect();
+    assert!(!are_met(300));
+    assert!(are_met(301), "older than five minutes");
+    for shown in [Change::Applied(pod("1", true)), Change::Applied(pod("2", false)), Change::Deleted(pod("1", false))] {
+        expect();
+        pods.take(shown, "2");
+        assert!(are_met(0), "it goes, is another one, or is gone");
+    }
+    expect();
+    expectations.deletion_failed("set", &key());
+    assert!(are_met(0));
+    expect();
+    expectations.forget("set");
+    assert!(are_met(0), "a set of the same name starts afresh");
+    expectations.block("set", NOW);
+    assert!(!are_met(300) && are_met(301));
 }
