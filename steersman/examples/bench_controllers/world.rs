@@ -1,12 +1,12 @@
 //! Where the controllers run: in one process with all else, or beside a server that they reach over TLS.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use std::sync::Arc;
 use steersman::Cluster;
 use steersman_framework::clock::SystemClock;
 use steersman_framework::runtime::{Context as Parts, Shutdown, ShutdownTrigger};
@@ -81,7 +81,7 @@ async fn start_server(command: &PathBuf, nodes: usize) -> Result<Running> {
     let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
     let (stop, shutdown) = Shutdown::new();
     let client = Client::try_from(config.clone())?;
-    let parts = Parts { client, clock: Arc::new(SystemClock), random: Random::seeded(1), shutdown };
+    let parts = Parts::new(client, Arc::new(SystemClock), Random::seeded(1), shutdown);
     tokio::spawn(steersman_controllers::run(parts, steersman_controllers::Options::default()));
     // A connection of its own: what is asked for here waits behind nothing.
     let client = Client::try_from(config)?;
