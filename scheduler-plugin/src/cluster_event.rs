@@ -12,6 +12,11 @@ use crate::wire;
 pub enum EventResource {
     /// Pods: those on nodes, and the waiting pod itself.
     Pod,
+    /// Pods that have no node yet: new ones, other than the waiting pod itself.
+    UnscheduledPod,
+    /// Objects that a plugin asked for ([`crate::watched::Watches`]), by the full name of the resource
+    /// (`podgroups.scheduling.x-k8s.io`).
+    Custom(&'static str),
     /// Nodes.
     Node,
     /// Namespaces, services and owners: what selects pods.

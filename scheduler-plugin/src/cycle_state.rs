@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A place for each plugin's notes on one attempt to schedule one pod.
 #[derive(Default)]
 pub struct CycleState {
     values: BTreeMap<&'static str, Box<dyn Any + Send + Sync>>,
     skip_filter: BTreeSet<&'static str>,
+    activated: BTreeSet<Arc<str>>,
 }
 
 impl CycleState {
@@ -39,6 +41,17 @@ impl CycleState {
     /// Whether the Filter of a plugin is left out.
     pub(crate) fn skips_filter(&self, plugin: &str) -> bool {
         self.skip_filter.contains(plugin)
+    }
+
+    /// Has these pods tried at once, whatever they wait for: when the attempt has come as far as to a binding. (Upstream:
+    /// the key `kubernetes.io/pods-to-activate`.)
+    pub fn activate(&mut self, uids: impl IntoIterator<Item = Arc<str>>) {
+        self.activated.extend(uids);
+    }
+
+    /// The pods to be tried at once; none a second time.
+    pub(crate) fn take_activated(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.activated)
     }
 
     /// Forgets the value.

@@ -1,15 +1,21 @@
 //! List and watch of everything that decisions depend on.
 
+mod asked;
+
+use std::sync::Arc;
+
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use steersman_framework::api::{Api, Resource};
 use steersman_framework::reflector::{Change, Reflector, Sink};
 use steersman_framework::runtime::Shutdown;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::snapshot::SelectingKind;
+use crate::watched::Source as Asked;
 use crate::wire;
 
 /// Something that the API server told.
@@ -30,6 +36,8 @@ pub(crate) enum Update {
     ResourceClaims(Change<wire::ResourceClaim>),
     DeviceClasses(Change<wire::DeviceClass>),
     ResourceSlices(Change<wire::ResourceSlice>),
+    /// What a plugin asked for, by its place among all that was.
+    Watched(usize, Change<Value>),
 }
 
 /// Whose first list has to have come before decisions can be made.
@@ -52,7 +60,11 @@ impl<T: Send + Sync> Sink<T> for Forward<T> {
 }
 
 /// What drives the watches, and where what they see comes out.
-pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, ()>, UnboundedReceiver<Update>) {
+pub(crate) fn informers(
+    api: &Api,
+    shutdown: &Shutdown,
+    watched: &[Arc<dyn Asked>],
+) -> (BoxFuture<'static, ()>, UnboundedReceiver<Update>) {
     let (sender, receiver) = unbounded_channel();
     let source = Source { api: api.clone(), shutdown: shutdown.clone(), sender };
     let core = |kind, plural| Resource::namespaced("", "v1", kind, plural);
@@ -96,6 +108,9 @@ pub(crate) fn informers(api: &Api, shutdown: &Shutdown) -> (BoxFuture<'static, (
     ]
     .into_iter()
     .collect();
+    for (place, asked) in watched.iter().enumerate() {
+        running.push(asked::follow(asked.as_ref(), (api, shutdown), source.sender.clone(), place));
+    }
     let all = async move { while running.next().await.is_some() {} };
     (Box::pin(all), receiver)
 }

@@ -86,6 +86,7 @@ pub mod simulation;
 pub mod snapshot;
 pub mod status;
 pub mod waiting;
+pub mod watched;
 pub mod wire;
 mod writer;
 

@@ -89,6 +89,17 @@ pub trait Plugin: Send + Sync + 'static {
     fn as_post_bind(&self) -> Option<&dyn PostBindPlugin> {
         None
     }
+    /// Itself, if it wants to know of all pods.
+    fn as_pod_observer(&self) -> Option<&dyn PodObserver> {
+        None
+    }
+
+    /// Whether such a pod is never tried before its backoff is over, not even if nothing else is to be done. For pods that
+    /// cost others something each time they are tried.
+    fn keeps_backoff(&self, pod: &Pod) -> bool {
+        let _ = pod;
+        false
+    }
 }
 
 /// What the answers of a plugin depend on besides its configuration. Pods of one `spec` count as equal: who looks at their
@@ -399,6 +410,16 @@ pub trait PreBindPlugin: Plugin {
 pub trait BindPlugin: Plugin {
     /// Success if the pod is bound, Skip to leave it to the next plugin.
     fn bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status>;
+}
+
+/// Gets to know of every pod that has not finished, of whichever scheduler: what upstream's plugins do with a handler on the
+/// shared informer of pods. Called before the pod is put into the queue.
+pub trait PodObserver: Plugin {
+    /// A pod came or changed.
+    fn pod_set(&self, pod: &Pod);
+
+    /// A pod is gone, or has finished; may come for pods that were never there.
+    fn pod_removed(&self, uid: &str);
 }
 
 /// Gets to know of bound pods.

@@ -1,8 +1,11 @@
 //! The plugins that come with the scheduler, one a file, under their upstream names.
 
+pub mod coscheduling;
 pub mod default_binder;
 pub mod default_preemption;
 pub mod dynamic_resources;
+mod gang;
+pub mod gang_scheduling;
 pub mod image_locality;
 pub mod inter_pod_affinity;
 pub mod node_affinity;
@@ -87,6 +90,14 @@ pub(crate) fn registry() -> Registry {
     });
     registry.register(dynamic_resources::NAME, |_, handle| {
         let plugin: Arc<dyn Plugin> = Arc::new(dynamic_resources::DynamicResources::new(handle));
+        Ok(plugin)
+    });
+    registry.register(coscheduling::NAME, |args, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(coscheduling::Coscheduling::new(args.parse()?, handle)?);
+        Ok(plugin)
+    });
+    registry.register(gang_scheduling::NAME, |_, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(gang_scheduling::GangScheduling::new(handle));
         Ok(plugin)
     });
     with_args(&mut registry, volume_binding::NAME, volume_binding::VolumeBinding::new);

@@ -75,6 +75,8 @@ pub struct PodSpec {
     pub tolerations: Vec<wire::Toleration>,
     /// Gates.
     pub scheduling_gates: Vec<String>,
+    /// The `PodGroup` of `scheduling.k8s.io` that it is scheduled with.
+    pub scheduling_group: Option<String>,
     /// Spreading.
     pub topology_spread_constraints: Vec<wire::TopologySpreadConstraint>,
     /// Ports on the node.
@@ -158,6 +160,7 @@ impl PodSpec {
             node_selector: spec.node_selector.clone(),
             affinity: spec.affinity.clone(),
             tolerations: spec.tolerations.clone(),
+            scheduling_group: spec.scheduling_group.pod_group_name.clone().filter(|name| !name.is_empty()),
             scheduling_gates: spec.scheduling_gates.iter().map(|gate| gate.name.clone()).collect(),
             topology_spread_constraints: spec.topology_spread_constraints.clone(),
             host_ports: host_ports(spec),

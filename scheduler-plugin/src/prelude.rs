@@ -7,7 +7,7 @@ pub use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happenin
 pub use crate::configuration::Configuration;
 pub use crate::cycle_state::CycleState;
 pub use crate::plugin::{
-    BindPlugin, Binding, Dependence, FilterPlugin, Normalization, PermitPlugin, Plugin, PodChange, PostBindPlugin,
+    BindPlugin, Binding, Dependence, FilterPlugin, Normalization, PermitPlugin, Plugin, PodChange, PodObserver, PostBindPlugin,
     PostFilterContext, PostFilterPlugin, PostFilterResult, PreBindPlugin, PreEnqueuePlugin, PreFilterPlugin,
     PreFilterResult, PreScorePlugin, QueueSortPlugin, ReservePlugin, ScorePlugin, Scored,
 };
@@ -17,3 +17,5 @@ pub use crate::registry::{Args, Handle, Registry};
 pub use crate::resources::MAX_NODE_SCORE;
 pub use crate::snapshot::{NodeRef, Row, Snapshot};
 pub use crate::status::{Code, Status};
+pub use crate::watched::{Watched, Watches};
+pub use steersman_framework::api::Resource;

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cluster_event::ClusterEvent;
+use crate::cluster_event::{ClusterEvent, EventResource};
 use crate::configuration::{PluginReference, PluginSet, ProfileConfiguration};
 use crate::plugin::{BindPlugin, Plugin, QueueSortPlugin};
 use crate::plugins::NOT_IMPLEMENTED;
+use crate::pod::Pod;
 use crate::registry::{Args, Handle, Registry};
 use crate::resources::MAX_NODE_SCORE;
 
@@ -203,6 +204,25 @@ impl Profile {
     /// The plugin that sorts the queue.
     pub fn queue_sort(&self) -> Arc<dyn Plugin> {
         self.at(Point::QueueSort)[0].plugin.clone()
+    }
+
+    /// The plugins that want to know of all pods.
+    pub(crate) fn observers(&self) -> impl Iterator<Item = &Arc<dyn Plugin>> {
+        self.plugins.values().map(|(plugin, _)| plugin).filter(|plugin| plugin.as_pod_observer().is_some())
+    }
+
+    /// Under which names plugins registered events of a resource that they asked for: none, or its own.
+    pub(crate) fn custom_events(&self, resource: &str) -> Option<&'static str> {
+        let events = self.plugins.values().flat_map(|(_, events)| events);
+        events.into_iter().find_map(|event| match event.resource {
+            EventResource::Custom(name) if name == resource => Some(name),
+            _ => None,
+        })
+    }
+
+    /// Whether a plugin wants a pod not to be tried before its backoff is over.
+    pub(crate) fn keeps_backoff(&self, pod: &Pod) -> bool {
+        self.plugins.values().any(|(plugin, _)| plugin.keeps_backoff(pod))
     }
 
     /// Binders, in order.

@@ -56,6 +56,8 @@ impl Backoff {
 pub struct QueuedPod {
     /// The pod.
     pub pod: Arc<Pod>,
+    /// When it first came.
+    pub initial_timestamp: Instant,
     /// When it was last put into the queue: the second sort key.
     pub timestamp: Instant,
     /// The order in which pods of the same moment came: the last sort key.
@@ -206,6 +208,7 @@ impl Queue {
         self.sequence += 1;
         let queued = QueuedPod {
             pod,
+            initial_timestamp: now,
             timestamp: now,
             sequence: self.sequence,
             attempts: 0,
@@ -352,9 +355,24 @@ impl Queue {
         [backoff, self.next_flush].into_iter().flatten().min()
     }
 
-    /// Nothing is ready, so a pod that was rejected need not wait: trying it costs nothing. Errors do wait.
+    /// A plugin wants a pod to be tried at once. What is being tried comes back at once if it fails.
+    pub(crate) fn force_activate(&mut self, uid: &str) {
+        if self.in_flight.contains_key(uid) {
+            return self.events += 1;
+        }
+        let (profiles, backoff) = (self.profiles.clone(), self.backoff);
+        let backing_off = self.backing_off.remove(uid, |a, b| backoff_less((&profiles, &backoff), a, b));
+        if let Some(queued) = backing_off.or_else(|| self.unschedulable.remove(uid)) {
+            self.activate(queued);
+        }
+    }
+
+    /// Nothing is ready, so a pod that was rejected need not wait: trying it costs nothing. Errors do wait, and pods for
+    /// which a plugin wants it.
     pub fn pop_early(&mut self) -> Option<QueuedPod> {
-        if self.active.len() > 0 || self.backing_off.peek()?.consecutive_errors > 0 {
+        let first = self.backing_off.peek().filter(|_| self.active.len() == 0)?;
+        let keeps = |pod: &Pod| self.profile(pod).is_some_and(|profile| profile.keeps_backoff(pod));
+        if first.consecutive_errors > 0 || keeps(&first.pod) {
             return None;
         }
         let queued = self.pop_backing_off()?;

@@ -13,6 +13,7 @@ use steersman_machinery::random::Random;
 
 use crate::plugin::Plugin;
 use crate::waiting::WaitingPods;
+use crate::watched::Watches;
 use crate::wire::ResourceClaim;
 
 /// What a plugin can hold on to when it is made.
@@ -28,6 +29,8 @@ pub struct Handle {
     pub preempting: Preempting,
     /// Claims on devices that exist.
     pub known_claims: KnownClaims,
+    /// To have objects of any resource at hand.
+    pub watches: Watches,
 }
 
 /// The uids of pods for which others are being evicted. Clones share the set.
@@ -88,6 +91,7 @@ impl Handle {
             random,
             preempting: Preempting::default(),
             known_claims: KnownClaims::default(),
+            watches: Watches::default(),
         }
     }
 }

@@ -24,12 +24,14 @@ use crate::configuration::Configuration;
 use crate::cycle::{Outcome, Search, post_filter, schedule_one};
 use crate::extender::{Extender, ExtenderError, extenders};
 use crate::informers::{SOURCES, Update, informers};
+use crate::plugin::Plugin;
 use crate::pod::Pod;
 use crate::profile::{Point, Profile, ProfileError};
 use crate::queue::{Backoff, Queue, QueuedPod};
 use crate::registry::{Handle, KnownClaims, Preempting, Registry};
 use crate::status::Code;
 use crate::waiting::WaitingPods;
+use crate::watched::{Source, Watches};
 use crate::writer::{EventText, EventWriter, Write, send};
 use binding::Bound;
 use metrics::Instruments;
@@ -121,6 +123,11 @@ enum Finished {
 struct Scheduler {
     extenders: Vec<Arc<Extender>>,
     profiles: Arc<BTreeMap<Arc<str>, Profile>>,
+    /// Plugins that want to know of all pods.
+    observers: Vec<Arc<dyn Plugin>>,
+    /// What plugins asked for, and whose first list has come.
+    watched: Vec<Arc<dyn Source>>,
+    watched_synced: BTreeSet<usize>,
     waiting: WaitingPods,
     preempting: Preempting,
     known_claims: KnownClaims,
@@ -152,6 +159,7 @@ impl Scheduler {
             random: context.random.clone(),
             preempting: Preempting::default(),
             known_claims: KnownClaims::default(),
+            watches: Watches::default(),
         };
         let profiles = Arc::new(profiles(options, &handle)?);
         let backoff =
@@ -163,6 +171,8 @@ impl Scheduler {
         Ok(Self {
             extenders: Vec::new(),
             queue,
+            observers: profiles.values().flat_map(Profile::observers).cloned().collect(),
+            watched: handle.watches.sources(),
             profiles,
             waiting,
             preempting: handle.preempting,
@@ -172,6 +182,7 @@ impl Scheduler {
             search,
             pending: BTreeMap::new(),
             synced: BTreeSet::new(),
+            watched_synced: BTreeSet::new(),
             events: EventWriter::default(),
             tasks: JoinSet::new(),
             bindings: HashMap::new(),
@@ -183,13 +194,13 @@ impl Scheduler {
 
     async fn run(mut self, context: Context) {
         let api = Api::new(context.client.clone(), "kube-scheduler");
-        let (driver, mut updates) = informers(&api, &context.shutdown);
+        let (driver, mut updates) = informers(&api, &context.shutdown, &self.watched);
         let mut drivers = JoinSet::new();
         drivers.spawn(driver);
         loop {
             self.take_in(&mut updates);
             let timer = self.queue.tick(Instant::now());
-            let ready = self.is_synced() && self.bindings.len() < MAX_BINDINGS;
+            let ready = self.is_synced() && self.bindings_under_way() < MAX_BINDINGS;
             if ready && let Some(queued) = self.next() {
                 if self.extenders.is_empty() {
                     self.attempt(queued);
@@ -237,7 +248,12 @@ impl Scheduler {
     }
 
     fn is_synced(&self) -> bool {
-        self.synced.len() == SOURCES
+        self.synced.len() == SOURCES && self.watched_synced.len() == self.watched.len()
+    }
+
+    /// Those that are waiting to be permitted cost nothing.
+    fn bindings_under_way(&self) -> usize {
+        self.bindings.len().saturating_sub(self.waiting.len())
     }
 
     fn next(&mut self) -> Option<QueuedPod> {
@@ -357,7 +373,7 @@ impl Scheduler {
         self.events.forget(uid);
     }
 
-    fn plugins(&self, pod: &Pod, point: Point) -> Vec<Arc<dyn crate::plugin::Plugin>> {
+    fn plugins(&self, pod: &Pod, point: Point) -> Vec<Arc<dyn Plugin>> {
         let profile = self.profiles.get(&pod.spec.scheduler_name);
         let entries = profile.map_or(&[][..], |profile| profile.at(point));
         entries.iter().map(|entry| entry.plugin.clone()).collect()

@@ -29,6 +29,7 @@ use crate::scheduler::{Error, Options, profiles};
 use crate::snapshot::{SelectingKind, Stored, Table};
 use crate::status::Status;
 use crate::waiting::{Held, WaitingPods};
+use crate::watched::Watches;
 use crate::wire;
 pub use measures::{Measures, Use};
 pub use objects::{ObjectError, objects};
@@ -45,6 +46,7 @@ pub struct Simulation {
     /// Objects of kinds that no plugin reads.
     ignored: BTreeMap<String, usize>,
     held: Vec<Waiting>,
+    watches: Watches,
     explain: Option<Limits>,
 }
 
@@ -94,9 +96,11 @@ impl Simulation {
     /// [`Error`] if the configuration does not fit the plugins.
     pub fn new(options: &Options, clock: SharedClock, random: &Random) -> Result<Self, Error> {
         let handle = Handle::detached(clock, random.fork());
+        let profiles = Arc::new(profiles(options, &handle)?);
         Ok(Self {
             cache: Cache::default(),
-            profiles: Arc::new(profiles(options, &handle)?),
+            profiles,
+            watches: handle.watches,
             search: Search::new(random.fork()),
             waiting: handle.waiting_pods,
             classes: defaults::PriorityClasses::default(),
@@ -154,7 +158,7 @@ impl Simulation {
             "ReplicaSet" => self.cache.set_selecting(SelectingKind::ReplicaSet, &parse(object)?),
             "StatefulSet" => self.cache.set_selecting(SelectingKind::StatefulSet, &parse(object)?),
             _ => {
-                if !self.add_stored(object)? {
+                if !self.add_stored(object)? && !self.watches.offer(object) {
                     *self.ignored.entry(objects::kind(object).to_owned()).or_default() += 1;
                 }
             }
@@ -194,6 +198,7 @@ impl Simulation {
             self.pending.push(pod);
         } else {
             let pod = self.cache.intern(&read);
+            self.observe(&pod);
             self.cache.set_pod(pod);
         }
         Ok(())
@@ -213,6 +218,8 @@ impl Simulation {
                 pods.push(self.cache.intern(&read));
             }
         }
+        // All of them exist before the first is scheduled.
+        pods.iter().for_each(|pod| self.observe(pod));
         let mut placements: Vec<Placement> = pods.iter().map(|pod| Placement::of(pod)).collect();
         let mut open: Vec<usize> = (0..pods.len()).collect();
         loop {
@@ -235,6 +242,11 @@ impl Simulation {
         let workload: Vec<&Pod> = pods.iter().map(|pod| &**pod).collect();
         let measures = measures::measure(self.cache.snapshot(), &workload, (placed, evicted));
         Ok(Report { placements, measures })
+    }
+
+    fn observe(&self, pod: &Pod) {
+        let plugins = self.profiles.values().flat_map(Profile::observers);
+        plugins.filter_map(|plugin| plugin.as_pod_observer()).for_each(|observer| observer.pod_set(pod));
     }
 
     fn attempt(&mut self, pod: &Arc<Pod>, place: usize, placements: &mut [Placement]) {
@@ -279,6 +291,8 @@ impl Simulation {
     fn evict(&mut self, victims: &[Arc<Pod>], (place, by): (usize, &Pod), placements: &mut [Placement]) {
         for victim in victims {
             self.cache.remove_pod(&victim.uid);
+            let plugins = self.profiles.values().flat_map(Profile::observers);
+            plugins.filter_map(|plugin| plugin.as_pod_observer()).for_each(|it| it.pod_removed(&victim.uid));
             self.waiting.reject(&victim.uid, "", "preempted");
             let key = victim.key();
             if let Some(other) = placements.iter_mut().find(|other| other.pod == key) {

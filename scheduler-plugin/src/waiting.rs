@@ -30,6 +30,16 @@ impl WaitingPods {
         self.0.lock().keys().cloned().collect()
     }
 
+    /// How many pods wait.
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// A plugin lets the pod go; it goes on when nobody else holds it.
     pub fn allow(&self, uid: &str, plugin: &str) {
         if let Some(pod) = self.0.lock().get_mut(uid) {

@@ -55,6 +55,9 @@ impl Scheduler {
             Ok(held) => held,
             Err(status) => return self.undo(queued, &placed, (state, &status)),
         };
+        for uid in state.take_activated() {
+            self.queue.force_activate(&uid);
+        }
         let uid = placed.uid.clone();
         let journey = Journey {
             binding: Binding { pod: placed.clone(), node_name: node.clone(), client: self.client() },

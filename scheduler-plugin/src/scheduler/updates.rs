@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::Value;
 use steersman_framework::reflector::Change;
 use tokio::time::Instant;
 
@@ -30,6 +31,7 @@ impl Scheduler {
             Update::CsiNodes(change) => self.stored(11, change, |snapshot| &mut snapshot.storage_mut().csi_nodes),
             Update::CsiDrivers(change) => self.stored(12, change, |snapshot| &mut snapshot.storage_mut().csi_drivers),
             Update::Capacities(change) => self.stored(13, change, |snapshot| &mut snapshot.storage_mut().capacities),
+            Update::Watched(place, change) => self.watched(place, change),
             Update::ResourceClaims(change) => {
                 // Before pods that wait for it are looked at again.
                 self.known_claims.take(&change);
@@ -38,6 +40,22 @@ impl Scheduler {
             Update::DeviceClasses(change) => self.stored(16, change, |snapshot| &mut snapshot.devices_mut().classes),
             Update::ResourceSlices(change) => self.stored(17, change, |snapshot| &mut snapshot.devices_mut().slices),
             Update::Attachments(change) => self.stored(14, change, |snapshot| &mut snapshot.storage_mut().attachments),
+        }
+    }
+
+    /// A change of what a plugin asked for.
+    fn watched(&mut self, place: usize, change: Change<Value>) {
+        if matches!(change, Change::Replaced(_)) {
+            self.watched_synced.insert(place);
+        }
+        let source = self.watched[place].clone();
+        let resource = source.resource().to_string();
+        for (action, (namespace, name)) in source.apply(change) {
+            let names = self.profiles.values().flat_map(|profile| profile.custom_events(&resource));
+            if let Some(known) = names.into_iter().next() {
+                let event = ClusterEvent::of(EventResource::Custom(known), action);
+                self.happened(event, EventObject::Named { namespace, name });
+            }
         }
     }
 
@@ -99,6 +117,9 @@ impl Scheduler {
             return self.remove_pod(&pod.metadata.uid);
         }
         let pod = self.cache.intern(pod);
+        for observer in self.observers.iter().filter_map(|plugin| plugin.as_pod_observer()) {
+            observer.pod_set(&pod);
+        }
         if pod.node_name.is_some() {
             self.set_assigned(pod);
         } else if self.profiles.contains_key(&pod.spec.scheduler_name) {
@@ -113,7 +134,13 @@ impl Scheduler {
                 self.cache.snapshot_mut().nominate(&pod, pod.nominated_node_name.as_ref());
             }
             let given_up = pod.nominated_node_name.is_none();
-            self.queue.set(pod, Instant::now());
+            let is_new = !self.observers.is_empty() && !self.queue.contains(&pod.uid);
+            self.queue.set(pod.clone(), Instant::now());
+            if is_new {
+                // For groups that it may complete.
+                let event = ClusterEvent::of(EventResource::UnscheduledPod, ActionType::ADD);
+                self.happened(event, EventObject::Pod(pod));
+            }
             // Its room on that node is free for others, and it has to look for another itself.
             if old.is_some() && given_up {
                 self.happened(ClusterEvent::pod(ActionType::DELETE), EventObject::None);
@@ -138,6 +165,9 @@ impl Scheduler {
     }
 
     fn remove_pod(&mut self, uid: &str) {
+        for observer in self.observers.iter().filter_map(|plugin| plugin.as_pod_observer()) {
+            observer.pod_removed(uid);
+        }
         if let Some(pod) = self.pending.get(uid).cloned()
             && self.cache.snapshot_mut().nominate(&pod, None)
         {

@@ -60,6 +60,9 @@ pub struct PodSpec {
     /// Gates that hold the pod back.
     #[serde(deserialize_with = "nullable")]
     pub scheduling_gates: Vec<SchedulingGate>,
+    /// The group that it is scheduled with.
+    #[serde(deserialize_with = "nullable")]
+    pub scheduling_group: SchedulingGroup,
     /// Claimed devices.
     #[serde(deserialize_with = "nullable")]
     pub resource_claims: Vec<PodResourceClaim>,
@@ -77,6 +80,14 @@ pub struct PodSpec {
 pub struct SchedulingGate {
     /// The name of the gate.
     pub name: String,
+}
+
+/// `v1.PodSchedulingGroup`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SchedulingGroup {
+    /// The name of its `PodGroup` of `scheduling.k8s.io`.
+    pub pod_group_name: Option<String>,
 }
 
 /// `v1.Container`.
