@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use serde_json::{Map, Value, json};
-use steersman_framework::component::{self, Component, FileSettings, Flags, Identity, Settings};
+use steersman_framework::component::{self, Answer, Component, FileSettings, Flags, Identity, Routes, Settings};
 
+use crate::explanations::{self, Explanations};
 use crate::registry::Registry;
 use crate::{Configuration, Options};
 
@@ -26,8 +27,32 @@ struct Arguments {
     /// profiles and backoffs count then.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Explain the last decision about each of this many pods at `/debug/explain?pod=namespace/name`; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    explain: usize,
+    /// Write the explanations on the pods as well, as the annotation `steersman.dev/scheduling-explanation`.
+    #[arg(long, requires = "explain")]
+    annotate_explanations: bool,
     #[command(flatten)]
     flags: Flags,
+}
+
+impl Arguments {
+    fn explanations(&self) -> Option<Explanations> {
+        let explanations = (self.explain > 0).then(|| Explanations::new(self.explain))?;
+        Some(if self.annotate_explanations { explanations.annotating() } else { explanations })
+    }
+}
+
+/// Serves what is explained.
+fn routes(explanations: &Explanations) -> Routes {
+    let routes = Routes::default();
+    let explanations = explanations.clone();
+    routes.add(explanations::PATH, move |query| {
+        let (status, content_type, body) = explanations.answer(query);
+        Answer { status, content_type, body }
+    });
+    routes
 }
 
 /// Parses the arguments and schedules until the system says to stop, with `plugins` besides those of kube-scheduler.
@@ -38,7 +63,8 @@ pub fn main(plugins: Registry) -> ExitCode {
 
 async fn run(arguments: Arguments, plugins: Registry) -> Result<()> {
     let text = arguments.config.as_deref().map(component::read).transpose()?;
-    let (options, general) = match (&arguments.config, &text) {
+    let explanations = arguments.explanations();
+    let (mut options, general) = match (&arguments.config, &text) {
         (Some(path), Some(text)) => {
             let general = general(text).with_context(|| path.display().to_string())?;
             (options(text, &plugins).with_context(|| path.display().to_string())?, general)
@@ -48,14 +74,19 @@ async fn run(arguments: Arguments, plugins: Registry) -> Result<()> {
     let settings = Settings::new(IDENTITY, &arguments.flags, &general)?;
     let profiles = &options.configuration.profiles;
     let names: Vec<&str> = profiles.iter().map(|profile| profile.scheduler_name.as_str()).collect();
-    let component = Component::new(IDENTITY, settings).configz("profiles", json!(names));
+    let mut component = Component::new(IDENTITY, settings).configz("profiles", json!(names));
+    if let Some(explanations) = &explanations {
+        component = component.routes(routes(explanations));
+    }
+    options.explanations = explanations;
     let file = arguments.config.zip(text);
     component::run(component, |context| reload::run(context, options, file, plugins)).await
 }
 
 /// The scheduler's own part of a configuration, found to fit the plugins.
 fn options(text: &str, plugins: &Registry) -> Result<Options> {
-    let options = Options { configuration: Configuration::from_yaml(text)?, plugins: plugins.clone() };
+    let options =
+        Options { configuration: Configuration::from_yaml(text)?, plugins: plugins.clone(), ..Options::default() };
     crate::check(&options)?;
     Ok(options)
 }

@@ -69,6 +69,7 @@ pub mod configuration;
 pub mod cycle;
 pub mod cycle_state;
 pub mod diagnosis;
+pub mod explanations;
 mod extender;
 mod informers;
 pub mod node_selector;

@@ -160,7 +160,7 @@ impl PodSpec {
             node_selector: spec.node_selector.clone(),
             affinity: spec.affinity.clone(),
             tolerations: spec.tolerations.clone(),
-            scheduling_group: spec.scheduling_group.pod_group_name.clone().filter(|name| !name.is_empty()),
+            scheduling_group: spec.scheduling_group.as_ref().and_then(|group| group.pod_group_name.clone()),
             scheduling_gates: spec.scheduling_gates.iter().map(|gate| gate.name.clone()).collect(),
             topology_spread_constraints: spec.topology_spread_constraints.clone(),
             host_ports: host_ports(spec),

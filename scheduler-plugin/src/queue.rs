@@ -355,10 +355,18 @@ impl Queue {
         [backoff, self.next_flush].into_iter().flatten().min()
     }
 
-    /// A plugin wants a pod to be tried at once. What is being tried comes back at once if it fails.
-    pub(crate) fn force_activate(&mut self, uid: &str) {
+    /// A plugin wants a pod to be tried at once. What is being tried comes back at once if it fails. The backoff is waited
+    /// for only if a plugin wants that: else pods of a gang that has no room would call each other for ever.
+    pub(crate) fn force_activate(&mut self, uid: &str, now: Instant) {
         if self.in_flight.contains_key(uid) {
             return self.events += 1;
+        }
+        let queued = self.unschedulable.get(uid).or_else(|| self.backing_off.get(uid));
+        if queued.is_some_and(|queued| self.profile(&queued.pod).is_some_and(|it| it.keeps_backoff(&queued.pod))) {
+            if let Some(queued) = self.unschedulable.remove(uid) {
+                self.requeue(queued, now);
+            }
+            return;
         }
         let (profiles, backoff) = (self.profiles.clone(), self.backoff);
         let backing_off = self.backing_off.remove(uid, |a, b| backoff_less((&profiles, &backoff), a, b));

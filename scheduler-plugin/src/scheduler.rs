@@ -1,6 +1,7 @@
 //! The loop: take in what the API tells, decide for one pod after the other, and let bindings go on beside it.
 
 mod binding;
+mod explain;
 mod extended;
 mod failure;
 mod metrics;
@@ -21,7 +22,8 @@ use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::configuration::Configuration;
-use crate::cycle::{Outcome, Search, post_filter, schedule_one};
+use crate::cycle::{Outcome, Search, Summary, post_filter, schedule_one};
+use crate::explanations::Explanations;
 use crate::extender::{Extender, ExtenderError, extenders};
 use crate::informers::{SOURCES, Update, informers};
 use crate::plugin::Plugin;
@@ -53,6 +55,8 @@ pub struct Options {
     pub configuration: Configuration,
     /// Plugins besides those that come with the scheduler; they replace those of the same name.
     pub plugins: Registry,
+    /// Where decisions are explained; nowhere, if it is left out.
+    pub explanations: Option<Explanations>,
 }
 
 /// Why a scheduler can't start.
@@ -128,6 +132,7 @@ struct Scheduler {
     /// What plugins asked for, and whose first list has come.
     watched: Vec<Arc<dyn Source>>,
     watched_synced: BTreeSet<usize>,
+    explanations: Option<Explanations>,
     waiting: WaitingPods,
     preempting: Preempting,
     known_claims: KnownClaims,
@@ -173,6 +178,7 @@ impl Scheduler {
             queue,
             observers: profiles.values().flat_map(Profile::observers).cloned().collect(),
             watched: handle.watches.sources(),
+            explanations: options.explanations.clone(),
             profiles,
             waiting,
             preempting: handle.preempting,
@@ -270,8 +276,10 @@ impl Scheduler {
         let begun = self.instruments.now();
         let mut decision = schedule_one(&pod, self.cache.snapshot_mut(), profile, &mut self.search);
         self.instruments.decided(&profile.scheduler_name, begun, &decision.took);
+        let explained = self.explain(&pod, profile, &decision);
         match decision.outcome {
             Outcome::Node(node) => {
+                self.tell(&pod, explained);
                 tracing::debug!(pod = pod.key(), %node, evaluated = decision.evaluated_nodes,
                     feasible = decision.feasible.len(), "a node was chosen");
                 self.place(queued, &node, (decision.state, None));
@@ -291,6 +299,7 @@ impl Scheduler {
                     self.preempt(&pod, &result);
                     nomination = result.nominated_node_name;
                 }
+                self.tell(&pod, explained.map(|summary| Summary { message: diagnosis.message(), ..summary }));
                 self.unschedulable(queued, &diagnosis, nomination);
             }
             Outcome::Error(status) => self.failed(queued, &status),

@@ -62,11 +62,15 @@ impl Watches {
     /// Gives an object to whom it concerns; whether there is anybody.
     pub(crate) fn offer(&self, object: &Value) -> bool {
         let (version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());
-        let wanted = self.sources().into_iter().filter(|source| {
+        let wanted = |source: &Arc<dyn Source>| {
             let resource = source.resource();
             kind == Some(&*resource.kind) && version == Some(&*resource.api_version())
-        });
-        wanted.map(|source| source.apply(Change::Applied(object.clone()))).count() > 0
+        };
+        let sources: Vec<_> = self.sources().into_iter().filter(wanted).collect();
+        for source in &sources {
+            source.apply(Change::Applied(object.clone()));
+        }
+        !sources.is_empty()
     }
 }
 

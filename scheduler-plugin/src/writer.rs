@@ -189,6 +189,12 @@ pub(crate) fn condition(
     request("PATCH", format!("{}/status", path(pod)), STRATEGIC, &body)
 }
 
+/// The request that sets an annotation. By way of the status: that is what schedulers may write.
+pub(crate) fn annotation(pod: &Pod, name: &str, text: &str) -> Option<Write> {
+    let body = json!({"metadata": {"uid": &*pod.uid, "annotations": {name: text}}});
+    request("PATCH", format!("{}/status", path(pod)), STRATEGIC, &body)
+}
+
 /// The request that says on a victim why it has to go.
 pub(crate) fn disruption(victim: &Pod, scheduler: &str, now: Timestamp) -> Option<Write> {
     let condition = json!({

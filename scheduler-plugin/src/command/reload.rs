@@ -23,6 +23,7 @@ pub(super) async fn run(
     file: Option<(PathBuf, String)>,
     plugins: Registry,
 ) -> Result<()> {
+    let explanations = options.explanations.clone();
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut watched = Watched { file, hangup, plugins };
     loop {
@@ -38,7 +39,7 @@ pub(super) async fn run(
         running.await?;
         match changed {
             None => return Ok(()),
-            Some(changed) => options = changed,
+            Some(changed) => options = Options { explanations: explanations.clone(), ..changed },
         }
         tracing::info!("the configuration was read again");
     }

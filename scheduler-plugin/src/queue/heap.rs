@@ -25,6 +25,11 @@ impl<T> Heap<T> {
         self.items.first().map(|(_, item)| item)
     }
 
+    pub(super) fn get(&self, uid: &str) -> Option<&T> {
+        let &place = self.places.get(uid)?;
+        Some(&self.items[place].1)
+    }
+
     pub(super) fn get_mut(&mut self, uid: &str) -> Option<&mut T> {
         let &place = self.places.get(uid)?;
         Some(&mut self.items[place].1)

@@ -56,7 +56,7 @@ impl Scheduler {
             Err(status) => return self.undo(queued, &placed, (state, &status)),
         };
         for uid in state.take_activated() {
-            self.queue.force_activate(&uid);
+            self.queue.force_activate(&uid, Instant::now());
         }
         let uid = placed.uid.clone();
         let journey = Journey {

@@ -1,5 +1,6 @@
 //! The whole loop against a scripted server, under virtual time.
 
+mod gangs;
 mod world;
 
 use serde_json::json;
@@ -307,4 +308,22 @@ async fn what_is_counted_can_be_scraped() {
         &point("Reserve", "Success", 1),
         &point("Bind", "Success", 1),
     ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_are_explained_to_who_asks_and_on_the_pod_before_it_is_bound() {
+    let world = World::default();
+    world.set("nodes", node("n1", "4"));
+    world.set("pods", pod("a", "1"));
+    world.set("pods", pod("b", "9"));
+    let explanations = Explanations::new(10).annotating();
+    let options = Options { explanations: Some(explanations.clone()), ..Options::default() };
+    beside(&world, options, seconds(1)).await;
+    let told = explanations.get("default/b").unwrap();
+    assert!(told.message.starts_with("0/1 nodes are available: 1 Insufficient cpu."), "{told}");
+    assert_eq!(explanations.get("default/a").unwrap().node.as_deref(), Some("n1"));
+    let of_a: Vec<_> = world.writes().into_iter().filter(|write| write.contains(" a")).take(2).collect();
+    assert_eq!(of_a, ["annotate a", "bind a n1"]);
+    let annotation = world.get("pods", "a")["metadata"]["annotations"][crate::explanations::ANNOTATION].clone();
+    assert!(annotation.as_str().unwrap().contains(r#""node":"n1""#), "{annotation}");
 }

@@ -61,8 +61,7 @@ pub struct PodSpec {
     #[serde(deserialize_with = "nullable")]
     pub scheduling_gates: Vec<SchedulingGate>,
     /// The group that it is scheduled with.
-    #[serde(deserialize_with = "nullable")]
-    pub scheduling_group: SchedulingGroup,
+    pub scheduling_group: Option<Box<SchedulingGroup>>,
     /// Claimed devices.
     #[serde(deserialize_with = "nullable")]
     pub resource_claims: Vec<PodResourceClaim>,

@@ -151,6 +151,13 @@ impl World {
     }
 
     fn patch_status(&self, name: &str, body: &Value) -> Response<Answer> {
+        if let Some(annotations) = body["metadata"]["annotations"].as_object() {
+            self.0.lock().writes.push(format!("annotate {name}"));
+            let mut pod = self.get("pods", name);
+            pod["metadata"]["annotations"] = json!(annotations);
+            self.set("pods", pod.clone());
+            return answer(200, &pod);
+        }
         let condition = &body["status"]["conditions"][0];
         let text = |key: &str| condition[key].as_str().unwrap().to_owned();
         let mut line =
