@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use steersman_machinery::schema::{FieldRef, ListKind, Type, TypeRef};
 
 /// What Kubernetes accepts as a quantity.
-const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+pub(crate) const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// The structural schema of a type. Types must not contain themselves.
 pub(crate) fn schema(ty: TypeRef<'_>) -> Value {

@@ -43,3 +43,13 @@ fn every_key_of_a_list_is_required_or_defaulted() {
     definitions().iter().for_each(|it| check(&it.object, &mut lists));
     assert!(lists > 20, "{lists}");
 }
+
+#[test]
+fn scheduling_definitions_are_those_of_scheduler_plugins() {
+    let [quota, group] = scheduling_definitions().try_into().unwrap();
+    assert_eq!(quota.file, "scheduling.x-k8s.io_elasticquotas.yaml");
+    assert_eq!(group.object["metadata"]["name"], "podgroups.scheduling.x-k8s.io");
+    assert_eq!(field(&group.object, &["spec", "minMember"]), &json!({"type": "integer", "format": "int32"}));
+    let cpu = &field(&quota.object, &["spec", "min"])["additionalProperties"];
+    assert_eq!(cpu["x-kubernetes-int-or-string"], true);
+}

@@ -171,7 +171,8 @@ impl Scheduler {
             Backoff { initial: options.configuration.pod_initial_backoff, max: options.configuration.pod_max_backoff };
         let mut queue = Queue::new(profiles.clone(), backoff);
         queue.count_in(context.metrics.clone());
-        let mut search = Search::remembering(context.random.clone());
+        let new = if options.explanations.is_some() { Search::new } else { Search::remembering };
+        let mut search = new(context.random.clone());
         search.measuring = context.metrics.is_recording();
         Ok(Self {
             extenders: Vec::new(),

@@ -43,5 +43,11 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         let text = format!("{header}{yaml}");
         files.extend(FOLDERS.map(|folder| (Path::new(folder).join(&definition.file), text.clone())));
     }
+    // What scheduler-plugins would install is for whoever switches those plugins on: not in the chart.
+    let header = "# Written by `cargo xtask crds`. Do not edit.\n";
+    for definition in steersman_crds::scheduling_definitions() {
+        let yaml = serde_saphyr::to_string(&definition.object).context("writing YAML")?;
+        files.push((Path::new(FOLDERS[0]).join(&definition.file), format!("{header}{yaml}")));
+    }
     Ok(files)
 }

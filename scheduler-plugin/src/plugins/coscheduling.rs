@@ -21,8 +21,8 @@ use super::gang::{GroupKey, Members, full_name};
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource};
 use crate::cycle_state::CycleState;
 use crate::plugin::{
-    PermitPlugin, Plugin, PodObserver, PostFilterContext, PostFilterPlugin, PostFilterResult, PreFilterPlugin,
-    PreFilterResult, QueueSortPlugin, ReservePlugin,
+    Dependence, PermitPlugin, Plugin, PodObserver, PostFilterContext, PostFilterPlugin, PostFilterResult,
+    PreFilterPlugin, PreFilterResult, QueueSortPlugin, ReservePlugin,
 };
 use crate::pod::Pod;
 use crate::queue::QueuedPod;
@@ -184,6 +184,10 @@ impl Plugin for Coscheduling {
             ClusterEvent::of(EventResource::UnscheduledPod, ActionType::ADD),
             ClusterEvent::of(EVENTS, ActionType::ADD.or(ActionType::UPDATE)),
         ]
+    }
+    /// Nothing is filtered and scored; the members of a group are counted each time.
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        if key(pod).is_some() { Dependence::Anything } else { Dependence::Node }
     }
     fn keeps_backoff(&self, pod: &Pod) -> bool {
         key(pod).is_some()

@@ -14,7 +14,7 @@ use steersman_framework::api::Resource;
 use super::gang::{GroupKey, Members};
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource};
 use crate::cycle_state::CycleState;
-use crate::plugin::{PermitPlugin, Plugin, PodObserver, PreEnqueuePlugin, ReservePlugin};
+use crate::plugin::{Dependence, PermitPlugin, Plugin, PodObserver, PreEnqueuePlugin, ReservePlugin};
 use crate::pod::Pod;
 use crate::registry::Handle;
 use crate::status::Status;
@@ -90,6 +90,10 @@ impl Plugin for GangScheduling {
             // Upstream does not register updates, so that a lower minCount takes until the next pod; here it counts at once.
             ClusterEvent::of(EVENTS, ActionType::ADD.or(ActionType::UPDATE)),
         ]
+    }
+    /// Nothing is filtered and scored; the members of a group are counted each time.
+    fn dependence(&self, pod: &Pod) -> Dependence {
+        if key(pod).is_some() { Dependence::Anything } else { Dependence::Node }
     }
     fn keeps_backoff(&self, pod: &Pod) -> bool {
         key(pod).is_some()
