@@ -127,6 +127,7 @@ impl ClusterEvent {
             EventResource::Pod => "AssignedPod".to_owned(),
             EventResource::Claim => "PersistentVolumeClaim".to_owned(),
             EventResource::Any => "*".to_owned(),
+            EventResource::Custom(name) => name.to_owned(),
             other => format!("{other:?}"),
         };
         let actions = [

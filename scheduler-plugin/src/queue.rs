@@ -364,14 +364,14 @@ impl Queue {
         let queued = self.unschedulable.get(uid).or_else(|| self.backing_off.get(uid));
         if queued.is_some_and(|queued| self.profile(&queued.pod).is_some_and(|it| it.keeps_backoff(&queued.pod))) {
             if let Some(queued) = self.unschedulable.remove(uid) {
-                self.requeue(queued, now);
+                self.requeue(queued, now, "ForceActivate");
             }
             return;
         }
         let (profiles, backoff) = (self.profiles.clone(), self.backoff);
         let backing_off = self.backing_off.remove(uid, |a, b| backoff_less((&profiles, &backoff), a, b));
         if let Some(queued) = backing_off.or_else(|| self.unschedulable.remove(uid)) {
-            self.activate(queued);
+            self.activate(queued, "ForceActivate");
         }
     }
 
