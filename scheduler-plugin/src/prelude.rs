@@ -7,9 +7,9 @@ pub use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happenin
 pub use crate::configuration::Configuration;
 pub use crate::cycle_state::CycleState;
 pub use crate::plugin::{
-    BindPlugin, Binding, Dependence, FilterPlugin, Normalization, PermitPlugin, Plugin, PodChange, PodObserver, PostBindPlugin,
-    PostFilterContext, PostFilterPlugin, PostFilterResult, PreBindPlugin, PreEnqueuePlugin, PreFilterPlugin,
-    PreFilterResult, PreScorePlugin, QueueSortPlugin, ReservePlugin, ScorePlugin, Scored,
+    BindPlugin, Binding, Dependence, FilterPlugin, Normalization, PermitPlugin, Plugin, PodChange, PodObserver,
+    PostBindPlugin, PostFilterContext, PostFilterPlugin, PostFilterResult, PreBindPlugin, PreEnqueuePlugin,
+    PreFilterPlugin, PreFilterResult, PreScorePlugin, QueueSortPlugin, ReservePlugin, ScorePlugin, Scored,
 };
 pub use crate::pod::Pod;
 pub use crate::queue::QueuedPod;
