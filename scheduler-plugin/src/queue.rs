@@ -4,7 +4,7 @@
 mod heap;
 mod parked;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,11 @@ const MAX_IN_UNSCHEDULABLE: Duration = Duration::from_secs(5 * 60);
 const FAILURE: &str = "ScheduleAttemptFailure";
 /// How often pods that have stayed that long are looked for.
 const UNSCHEDULABLE_FLUSH: Duration = Duration::from_secs(30);
+/// Backoffs end together in windows of this length, so that priorities count among those that end about the same time.
+const BACKOFF_WINDOW: Duration = Duration::from_secs(1);
+/// Events that are remembered for pods that were taken out; beyond it the oldest are dropped, and a pod that comes back
+/// later than that is tried again without a reason. Ten seconds of a busy cluster.
+const MAX_RECENT: usize = 100_000;
 
 /// Source: `pkg/scheduler/metrics`.
 static INCOMING: Family = Family::counter(
@@ -39,9 +44,28 @@ pub struct Backoff {
     pub initial: Duration,
     /// At most; zero for no wait at all.
     pub max: Duration,
+    /// From when on windows are counted.
+    pub epoch: Instant,
+}
+
+/// Whether a pod that failed is worth another attempt. The order is from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// No.
+    Skip,
+    /// After what is left of its backoff.
+    AfterBackoff,
+    /// At once: somebody has acted for whom a plugin waited.
+    Immediately,
 }
 
 impl Backoff {
+    /// The beginning of the window in which a moment lies.
+    fn window(&self, moment: Instant) -> Instant {
+        let since = moment.saturating_duration_since(self.epoch);
+        moment - Duration::from_nanos((since.as_nanos() % BACKOFF_WINDOW.as_nanos()) as u64)
+    }
+
     fn after(&self, failures: u32) -> Duration {
         if failures == 0 || self.max.is_zero() {
             return Duration::ZERO;
@@ -88,7 +112,7 @@ impl QueuedPod {
             0 => self.unschedulable_count,
             errors => errors,
         };
-        self.timestamp + backoff.after(failures)
+        backoff.window(self.timestamp + backoff.after(failures))
     }
 
     fn rejectors(&self) -> impl Iterator<Item = &'static str> {
@@ -111,11 +135,17 @@ pub struct Queue {
     profiles: Arc<BTreeMap<Arc<str>, Profile>>,
     backoff: Backoff,
     active: Heap<QueuedPod>,
+    /// Pods that were rejected.
     backing_off: Heap<QueuedPod>,
+    /// Pods whose attempts failed for reasons of our own: they wait in any case.
+    erring: Heap<QueuedPod>,
     unschedulable: Parked,
-    in_flight: BTreeMap<Arc<str>, u64>,
+    /// Pods that were taken out, as they were then, with the number of the event that comes next.
+    in_flight: BTreeMap<Arc<str>, (u64, Arc<Pod>)>,
     sequence: u64,
     events: u64,
+    /// What happened since the pod that is out for the longest time was taken out; the last has the number `events - 1`.
+    recent: VecDeque<Happening>,
     next_flush: Option<Instant>,
     metrics: Metrics,
 }
@@ -128,10 +158,12 @@ impl Queue {
             backoff,
             active: Heap::default(),
             backing_off: Heap::default(),
+            erring: Heap::default(),
             unschedulable: Parked::default(),
             in_flight: BTreeMap::new(),
             sequence: 0,
             events: 0,
+            recent: VecDeque::new(),
             next_flush: None,
             metrics: Metrics::default(),
         }
@@ -159,30 +191,36 @@ impl Queue {
 
     /// How many pods are ready, backing off, and waiting for something.
     pub fn lengths(&self) -> (usize, usize, usize) {
-        (self.active.len(), self.backing_off.len(), self.unschedulable.len())
+        (self.active.len(), self.backing_off.len() + self.erring.len(), self.unschedulable.len())
     }
 
     /// Whether a pod is in the queue or taken out of it and not yet done.
     pub fn contains(&self, uid: &str) -> bool {
         self.active.contains(uid)
             || self.backing_off.contains(uid)
+            || self.erring.contains(uid)
             || self.unschedulable.contains_key(uid)
             || self.in_flight.contains_key(uid)
     }
 
     /// The uids of all pods in the queue; not of those that were taken out.
     pub fn uids(&self) -> BTreeSet<Arc<str>> {
-        let heaps = self.active.uids().chain(self.backing_off.uids());
+        let heaps = self.active.uids().chain(self.backing_off.uids()).chain(self.erring.uids());
         heaps.chain(self.unschedulable.keys()).cloned().collect()
     }
 
     /// Puts a new pod in, or brings one that is there up to date.
     pub fn set(&mut self, pod: Arc<Pod>, now: Instant) {
         let uid = pod.uid.clone();
-        if self.in_flight.contains_key(&uid) {
-            return self.events += 1;
+        if let Some((_, old)) = self.in_flight.get_mut(&uid) {
+            let changes = if old.spec_id == pod.spec_id { Vec::new() } else { pod_changes(old, &pod) };
+            *old = pod.clone();
+            for event in changes {
+                self.remember(&Happening { event, object: EventObject::Pod(pod.clone()) });
+            }
+            return;
         }
-        for heap in [&mut self.active, &mut self.backing_off] {
+        for heap in [&mut self.active, &mut self.backing_off, &mut self.erring] {
             if let Some(queued) = heap.get_mut(&uid) {
                 queued.pod = pod;
                 return;
@@ -194,16 +232,9 @@ impl Queue {
             let changes = if same { Vec::new() } else { pod_changes(&queued.pod, &pod) };
             queued.pod = pod.clone();
             let own = |event| Happening { event, object: EventObject::Pod(pod.clone()) };
-            let helps = changes.into_iter().any(|event| {
-                let interested = self.profile(&pod).map(|profile| profile.interested(&event));
-                self.is_worth(&queued, &own(event), &interested.unwrap_or_default())
-            });
-            if helps {
-                self.requeue(queued, now, "UnscheduledPodUpdate");
-            } else {
-                self.unschedulable.insert(uid, queued);
-            }
-            return;
+            let worth = changes.into_iter().map(|event| self.is_worth(&queued, &own(event)));
+            let worth = worth.max().unwrap_or(Worth::Skip);
+            return self.put(queued, worth, (now, "UnscheduledPodUpdate"));
         }
         self.sequence += 1;
         let queued = QueuedPod {
@@ -230,7 +261,9 @@ impl Queue {
         let less = |a: &QueuedPod, b: &QueuedPod| less(&profiles, a, b);
         let backoff = self.backoff;
         let found = self.active.remove(uid, less);
-        let found = found.or_else(|| self.backing_off.remove(uid, |a, b| backoff_less((&profiles, &backoff), a, b)));
+        let later = |a: &QueuedPod, b: &QueuedPod| backoff_less((&profiles, &backoff), a, b);
+        let found = found.or_else(|| self.backing_off.remove(uid, later));
+        let found = found.or_else(|| self.erring.remove(uid, later));
         found.or_else(|| self.unschedulable.remove(uid)).map(|queued| queued.pod)
     }
 
@@ -243,13 +276,42 @@ impl Queue {
         queued.taken = Some(now);
         queued.first_attempt.get_or_insert(now);
         queued.events_seen = self.events;
-        self.in_flight.insert(queued.pod.uid.clone(), self.events);
+        self.in_flight.insert(queued.pod.uid.clone(), (self.events, queued.pod.clone()));
         Some(queued)
     }
 
     /// The pod that was taken out is settled.
     pub fn done(&mut self, uid: &str) {
         self.in_flight.remove(uid);
+        self.forget_old_events();
+    }
+
+    /// What happened while a pod was out.
+    fn since(&self, seen: u64) -> impl Iterator<Item = &Happening> {
+        let first = self.events - self.recent.len() as u64;
+        self.recent.iter().skip(usize::try_from(seen.saturating_sub(first)).unwrap_or(usize::MAX))
+    }
+
+    /// Keeps an event for the pods that are out.
+    fn remember(&mut self, happening: &Happening) {
+        self.events += 1;
+        if self.in_flight.is_empty() {
+            return self.recent.clear();
+        }
+        self.recent.push_back(happening.clone());
+        if self.recent.len() > MAX_RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    fn forget_old_events(&mut self) {
+        // Usually nobody has to look: nothing happened meanwhile.
+        if self.recent.is_empty() {
+            return;
+        }
+        let oldest = self.in_flight.values().map(|(seen, _)| *seen).min().unwrap_or(self.events);
+        let keep = usize::try_from(self.events - oldest).unwrap_or(usize::MAX);
+        self.recent.drain(..self.recent.len().saturating_sub(keep));
     }
 
     /// The pod that was taken out could not be scheduled, and comes back.
@@ -268,12 +330,26 @@ impl Queue {
         self.sequence += 1;
         queued.sequence = self.sequence;
         // If something happened meanwhile it may have been what the pod waits for.
-        if rejected && queued.events_seen == self.events {
-            self.came_in("unschedulable", FAILURE);
-            self.unschedulable.insert(queued.pod.uid.clone(), queued);
-            self.next_flush.get_or_insert(now + UNSCHEDULABLE_FLUSH);
+        let lost = queued.events_seen + (self.recent.len() as u64) < self.events && !self.recent.is_empty();
+        let worth = if rejected && !lost {
+            self.since(queued.events_seen).map(|happening| self.is_worth(&queued, happening)).max()
         } else {
-            self.requeue(queued, now, FAILURE);
+            Some(Worth::AfterBackoff)
+        };
+        self.forget_old_events();
+        self.put(queued, worth.unwrap_or(Worth::Skip), (now, FAILURE));
+    }
+
+    /// Where a pod belongs that was tried before.
+    fn put(&mut self, queued: QueuedPod, worth: Worth, (now, event): (Instant, &str)) {
+        match worth {
+            Worth::Skip => {
+                self.came_in("unschedulable", event);
+                self.unschedulable.insert(queued.pod.uid.clone(), queued);
+                self.next_flush.get_or_insert(now + UNSCHEDULABLE_FLUSH);
+            }
+            Worth::AfterBackoff => self.requeue(queued, now, event),
+            Worth::Immediately => self.activate(queued, event),
         }
     }
 
@@ -284,7 +360,7 @@ impl Queue {
 
     /// The same, for something that is known not to help one of the pods.
     pub(crate) fn happened_except(&mut self, uid: &str, happening: &Happening, now: Instant) {
-        self.events += 1;
+        self.remember(happening);
         if self.unschedulable.is_empty() {
             return;
         }
@@ -295,19 +371,34 @@ impl Queue {
         if !self.unschedulable.concerns(interested.iter().chain([&crate::extender::NAME])) {
             return;
         }
-        let worth = |queued: &&QueuedPod| *queued.pod.uid != *uid && self.is_worth(queued, happening, &interested);
-        let helped: Vec<_> = self.unschedulable.values().filter(worth).map(|queued| queued.pod.uid.clone()).collect();
-        let mut helped: Vec<_> = helped.iter().filter_map(|uid| self.unschedulable.remove(uid)).collect();
-        helped.sort_by_key(|queued| queued.sequence);
+        let others = self.unschedulable.values().filter(|queued| *queued.pod.uid != *uid);
+        let worth = others.map(|queued| (queued.pod.uid.clone(), self.worth(queued, happening, &interested)));
+        let helped: Vec<_> = worth.filter(|(_, worth)| *worth > Worth::Skip).collect();
+        let mut helped: Vec<_> =
+            helped.into_iter().filter_map(|(uid, worth)| Some((self.unschedulable.remove(&uid)?, worth))).collect();
+        helped.sort_by_key(|(queued, _)| queued.sequence);
         let event = if self.metrics.is_recording() { happening.event.label() } else { String::new() };
-        for queued in helped {
-            self.requeue(queued, now, &event);
+        for (queued, worth) in helped {
+            self.put(queued, worth, (now, &event));
         }
     }
 
-    /// Whether an event may help a pod that could not be scheduled. `interested`: the plugins that registered its kind.
-    fn is_worth(&self, queued: &QueuedPod, happening: &Happening, interested: &BTreeSet<&'static str>) -> bool {
-        let Some(profile) = self.profile(&queued.pod) else { return false };
+    /// Whether an event may help a pod that could not be scheduled.
+    fn is_worth(&self, queued: &QueuedPod, happening: &Happening) -> Worth {
+        match &happening.object {
+            // What happened to a pod that waits helps nobody else.
+            EventObject::Pod(pod) if pod.uid != queued.pod.uid => return Worth::Skip,
+            // Somebody wants this pod to be tried.
+            EventObject::Pod(_) if happening.event == ClusterEvent::ANY => return Worth::AfterBackoff,
+            _ => {}
+        }
+        let interested = self.profile(&queued.pod).map(|profile| profile.interested(&happening.event));
+        self.worth(queued, happening, &interested.unwrap_or_default())
+    }
+
+    /// The same; `interested`: the plugins that registered its kind.
+    fn worth(&self, queued: &QueuedPod, happening: &Happening, interested: &BTreeSet<&'static str>) -> Worth {
+        let Some(profile) = self.profile(&queued.pod) else { return Worth::Skip };
         let helps = |name: &'static str| {
             // Extenders don't say what they wait for.
             name == crate::extender::NAME
@@ -316,10 +407,13 @@ impl Queue {
                         .plugin(name)
                         .is_none_or(|plugin| plugin.queueing_hint(&queued.pod, happening) == QueueingHint::Queue)
         };
-        match queued.gated_by {
+        let (pending, rejecting) = (&queued.pending_plugins, &queued.unschedulable_plugins);
+        let worth = match queued.gated_by {
             Some(plugin) => helps(plugin),
-            None => queued.rejectors().next().is_none() || queued.rejectors().any(helps),
-        }
+            None if pending.iter().any(|name| helps(name)) => return Worth::Immediately,
+            None => pending.is_empty() && rejecting.is_empty() || rejecting.iter().any(|name| helps(name)),
+        };
+        if worth { Worth::AfterBackoff } else { Worth::Skip }
     }
 
     /// The victims of a pod were asked to go. It is ready now if it only waited for that, or if that failed.
@@ -334,8 +428,15 @@ impl Queue {
 
     /// Does what is due, and says when to come again.
     pub fn tick(&mut self, now: Instant) -> Option<Instant> {
-        while self.backing_off.peek().is_some_and(|queued| queued.backoff_until(&self.backoff) <= now) {
+        let backoff = self.backoff;
+        let over = |queued: &QueuedPod| queued.backoff_until(&backoff) <= now;
+        while self.backing_off.peek().is_some_and(over) {
             let Some(queued) = self.pop_backing_off() else { break };
+            self.activate(queued, "BackoffComplete");
+        }
+        while self.erring.peek().is_some_and(over) {
+            let profiles = self.profiles.clone();
+            let Some(queued) = self.erring.pop(|a, b| backoff_less((&profiles, &backoff), a, b)) else { break };
             self.activate(queued, "BackoffComplete");
         }
         if self.next_flush.is_some_and(|flush| flush <= now) {
@@ -351,15 +452,17 @@ impl Queue {
             }
             self.next_flush = (!self.unschedulable.is_empty()).then(|| now + UNSCHEDULABLE_FLUSH);
         }
-        let backoff = self.backing_off.peek().map(|queued| queued.backoff_until(&self.backoff));
-        [backoff, self.next_flush].into_iter().flatten().min()
+        let due = |queued: &QueuedPod| queued.backoff_until(&backoff);
+        let (rejected, erred) = (self.backing_off.peek().map(due), self.erring.peek().map(due));
+        [rejected, erred, self.next_flush].into_iter().flatten().min()
     }
 
     /// A plugin wants a pod to be tried at once. What is being tried comes back at once if it fails. The backoff is waited
     /// for only if a plugin wants that: else pods of a gang that has no room would call each other for ever.
     pub(crate) fn force_activate(&mut self, uid: &str, now: Instant) {
-        if self.in_flight.contains_key(uid) {
-            return self.events += 1;
+        if let Some((_, pod)) = self.in_flight.get(uid) {
+            let object = EventObject::Pod(pod.clone());
+            return self.remember(&Happening { event: ClusterEvent::ANY, object });
         }
         let queued = self.unschedulable.get(uid).or_else(|| self.backing_off.get(uid));
         if queued.is_some_and(|queued| self.profile(&queued.pod).is_some_and(|it| it.keeps_backoff(&queued.pod))) {
@@ -379,8 +482,7 @@ impl Queue {
     /// which a plugin wants it.
     pub fn pop_early(&mut self) -> Option<QueuedPod> {
         let first = self.backing_off.peek().filter(|_| self.active.len() == 0)?;
-        let keeps = |pod: &Pod| self.profile(pod).is_some_and(|profile| profile.keeps_backoff(pod));
-        if first.consecutive_errors > 0 || keeps(&first.pod) {
+        if self.profile(&first.pod).is_some_and(|profile| profile.keeps_backoff(&first.pod)) {
             return None;
         }
         let queued = self.pop_backing_off()?;
@@ -400,7 +502,8 @@ impl Queue {
             let (profiles, backoff) = (self.profiles.clone(), self.backoff);
             let uid = queued.pod.uid.clone();
             self.came_in("backoff", event);
-            self.backing_off.push(uid, queued, |a, b| backoff_less((&profiles, &backoff), a, b));
+            let heap = if queued.consecutive_errors > 0 { &mut self.erring } else { &mut self.backing_off };
+            heap.push(uid, queued, |a, b| backoff_less((&profiles, &backoff), a, b));
         } else {
             self.activate(queued, event);
         }

@@ -167,8 +167,11 @@ impl Scheduler {
             watches: Watches::default(),
         };
         let profiles = Arc::new(profiles(options, &handle)?);
-        let backoff =
-            Backoff { initial: options.configuration.pod_initial_backoff, max: options.configuration.pod_max_backoff };
+        let backoff = Backoff {
+            initial: options.configuration.pod_initial_backoff,
+            max: options.configuration.pod_max_backoff,
+            epoch: Instant::now(),
+        };
         let mut queue = Queue::new(profiles.clone(), backoff);
         queue.count_in(context.metrics.clone());
         let new = if options.explanations.is_some() { Search::new } else { Search::remembering };

@@ -14,7 +14,7 @@ impl Bench {
     fn new() -> Self {
         let profile = profile(&[]);
         let profiles = BTreeMap::from([(profile.scheduler_name.clone(), profile)]);
-        let backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) };
+        let backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10), epoch: Instant::now() };
         Self { cluster: Cluster::new(&[]), queue: Queue::new(Arc::new(profiles), backoff) }
     }
 
@@ -132,4 +132,66 @@ async fn removed_pods_are_gone_wherever_they_were() {
         assert!(bench.queue.remove(&name).is_some());
         assert_eq!(bench.queue.lengths(), (0, 0, 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_during_the_attempt_counts_only_if_it_helps() {
+    let mut bench = Bench::new();
+    bench.add(0);
+    let queued = bench.queue.pop().unwrap();
+    bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_TAINT));
+    let failure = Failure { unschedulable_plugins: ["NodeResourcesFit"].into(), ..Failure::default() };
+    bench.queue.failed(queued, failure, Instant::now());
+    assert_eq!(bench.queue.lengths(), (0, 0, 1));
+    assert!(bench.queue.recent.is_empty(), "nobody is out, so nothing is remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_waited_for_somebody_does_not_wait_for_the_backoff() {
+    let mut bench = Bench::new();
+    for out in [true, false] {
+        bench.add(0);
+        let queued = bench.queue.pop().unwrap();
+        let failure = Failure { pending_plugins: ["NodeResourcesFit"].into(), ..Failure::default() };
+        if out {
+            bench.happened(ClusterEvent::pod(ActionType::DELETE));
+            bench.queue.failed(queued, failure, Instant::now());
+        } else {
+            bench.queue.failed(queued, failure, Instant::now());
+            bench.happened(ClusterEvent::pod(ActionType::DELETE));
+        }
+        assert_eq!(bench.queue.lengths(), (1, 0, 0));
+        bench.queue.pop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn backoffs_end_in_windows_in_which_priorities_count() {
+    let mut bench = Bench::new();
+    let mut names = Vec::new();
+    for (priority, wait) in [(0, 300), (5, 300), (0, 0)] {
+        names.push(bench.add(priority));
+        bench.fail(&["NodeAffinity"]);
+        bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_LABEL));
+        millis(wait).await;
+    }
+    // All three failed within one second: their backoff ends at the same time, and the important one comes first.
+    assert_eq!(bench.queue.tick(Instant::now()).map(|due| due - Instant::now()), Some(Duration::from_millis(400)));
+    millis(400).await;
+    bench.queue.tick(Instant::now());
+    let order = std::iter::from_fn(|| bench.pop()).collect::<Vec<_>>();
+    assert_eq!(order, [1, 0, 2].map(|place: usize| names[place].clone()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_erred_does_not_stand_in_the_way_of_a_rejected_one() {
+    let mut bench = Bench::new();
+    bench.add(0);
+    bench.fail(&[]);
+    let rejected = bench.add(0);
+    bench.fail(&["NodeAffinity"]);
+    bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_LABEL));
+    assert_eq!(bench.queue.lengths(), (0, 2, 0));
+    assert_eq!(bench.queue.pop_early().map(|queued| queued.pod.name.to_string()), Some(rejected));
+    assert!(bench.queue.pop_early().is_none());
 }
