@@ -234,7 +234,12 @@ impl Queue {
             let own = |event| Happening { event, object: EventObject::Pod(pod.clone()) };
             let worth = changes.into_iter().map(|event| self.is_worth(&queued, &own(event)));
             let worth = worth.max().unwrap_or(Worth::Skip);
-            return self.put(queued, worth, (now, "UnscheduledPodUpdate"));
+            if worth == Worth::Skip {
+                self.unschedulable.insert(uid, queued);
+            } else {
+                self.put(queued, worth, (now, "UnscheduledPodUpdate"));
+            }
+            return;
         }
         self.sequence += 1;
         let queued = QueuedPod {
