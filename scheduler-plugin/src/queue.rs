@@ -477,7 +477,8 @@ impl Queue {
             return;
         }
         let (profiles, backoff) = (self.profiles.clone(), self.backoff);
-        let backing_off = self.backing_off.remove(uid, |a, b| backoff_less((&profiles, &backoff), a, b));
+        let later = |a: &QueuedPod, b: &QueuedPod| backoff_less((&profiles, &backoff), a, b);
+        let backing_off = self.backing_off.remove(uid, later).or_else(|| self.erring.remove(uid, later));
         if let Some(queued) = backing_off.or_else(|| self.unschedulable.remove(uid)) {
             self.activate(queued, "ForceActivate");
         }
