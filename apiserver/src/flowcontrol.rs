@@ -7,6 +7,7 @@ mod fair;
 mod maintain;
 mod queues;
 mod seats;
+pub(crate) mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -143,7 +144,7 @@ impl FlowControl {
             return if free { Ok(Entered::Free) } else { self.count(&call.info) };
         };
         let classified = fair.classify(&call.user, &call.info);
-        let seats = width(call).await;
+        let seats = width(call).await.min(fair.max_seats(&classified));
         let seat = fair.seat(&classified, seats).await;
         call.flow = Some(classified);
         match seat {

@@ -191,8 +191,8 @@ pub(crate) async fn perform(
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     let (headers, warnings, annotations) = (HeaderMap::new(), Warnings::default(), Annotations::default());
     let (server, trail) = (server.clone(), Trail::default());
-    let (upgrade, flow) = (None, None);
+    let (upgrade, remote, flow) = (None, false, None);
     let mut call =
-        Call { server, info, method, query, headers, body, user, warnings, annotations, trail, upgrade, flow };
+        Call { server, info, method, query, headers, body, user, warnings, annotations, trail, upgrade, remote, flow };
     dispatch(&mut call).await.map(drop)
 }

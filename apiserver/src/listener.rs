@@ -1,6 +1,7 @@
 //! The HTTPS listener: TLS, client certificates, HTTP/1.1 and HTTP/2.
 
 mod certificate;
+mod patient;
 
 use std::future::Future;
 use std::io;
@@ -17,31 +18,67 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use self::patient::Patient;
 use crate::ApiServer;
 use crate::authentication::Identity;
+use crate::flowcontrol::turns::{self, Flow};
 use crate::service::ApiService;
 use crate::tls;
 
 /// How long open requests may take to end after the word to stop. Watches end at once.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a client may take for the TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most concurrent streams of an HTTP/2 connection.
-/// Source: kube-apiserver's `--http2-max-streams-per-connection` as upstream advertises it.
-const MAX_STREAMS: u32 = 250;
+/// What a client and the server agree on that speak HTTP/2.
+const HTTP2: &[u8] = b"h2";
+/// The bytes with which a connection of HTTP/2 begins: 24 and the head of a frame. Source: RFC 9113, section 3.4.
+const PREFACE: usize = 24 + 9;
+/// The least buffer that hyper works with.
+const MIN_BUFFER: usize = 8192;
+/// The most bytes that a client may send of a request's body, and of one frame, before somebody reads them.
+/// Source: `k8s.io/apiserver/pkg/server` (`resourceBody99Percentile`).
+const UPLOAD_WINDOW: u32 = 256 * 1024;
 
-/// How long a client may take for the headers of a request. Source: `k8s.io/apiserver/pkg/server` (`ReadHeaderTimeout`).
-const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
-/// The most bytes of the headers of a request over HTTP/1.1. Source: Go's `http.DefaultMaxHeaderBytes`.
-const MAX_HEADER_BYTES: usize = 1 << 20;
-/// The same over HTTP/2, where every header counts 32 bytes more: what Go's server says, a quarter of the above, is ample.
-const MAX_HEADER_LIST: u32 = 1 << 18;
-/// The most connections at a time; others wait until one ends. A few times what a cluster of 5,000 nodes needs, and at 64 KiB
-/// each no more than 1 GiB.
-const MAX_CONNECTIONS: usize = 16_384;
+/// How much a client may take: of time before it is known, and of everything that is kept for it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// For the TLS handshake, from the moment of the connection.
+    pub handshake_timeout: Duration,
+    /// For the headers of a request, the wait for the next one included, and for the first words of HTTP/2.
+    pub header_timeout: Duration,
+    /// The bytes of the headers of a request over HTTP/1.1.
+    pub max_header_bytes: usize,
+    /// How many headers that may be.
+    pub max_headers: usize,
+    /// The bytes of the headers of a request over HTTP/2, where each counts 32 more.
+    pub max_header_list_bytes: u32,
+    /// Requests at a time over one connection of HTTP/2.
+    pub max_streams: u32,
+    /// Connections at a time; others wait until one ends.
+    pub max_connections: usize,
+}
+
+impl Default for Limits {
+    /// Those of kube-apiserver, where it has such limits.
+    /// Source: `k8s.io/apiserver/pkg/server` (`secure_serving.go`); Go's `net/http`.
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(32),
+            max_header_bytes: 1 << 20,
+            // Whoever acts as a member of many groups sends a header for each.
+            max_headers: 2048,
+            // A quarter of the above is ample.
+            max_header_list_bytes: 1 << 18,
+            max_streams: 100,
+            // A few times what a cluster of 5,000 nodes needs, and at 64 KiB each no more than 1 GiB.
+            max_connections: 16_384,
+        }
+    }
+}
 
 /// Why a listener could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -83,12 +120,24 @@ pub fn tls_config(authority: &str, server: &tls::Identity) -> Result<Tls, Error>
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(Arc::new(certificate::Any(clients.clone())))
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
 }
 
 /// Serves until `shutdown` resolves; then lets open requests end for two seconds and closes what is left.
 pub async fn serve(api_server: ApiServer, listener: TcpListener, tls: Tls, shutdown: impl Future<Output = ()>) {
+    serve_within(Limits::default(), api_server, listener, tls, shutdown).await;
+}
+
+/// [`serve`] with limits of one's own.
+pub async fn serve_within(
+    limits: Limits,
+    api_server: ApiServer,
+    listener: TcpListener,
+    tls: Tls,
+    shutdown: impl Future<Output = ()>,
+) {
+    let limits = Arc::new(limits);
     let graceful = Arc::new(GracefulShutdown::new());
     let mut connections = tokio::task::JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -97,9 +146,12 @@ pub async fn serve(api_server: ApiServer, listener: TcpListener, tls: Tls, shutd
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < limits.max_connections => match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection { api_server: api_server.clone(), tls: tls.clone(), peer };
+                    // Small writes (watch events) must not wait for the acknowledgement of the one before.
+                    let _ = stream.set_nodelay(true);
+                    let (api_server, tls, limits) = (api_server.clone(), tls.clone(), limits.clone());
+                    let connection = Connection { api_server, tls, limits, peer };
                     connections.spawn(connection.serve(stream, graceful.clone()));
                 }
                 Err(error) => accept_failed(&error).await,
@@ -126,30 +178,53 @@ async fn accept_failed(error: &io::Error) {
 struct Connection {
     api_server: ApiServer,
     tls: Tls,
+    limits: Arc<Limits>,
     peer: SocketAddr,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, graceful: Arc<GracefulShutdown>) {
-        // Small writes (watch events) must not wait for the acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.tls.acceptor.accept(stream)).await {
+    async fn serve<S>(self, stream: S, graceful: Arc<GracefulShutdown>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let stream = match tokio::time::timeout(self.limits.handshake_timeout, self.secure(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => return tracing::debug!("TLS handshake timed out"),
         };
-        let service = self.service(stream.get_ref().1.peer_certificates());
+        let session = stream.get_ref().1;
+        let service = TowerToHyperService::new(self.service(session.peer_certificates()));
+        let is_http2 = session.alpn_protocol() == Some(HTTP2);
+        let limits = self.limits.clone();
         drop(self);
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
-        builder.http2().max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEADER_LIST);
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-        let watched = graceful.watch(connection.into_owned());
+        let (builder, stream) = match is_http2 {
+            true => (builder(&limits).http2_only(), Patient::for_words(stream, PREFACE, limits.header_timeout)),
+            false => (builder(&limits).http1_only(), Patient::with(stream, Vec::new())),
+        };
+        let watched =
+            graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
         drop(graceful);
         if let Err(error) = watched.await {
             tracing::debug!(%error, "connection ended");
         }
+    }
+
+    /// The handshake. Whoever speaks plain HTTP is told so, in Go's words.
+    async fn secure<S>(&self, mut stream: S) -> io::Result<TlsStream<Patient<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut first = [0; 5];
+        stream.read_exact(&mut first).await?;
+        if matches!(&first, b"GET /" | b"HEAD " | b"POST " | b"PUT /" | b"OPTIO") {
+            let refusal = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+            stream.write_all(refusal).await?;
+            stream.shutdown().await?;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the client speaks HTTP without TLS"));
+        }
+        // A handshake costs as much as several requests.
+        self.api_server.server().turns.turn(Flow::default(), turns::PIECE).await;
+        self.tls.acceptor.accept(Patient::with(stream, first.to_vec())).await
     }
 
     fn service(&self, certificates: Option<&[CertificateDer<'_>]>) -> ApiService {
@@ -161,3 +236,25 @@ impl Connection {
         self.api_server.service_for(identity).at_peer(self.peer)
     }
 }
+
+/// How connections are served within limits.
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.max_headers)
+        .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER));
+    builder
+        .http2()
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(limits.max_header_list_bytes)
+        .max_frame_size(UPLOAD_WINDOW)
+        .initial_stream_window_size(UPLOAD_WINDOW)
+        .initial_connection_window_size(UPLOAD_WINDOW.saturating_mul(limits.max_streams));
+    builder
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authorization::Authorizer;
+use crate::flowcontrol::turns::Turns;
 use crate::flowcontrol::{self, FlowControl};
 use crate::impersonation;
 use crate::metrics::Metrics;
@@ -40,6 +41,8 @@ pub struct Server {
     pub authentication: Authentication,
     /// Who is let in when many come.
     pub flow: FlowControl,
+    /// With whom requests and the pieces of long answers take turns.
+    pub(crate) turns: Turns,
     /// Held while the objects that configure [`Server::flow`] are maintained.
     pub(crate) flow_maintenance: tokio::sync::Mutex<()>,
     /// Where requests are remembered.
@@ -96,6 +99,7 @@ impl Server {
             authentication: parts.authentication,
             audit: Arc::new(parts.audit),
             flow: FlowControl::new(parts.flow),
+            turns: Turns::default(),
             flow_maintenance: tokio::sync::Mutex::default(),
             authorizer: Authorizer::default(),
             impersonation: impersonation::Modes::default(),

@@ -20,7 +20,7 @@ use crate::admission::reinvocation::Reinvocation;
 use crate::audit::{self, About, Annotations, Answered, Trail};
 use crate::authentication::{self, Identity, UserInfo};
 use crate::authorization;
-use crate::flowcontrol::{self, Flow};
+use crate::flowcontrol::{self, Flow, turns};
 use crate::handlers;
 use crate::http::body::Body;
 use crate::http::compression;
@@ -102,6 +102,8 @@ pub struct Call {
     pub trail: Trail,
     /// The connection, if it may change its protocol.
     pub upgrade: Option<OnUpgrade>,
+    /// Whether it came over a socket.
+    pub(crate) remote: bool,
     /// Where it belongs, by priority and fairness.
     pub(crate) flow: Option<Flow>,
 }
@@ -131,6 +133,11 @@ impl Call {
             rounds: Reinvocation::default(),
             trail: self.trail.clone(),
         }
+    }
+
+    /// Lets others have their turn, between two steps of something that takes long.
+    pub(crate) async fn turn(&self) {
+        self.server.turns.turn(turns::Flow::of(&self.user), turns::PIECE).await;
     }
 
     /// The `User-Agent` header; empty if it is absent.
@@ -185,6 +192,7 @@ where
         annotations,
         trail,
         upgrade,
+        remote: peer.is_some(),
         flow: None,
     };
     let answer = pass(&mut call, &identity, body).instrument(span).await;
@@ -196,6 +204,7 @@ where
     if gzip {
         response = compression::compress(response);
     }
+    response = response.map(|body| body.in_turns(&server.turns, turns::Flow::of(&call.user)));
     let headers = response.headers_mut();
     // What failed may have been warned about, too.
     call.warnings.write(headers);
@@ -234,6 +243,7 @@ where
     call.user = authentication::authenticate(call, identity).await?;
     call.trail.authenticated(&call.user, call.server.clock.now());
     impersonation::act(call).await?;
+    wait_turn(call).await;
     let entered = match call.server.clone().flow.enter(call).await {
         Ok(entered) => entered,
         Err(too_many) => return Ok(too_many.response()),
@@ -245,6 +255,18 @@ where
         flowcontrol::maintain(&call.server).await?;
     }
     Ok(entered.until_sent(answer?, &call.server))
+}
+
+/// Waits until it is the turn of this user. Whoever is in this process makes nobody wait.
+async fn wait_turn(call: &Call) {
+    let (turns, flow) = (&call.server.turns, turns::Flow::of(&call.user));
+    let waiting = match call.remote {
+        true => turns.take(flow, turns::REQUEST),
+        false => turns.join(flow, turns::REQUEST),
+    };
+    if let Some(waiting) = waiting {
+        let _ = waiting.await;
+    }
 }
 
 fn audit_id(headers: &HeaderMap, server: &Server) -> HeaderValue {

@@ -125,6 +125,16 @@ impl Fair {
         }
     }
 
+    /// The most seats that a request of a level takes. Source: `k8s.io/apiserver/pkg/util/flowcontrol` (`GetMaxSeats`): about a
+    /// seventh of the level, and so few that a whole hand of queues can be served.
+    pub(super) fn max_seats(&self, of: &Classified) -> u64 {
+        let state = self.state.lock();
+        let Some(level) = state.levels.get(&of.level) else { return 1 };
+        let nominal = level.bounds.nominal;
+        let hand = level.queues.as_ref().map_or(1, |queues| queues.shape().hand.max(1)) as u64;
+        (nominal * 15).div_ceil(100).min(nominal / hand).max(1)
+    }
+
     /// Waits for a seat. `None`: nobody has to sit.
     ///
     /// # Errors

@@ -63,6 +63,8 @@ pub(super) struct QueueSet {
     /// How many seats there are now.
     limit: u64,
     seats: u64,
+    /// Of these, those of requests that take one.
+    narrow: u64,
     next: Id,
     virtual_time: f64,
     seen: f64,
@@ -73,7 +75,7 @@ impl QueueSet {
     pub(super) fn new(shape: Shape, limit: u64) -> Self {
         let queues = (0..shape.queues).map(|_| Queue::default()).collect();
         let executing = BTreeMap::new();
-        Self { shape, queues, executing, limit, seats: 0, next: 0, virtual_time: 0.0, seen: 0.0 }
+        Self { shape, queues, executing, limit, seats: 0, narrow: 0, next: 0, virtual_time: 0.0, seen: 0.0 }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -100,6 +102,7 @@ impl QueueSet {
         self.advance(now);
         let id = self.next;
         if self.queues.is_empty() {
+            let width = self.width(width);
             if !self.fits(width) {
                 return Arrival::Refused;
             }
@@ -125,16 +128,7 @@ impl QueueSet {
     /// Seats who comes next, as long as there are seats.
     pub(super) fn seat_next(&mut self, now: f64) -> Option<Id> {
         self.advance(now);
-        let waiting = self.queues.iter().enumerate().filter_map(|(at, queue)| {
-            let (_, width) = queue.waiting.front()?;
-            Some((queue.start + GUESS * *width as f64, at))
-        });
-        let (_, at) = waiting.min_by(|a, b| a.0.total_cmp(&b.0))?;
-        let (id, width) = *self.queues[at].waiting.front()?;
-        // Who comes next is waited for: else a wide request would never be seated among narrow ones.
-        if !self.fits(width) {
-            return None;
-        }
+        let (at, id, width) = self.next_to_seat()?;
         let queue = &mut self.queues[at];
         queue.waiting.pop_front();
         queue.start += GUESS * width as f64;
@@ -142,6 +136,23 @@ impl QueueSet {
         queue.executing += 1;
         self.seat(id, Executing { queue: Some(at), width, since: now });
         Some(id)
+    }
+
+    /// Who comes next is waited for: else a wide request would never be seated among narrow ones. Meanwhile narrow ones take
+    /// the seats that no wide one may take.
+    fn next_to_seat(&self) -> Option<(usize, Id, u64)> {
+        let waiting = self.queues.iter().enumerate().filter_map(|(at, queue)| {
+            let (id, width) = *queue.waiting.front()?;
+            let width = self.width(width);
+            Some((queue.start + GUESS * width as f64, (at, id, width)))
+        });
+        let first = |of: &mut dyn Iterator<Item = (f64, (usize, Id, u64))>| of.min_by(|a, b| a.0.total_cmp(&b.0));
+        let (_, next) = first(&mut waiting.clone())?;
+        if self.fits(next.2) {
+            return Some(next);
+        }
+        let (_, narrow) = first(&mut waiting.filter(|(_, (.., width))| *width == 1))?;
+        (self.narrow < self.kept() && self.fits(1)).then_some(narrow)
     }
 
     /// A request is done or its sender is gone.
@@ -152,6 +163,7 @@ impl QueueSet {
             return;
         };
         self.seats -= done.width;
+        self.narrow -= u64::from(done.width == 1);
         if let Some(at) = done.queue {
             let queue = &mut self.queues[at];
             // What it took is known now: the queue pays that instead of the guess.
@@ -163,12 +175,24 @@ impl QueueSet {
 
     fn seat(&mut self, id: Id, executing: Executing) {
         self.seats += executing.width;
+        self.narrow += u64::from(executing.width == 1);
         self.executing.insert(id, executing);
     }
 
-    /// A request that is wider than the level is seated alone.
+    /// The seats that are kept for requests that take one: however many long lists there are, a get finds a seat at once.
+    /// Upstream's server has no such rule; there, whoever waits has other processors meanwhile.
+    fn kept(&self) -> u64 {
+        self.limit / 4
+    }
+
+    /// A request takes no more seats than there are for requests like it.
+    fn width(&self, width: u64) -> u64 {
+        width.min((self.limit - self.kept()).max(1))
+    }
+
     fn fits(&self, width: u64) -> bool {
-        self.seats == 0 || self.seats + width <= self.limit
+        let kept = if width > 1 { self.kept() } else { 0 };
+        self.seats + width <= self.limit - kept || self.seats == 0
     }
 
     /// Virtual time passes as fast as every active queue would be served if all of them were served at once.

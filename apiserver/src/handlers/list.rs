@@ -1,6 +1,7 @@
 //! GET of a collection: an immutable snapshot, whole or in pages.
 //! Source: Kubernetes doc "API Concepts", sections "Resource versions" and "Retrieving large results sets in chunks".
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -8,6 +9,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
+use http::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steersman_machinery::decode;
@@ -17,7 +19,7 @@ use steersman_store::{At, Entry, Revision, Snapshot, StoreError};
 use super::selection::Selection;
 use super::{Answer, output};
 use crate::conversion;
-use crate::http::body::Body;
+use crate::http::body::{Body, PIECE};
 use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::{protobuf, respond};
 use crate::object;
@@ -43,8 +45,9 @@ const TOKEN_ENCODING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
-/// The size from which on objects of a list are sent although more follow.
-const PIECE: usize = 64 * 1024;
+/// Objects that are shaped in one turn, and those that are looked at: each takes a fraction of a millisecond.
+const SHAPED_AT_ONCE: usize = 16;
+const SEEN_AT_ONCE: usize = 2048;
 /// The version of the format of continue tokens.
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
@@ -71,7 +74,7 @@ pub(super) async fn page(call: &Call, resource: &Resource, options: &ListOptions
     let snapshot = snapshot(&call.server, resource, options, start.as_ref()).await?;
     let whole = options.resource_version == Some(0) && options.version_match != Match::Exact;
     let limit = if options.limit == 0 || whole { usize::MAX } else { options.limit };
-    Ok(select(&snapshot, &selection, start.map(|start| start.after), limit))
+    Ok(select(call, (&snapshot, &selection), start.map(|start| start.after), limit).await)
 }
 
 /// Where a page begins, and on which revision.
@@ -156,11 +159,22 @@ fn token(revision: i64, start: &str) -> String {
     TOKEN_ENCODING.encode(serde_json::to_vec(&token).expect("a token can be written as JSON"))
 }
 
-fn select(snapshot: &Snapshot, selection: &Selection, after: Option<(String, String)>, limit: usize) -> Page {
+async fn select(
+    call: &Call,
+    (snapshot, selection): (&Snapshot, &Selection),
+    after: Option<(String, String)>,
+    limit: usize,
+) -> Page {
     let after = after.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str()));
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     let mut more = false;
-    for entry in snapshot.range(selection.namespace(), after).filter(|entry| selection.matches(entry)) {
+    for (seen, entry) in snapshot.range(selection.namespace(), after).enumerate() {
+        if seen % SEEN_AT_ONCE == SEEN_AT_ONCE - 1 {
+            call.turn().await;
+        }
+        if !selection.matches(entry) {
+            continue;
+        }
         if entries.len() == limit {
             more = true;
             break;
@@ -212,34 +226,107 @@ pub(super) async fn render(call: &Call, resource: &Resource, page: &Page, output
         return Ok(respond::with_body(200, "application/json", splice(resource, page)));
     }
     if output.form == Form::Plain && output.media == Media::Protobuf {
-        let items = page.entries.iter().map(|entry| object::decode(entry, resource));
-        let body = protobuf::list(&resource.api_version(), &resource.list_kind, (page.metadata(), items));
-        let body = body.ok_or_else(|| Status::not_acceptable(&negotiate::CUSTOM_READABLE))?;
-        return Ok(respond::with_body(200, negotiate::PROTOBUF, body.into()));
+        return in_protobuf(call, resource, page).await;
     }
-    let entries = page.entries.iter().map(AsRef::as_ref);
-    let objects = conversion::read_all(&call.server, entries, resource).await?;
-    let list = match output.form {
+    let (frame, at) = match output.form {
         Form::Table { beta } => {
-            output::table(call, resource, &objects, output::Shape { metadata: page.metadata(), beta })?
+            (output::table(call, resource, &[], output::Shape { metadata: page.metadata(), beta })?, "rows")
         }
         Form::MetadataList { beta } | Form::Metadata { beta } => {
-            let version = negotiate::version(beta);
-            let items = objects.iter().map(|object| printers::partial(object, version)).collect();
-            list_of("PartialObjectMetadataList", &format!("meta.k8s.io/{version}"), page.metadata(), items)
+            let api_version = format!("meta.k8s.io/{}", negotiate::version(beta));
+            (list_of("PartialObjectMetadataList", &api_version, page.metadata()), "items")
         }
-        Form::Plain => list_of(
-            &resource.list_kind,
-            &resource.api_version(),
-            page.plain_metadata(resource),
-            items(resource, objects),
-        ),
+        Form::Plain => {
+            let metadata = page.plain_metadata(resource);
+            (list_of(&resource.list_kind, &resource.api_version(), metadata), "items")
+        }
     };
-    Ok(respond::object(200, &list, output))
+    let mut list = ShapedList::new(frame, at, output);
+    // A webhook is asked once for all objects.
+    let at_once = if resource.strategy.conversion().is_some() { page.entries.len().max(1) } else { SHAPED_AT_ONCE };
+    for (chunk, entries) in page.entries.chunks(at_once).enumerate() {
+        if chunk > 0 {
+            call.turn().await;
+        }
+        let objects = conversion::read_all(&call.server, entries.iter().map(AsRef::as_ref), resource).await?;
+        list.add(match output.form {
+            Form::Table { beta } => {
+                let shape = output::Shape { metadata: Value::Null, beta };
+                let mut table = output::table(call, resource, &objects, shape)?;
+                table["rows"].as_array_mut().map(std::mem::take).unwrap_or_default()
+            }
+            Form::MetadataList { beta } | Form::Metadata { beta } => {
+                objects.iter().map(|object| printers::partial(object, negotiate::version(beta))).collect()
+            }
+            Form::Plain => items(resource, objects),
+        });
+    }
+    Ok(list.finish())
 }
 
-fn list_of(kind: &str, api_version: &str, metadata: Value, items: Vec<Value>) -> Value {
-    json!({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items})
+/// A list of built-in objects in protobuf, some objects at a time.
+async fn in_protobuf(call: &Call, resource: &Resource, page: &Page) -> Answer {
+    let missing = || Status::not_acceptable(&negotiate::CUSTOM_READABLE);
+    let (api_version, kind) = (resource.api_version(), &resource.list_kind);
+    let mut items = Vec::with_capacity(page.entries.len());
+    for (number, entry) in page.entries.iter().enumerate() {
+        if number % SHAPED_AT_ONCE == SHAPED_AT_ONCE - 1 {
+            call.turn().await;
+        }
+        let object = object::decode(entry, resource);
+        items.push(protobuf::item(&api_version, kind, &object).ok_or_else(missing)?);
+    }
+    let body = protobuf::list(&api_version, kind, (page.metadata(), &items)).ok_or_else(missing)?;
+    Ok(respond::with_body(200, negotiate::PROTOBUF, body.into()))
+}
+
+/// A list whose items are made some at a time. As JSON they are written at once, so that no turn takes long.
+struct ShapedList {
+    frame: Value,
+    at: &'static str,
+    output: Output,
+    written: Option<VecDeque<Bytes>>,
+    items: Vec<Value>,
+}
+
+impl ShapedList {
+    /// `frame` is the list without items, which come into its member `at`.
+    fn new(frame: Value, at: &'static str, output: Output) -> Self {
+        let written = (output.media == Media::Json && !output.pretty).then(VecDeque::new);
+        Self { frame, at, output, written, items: Vec::new() }
+    }
+
+    fn add(&mut self, items: Vec<Value>) {
+        let Some(written) = &mut self.written else { return self.items.extend(items) };
+        let mut bytes = Vec::new();
+        for item in items {
+            if !(written.is_empty() && bytes.is_empty()) {
+                bytes.push(b',');
+            }
+            serde_json::to_writer(&mut bytes, &item).expect("writing to memory cannot fail");
+        }
+        written.push_back(bytes.into());
+    }
+
+    fn finish(mut self) -> Response<Body> {
+        let Some(mut written) = self.written else {
+            self.frame[self.at] = self.items.into();
+            return respond::object(200, &self.frame, self.output);
+        };
+        self.frame[self.at] = json!([]);
+        let frame = respond::json(&self.frame, false);
+        // Within a text its quotes would be escaped, so that this is the member itself: no list's metadata has one like it.
+        let member = format!("\"{}\":[", self.at);
+        let place = frame.windows(member.len()).position(|window| window == member.as_bytes());
+        let (head, tail) = frame.split_at(place.map_or(0, |place| place + member.len()));
+        written.push_front(head.to_vec().into());
+        written.push_back(tail.to_vec().into());
+        respond::with_body(200, "application/json", Body::pieces(written))
+    }
+}
+
+fn list_of(kind: &str, api_version: &str, metadata: Value) -> Value {
+    json!({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": []})
 }
 
 /// Items of built-in kinds don't repeat the type that the list has.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::selection::{Seen, Selection};
 use super::{Answer, output};
 use crate::conversion;
-use crate::http::body::Body;
+use crate::http::body::{Body, PIECE};
 use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::{protobuf, respond};
 use crate::object;
@@ -34,8 +34,6 @@ const MIN_TIMEOUT_SECONDS: u64 = 1800;
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long before the end of a watch the last bookmark is sent.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
-/// The size from which on events are sent although more are there: four TLS records.
-const PIECE: usize = 64 * 1024;
 /// The annotation of the bookmark that ends the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::Future;
 use std::io::Write;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -13,16 +14,31 @@ use flate2::write::GzEncoder;
 use futures::stream::{BoxStream, StreamExt};
 use http_body::{Frame, SizeHint};
 
-/// Bytes that are compressed before others get their turn: half a millisecond.
-const COMPRESSED_AT_ONCE: usize = 64 * 1024;
+use crate::flowcontrol::turns::{self, Flow, Turns, Waiting};
+
+/// The size from which on a piece is sent although more follows, and after which it is the turn of others: four TLS records.
+pub const PIECE: usize = 64 * 1024;
+/// Bytes that are compressed in one turn: a quarter of a millisecond.
+const COMPRESSED_AT_ONCE: usize = 32 * 1024;
+/// The size of an event, or of some in one piece, from which on the next one of a stream has to wait its turn.
+const BULKY: usize = PIECE / 4;
 
 /// The body of a response of the API server.
 pub struct Body {
     inner: Inner,
-    /// Whether others had their turn since the last piece.
-    yielded: bool,
+    /// With whom it takes turns, if it is long.
+    turns: Option<Turn>,
     /// What is dropped with this.
     guard: Option<Box<dyn Send>>,
+}
+
+/// How a body takes turns.
+struct Turn {
+    turns: Turns,
+    flow: Flow,
+    waiting: Option<Waiting>,
+    /// Whether the next piece may be made without one.
+    is_mine: bool,
 }
 
 enum Inner {
@@ -42,7 +58,13 @@ impl Iterator for Pieces {
 
     fn next(&mut self) -> Option<Bytes> {
         match self {
-            Self::Few(pieces) => pieces.pop_front(),
+            Self::Few(pieces) => {
+                let mut piece = pieces.pop_front()?;
+                if piece.len() > 2 * PIECE {
+                    pieces.push_front(piece.split_off(PIECE));
+                }
+                Some(piece)
+            }
             Self::Made(pieces) => pieces.next(),
         }
     }
@@ -67,7 +89,19 @@ impl Body {
     }
 
     fn new(inner: Inner) -> Self {
-        Self { inner, yielded: true, guard: None }
+        Self { inner, turns: None, guard: None }
+    }
+
+    /// The same; what is long takes turns with others, piece by piece.
+    #[must_use]
+    pub(crate) fn in_turns(self, turns: &Turns, flow: Flow) -> Self {
+        let (is_long, is_mine) = match &self.inner {
+            Inner::Pieces { left, .. } => (*left > PIECE as u64, false),
+            Inner::Gzip { .. } => (true, false),
+            Inner::Stream(_) => (true, true),
+        };
+        let turn = Turn { turns: turns.clone(), flow, waiting: None, is_mine };
+        Self { turns: is_long.then_some(turn), ..self }
     }
 
     /// The same; `guard` is dropped with it.
@@ -135,24 +169,24 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.is_made() && !std::mem::replace(&mut self.yielded, false) {
-            // Connections write as long as there is something: without a pause nobody else is answered meanwhile.
-            self.yielded = true;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+        let body = &mut *self;
+        if let Some(turn) = &mut body.turns {
+            ready!(turn.poll(context));
         }
-        match &mut self.inner {
-            Inner::Pieces { pieces, left } => Poll::Ready(pieces.next().map(|piece| {
-                *left -= piece.len() as u64;
-                Ok(Frame::data(piece))
-            })),
-            Inner::Gzip { pieces, encoder } => {
-                Poll::Ready(compressed(pieces, encoder).map(|bytes| Ok(Frame::data(bytes))))
+        let piece = match &mut body.inner {
+            Inner::Pieces { pieces, left } => {
+                let piece = pieces.next();
+                *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                piece
             }
-            Inner::Stream(stream) => {
-                stream.poll_next_unpin(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
-            }
+            Inner::Gzip { pieces, encoder } => compressed(pieces, encoder),
+            Inner::Stream(stream) => ready!(stream.poll_next_unpin(context)),
+        };
+        if let Some(turn) = &mut body.turns {
+            let size = piece.as_ref().map_or(0, Bytes::len);
+            turn.is_mine = matches!(body.inner, Inner::Stream(_)) && size < BULKY;
         }
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -164,6 +198,22 @@ impl http_body::Body for Body {
             Inner::Pieces { left, .. } => SizeHint::with_exact(*left),
             Inner::Gzip { .. } | Inner::Stream(_) => SizeHint::default(),
         }
+    }
+}
+
+impl Turn {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_mine {
+            return Poll::Ready(());
+        }
+        if self.waiting.is_none() {
+            self.waiting = self.turns.take(self.flow, turns::PIECE);
+        }
+        if let Some(waiting) = &mut self.waiting {
+            let _ = ready!(Pin::new(waiting).poll(context));
+        }
+        (self.waiting, self.is_mine) = (None, true);
+        Poll::Ready(())
     }
 }
 

@@ -31,18 +31,21 @@ pub fn of_serialized(value: &impl Serialize) -> Option<Vec<u8>> {
     of(&serde_json::to_value(value).ok()?)
 }
 
-/// A list in its envelope, written item by item; `None` if its kind has no message.
-pub fn list(api_version: &str, kind: &str, parts: (Value, impl Iterator<Item = Value>)) -> Option<Vec<u8>> {
+/// An object as an item of a list; `None` if the kind of the list has no message.
+pub fn item(api_version: &str, list_kind: &str, object: &Value) -> Option<Vec<u8>> {
+    let mut out = Encoder::default();
+    out.object(object, item_type(message_type(api_version, list_kind)?)?);
+    Some(out.into_bytes())
+}
+
+/// A list of [`item`]s in its envelope; `None` if its kind has no message.
+pub fn list(api_version: &str, kind: &str, (metadata, items): (Value, &[Vec<u8>])) -> Option<Vec<u8>> {
     let ty = message_type(api_version, kind)?;
-    let items_type = item_type(ty)?;
     let items_at = number_of(ty, "items")?;
-    let (metadata, items) = parts;
-    let (of_metadata, metadata) = (definition("ListMeta")?, metadata);
+    let of_metadata = definition("ListMeta")?;
     Some(protobuf::seal(api_version, kind, |out| {
         out.message(1, |out| out.object(&metadata, of_metadata));
-        for item in items {
-            out.message(items_at, |out| out.object(&item, items_type));
-        }
+        items.iter().for_each(|item| out.bytes(items_at, item));
     }))
 }
 
@@ -136,8 +139,8 @@ mod tests {
         let item = json!({"metadata": {"name": "a"}, "data": {"k": "v"}});
         let metadata = json!({"resourceVersion": "7"});
         let whole = json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": metadata, "items": [item, item]});
-        let items = [item.clone(), item].into_iter();
-        assert_eq!(list("v1", "ConfigMapList", (metadata, items)), of(&whole));
+        let items = [(); 2].map(|()| super::item("v1", "ConfigMapList", &item).unwrap());
+        assert_eq!(list("v1", "ConfigMapList", (metadata, &items)), of(&whole));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Priority and fairness, as clients see it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::authentication::UserInfo;
@@ -137,4 +138,64 @@ async fn a_list_keeps_its_place_until_it_was_sent() {
     // Whoever gives the place back needs a turn.
     tokio::task::yield_now().await;
     assert_eq!(service.oneshot(list()).await.unwrap().status(), 200);
+}
+
+/// A client and a user who may read everything, besides `count` config maps of a kilobyte.
+async fn filled(count: usize, options: Options) -> Client {
+    let client = client(options).await;
+    let binding = json!({
+        "metadata": {"name": "readers"},
+        "subjects": [{"kind": "User", "name": "robot"}, {"kind": "User", "name": "person"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    });
+    assert_eq!(client.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).await.code, 201);
+    for number in 0..count {
+        let map = json!({"metadata": {"name": format!("map-{number}")}, "data": {"a": "x".repeat(1000)}});
+        assert_eq!(client.post("/api/v1/namespaces/default/configmaps", map).await.code, 201);
+    }
+    client
+}
+
+/// Lists config maps again and again, and counts the steps: pieces, and answers that were made.
+async fn flood(client: Client, accept: &'static str, steps: Arc<AtomicUsize>) {
+    let service = client.api_server.service_as(UserInfo::known("robot", &[]));
+    loop {
+        let request = Request::get("/api/v1/configmaps").header("Accept", accept).body(Full::new(Bytes::new()));
+        let mut answer = service.clone().oneshot(request.unwrap()).await.unwrap();
+        while let Some(frame) = answer.body_mut().frame().await {
+            frame.unwrap();
+            steps.fetch_add(1, Ordering::Relaxed);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_small_get_is_served_before_more_than_a_few_steps_of_all_lists_that_are_under_way() {
+    let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+    for (accept, fair) in [("application/json", false), ("application/json", true), (table, true), (table, false)] {
+        let options = Options { priority_and_fairness: fair, ..Options::default() };
+        let client = filled(200, options).await;
+        let steps = Arc::new(AtomicUsize::new(0));
+        let mut lists = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            lists.spawn(flood(Client { api_server: client.api_server.clone() }, accept, steps.clone()));
+        }
+        while steps.load(Ordering::Relaxed) < 200 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..5 {
+            let before = steps.load(Ordering::Relaxed);
+            let person = client.api_server.service_as(UserInfo::known("person", &[]));
+            let get = Request::get("/api/v1/namespaces/default/configmaps/map-7").body(Full::new(Bytes::new()));
+            let answer = person.oneshot(get.unwrap()).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let between = steps.load(Ordering::Relaxed) - before;
+            assert!(
+                between <= 3,
+                "{between} steps of lists ({accept}, fairness {fair}) were made before a get was served"
+            );
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -45,11 +45,26 @@ fn a_wide_request_is_seated_alone_and_nobody_passes_it() {
     assert_eq!(set.seat_next(0.0), Some(0));
     set.arrive(2, 10, 0.0);
     assert_eq!(set.seat_next(0.0), None);
+    set.arrive(3, 1, 0.01);
+    assert_eq!(set.seat_next(0.01), None, "two seats are too few to keep one");
     set.leave(0, 0.1);
     assert_eq!(set.seat_next(0.1), Some(1));
-    assert_eq!(set.demand(), 10);
+    assert_eq!(set.demand(), 2 + 1);
     set.leave(1, 0.2);
+    assert_eq!(set.seat_next(0.2), Some(2));
+    set.leave(2, 0.3);
     assert!(set.is_idle());
+}
+
+#[test]
+fn wide_requests_leave_seats_to_narrow_ones() {
+    let mut set = QueueSet::new(SHAPE, 40);
+    let lists = (0..50).filter(|_| matches!(set.arrive(1, 10, 0.0), Arrival::Waits(_))).count();
+    let seated = std::iter::from_fn(|| set.seat_next(0.0)).count();
+    assert_eq!((lists, seated), (50, 3), "a quarter is kept");
+    let narrow: Vec<Arrival> = (0..20).map(|flow| set.arrive(1000 + flow * 7919, 1, 0.0)).collect();
+    assert!(narrow.iter().all(|it| matches!(it, Arrival::Waits(_))));
+    assert_eq!(std::iter::from_fn(|| set.seat_next(0.0)).count(), 10);
 }
 
 /// Requests of a flow: how many arrive a second, how long each takes.
