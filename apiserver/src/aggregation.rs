@@ -70,7 +70,7 @@ impl ApiService {
             group: text("group"),
             version: text("version"),
             service: (meta::text(service, &["namespace"]).to_owned(), meta::text(service, &["name"]).to_owned()),
-            target: Target::service(service, trust),
+            target: Target { as_front_proxy: true, ..Target::service(service, trust) },
             available: available.any(|it| meta::text(it, &["status"]) == "True"),
             group_priority: number("groupPriorityMinimum"),
             version_priority: number("versionPriority"),

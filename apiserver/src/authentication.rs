@@ -4,6 +4,7 @@
 mod bearer;
 mod jwt;
 pub mod keys;
+pub mod request_header;
 mod rsa;
 pub mod service_account;
 mod signer;
@@ -152,6 +153,8 @@ pub(crate) enum Identity {
     Unknown,
     /// A verified certificate or the process itself says who sends it.
     Known(UserInfo),
+    /// Somebody who may say for whom they ask; if they do not, they are who comes with it.
+    Proxy(Box<Identity>),
     /// There is a certificate, but not one that is accepted.
     Refused,
 }
@@ -167,6 +170,16 @@ pub(crate) struct Found {
 /// # Errors
 /// 401 for credentials that are not accepted: they never make somebody anonymous.
 pub(crate) async fn authenticate(call: &mut Call, identity: &Identity) -> Result<UserInfo, Status> {
+    let identity = match identity {
+        Identity::Proxy(own) => {
+            let names = call.server.front_proxy.get().map(|proxy| &proxy.headers);
+            if let Some(user) = names.and_then(|names| names.take_user(&mut call.headers)) {
+                return Ok(known(user));
+            }
+            own
+        }
+        identity => identity,
+    };
     if let Identity::Known(user) = identity {
         call.headers.remove(AUTHORIZATION);
         return Ok(known(user.clone()));

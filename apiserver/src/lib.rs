@@ -44,6 +44,7 @@ use steersman_machinery::status::Status;
 use steersman_store::{MemoryStore, Store};
 
 use crate::audit::{Audit, History};
+use crate::authentication::request_header::{self, FrontProxy};
 use crate::authentication::{Authentication, Identity, Tokens, UserInfo};
 use crate::server::{Parts, Server};
 use crate::service::ApiService;
@@ -110,6 +111,19 @@ impl ApiServer {
 
     pub(crate) fn service_for(&self, identity: Identity) -> ApiService {
         ApiService::new(self.server.clone(), identity)
+    }
+
+    /// Passes requests on to other API servers as that proxy, and believes that proxy over connections that are served
+    /// [with it](listener::Tls::with_front_proxy). Others are told whom to believe by the object
+    /// `extension-apiserver-authentication` in `kube-system`; `client_authority` are the certificates, PEM, of whoever signs
+    /// those of clients. What was said first stays.
+    ///
+    /// # Errors
+    /// If the object cannot be written.
+    pub async fn be_front_proxy(&self, client_authority: &str, proxy: FrontProxy) -> Result<&FrontProxy, Status> {
+        let proxy = self.server.front_proxy.get_or_init(|| proxy);
+        request_header::publish(&self.server, client_authority, proxy).await?;
+        Ok(proxy)
     }
 
     /// The requests so far; `None` unless [`Builder::record_requests`] was called.

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -23,9 +23,11 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use self::patient::Patient;
+pub(crate) use self::patient::Requests;
+use self::patient::{Patient, Times};
 use crate::ApiServer;
 use crate::authentication::Identity;
+use crate::authentication::request_header::FrontProxy;
 use crate::flowcontrol::turns::{self, Flow};
 use crate::service::ApiService;
 use crate::tls;
@@ -47,8 +49,10 @@ const UPLOAD_WINDOW: u32 = 256 * 1024;
 pub struct Limits {
     /// For the TLS handshake, from the moment of the connection.
     pub handshake_timeout: Duration,
-    /// For the headers of a request, the wait for the next one included, and for the first words of HTTP/2.
+    /// For the headers of a request, and for the first words of a connection.
     pub header_timeout: Duration,
+    /// For the next request, while none is under way.
+    pub idle_timeout: Duration,
     /// The bytes of the headers of a request over HTTP/1.1.
     pub max_header_bytes: usize,
     /// How many headers that may be.
@@ -68,6 +72,7 @@ impl Default for Limits {
         Self {
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(32),
+            idle_timeout: Duration::from_secs(90),
             max_header_bytes: 1 << 20,
             // Whoever acts as a member of many groups sends a header for each.
             max_headers: 2048,
@@ -99,6 +104,30 @@ pub enum Error {
 pub struct Tls {
     acceptor: TlsAcceptor,
     clients: Arc<dyn ClientCertVerifier>,
+    proxies: Option<certificate::Proxies>,
+}
+
+impl Tls {
+    /// The same; whoever shows a certificate of that proxy's may say for whom they ask.
+    ///
+    /// # Errors
+    /// If the certificates of its authority are not valid.
+    pub fn with_front_proxy(self, proxy: &FrontProxy) -> Result<Self, Error> {
+        let clients = verifier(&proxy.authority)?;
+        let proxies = certificate::Proxies { clients, allowed_names: proxy.allowed_names.clone().into() };
+        Ok(Self { proxies: Some(proxies), ..self })
+    }
+}
+
+/// Judges client certificates by these authorities.
+fn verifier(authorities: &str) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authorities.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    Ok(builder.allow_unauthenticated().build()?)
 }
 
 /// A TLS configuration: the server's certificate, and the authority whose client certificates are accepted.
@@ -107,13 +136,7 @@ pub struct Tls {
 /// If the certificates are not valid.
 pub fn tls_config(authority: &str, server: &tls::Identity) -> Result<Tls, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        roots.add(certificate?)?;
-    }
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .allow_unauthenticated()
-        .build()?;
+    let clients = verifier(authority)?;
     let chain = vec![CertificateDer::from_pem_slice(server.certificate.as_bytes())?];
     let key = PrivateKeyDer::from_pem_slice(server.key.as_bytes())?;
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -121,7 +144,7 @@ pub fn tls_config(authority: &str, server: &tls::Identity) -> Result<Tls, Error>
         .with_client_cert_verifier(Arc::new(certificate::Any(clients.clone())))
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
+    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), clients, proxies: None })
 }
 
 /// Serves until `shutdown` resolves; then lets open requests end for two seconds and closes what is left.
@@ -193,14 +216,18 @@ impl Connection {
             Err(_) => return tracing::debug!("TLS handshake timed out"),
         };
         let session = stream.get_ref().1;
-        let service = TowerToHyperService::new(self.service(session.peer_certificates()));
+        let requests = Requests::default();
+        let service = self.service(session.peer_certificates()).over(requests.clone());
+        let service = TowerToHyperService::new(service);
         let is_http2 = session.alpn_protocol() == Some(HTTP2);
         let limits = self.limits.clone();
         drop(self);
-        let (builder, stream) = match is_http2 {
-            true => (builder(&limits).http2_only(), Patient::for_words(stream, PREFACE, limits.header_timeout)),
-            false => (builder(&limits).http1_only(), Patient::with(stream, Vec::new())),
+        let (builder, words, head) = match is_http2 {
+            true => (builder(&limits).http2_only(), PREFACE, None),
+            false => (builder(&limits).http1_only(), 1, Some(limits.header_timeout)),
         };
+        let times = Times { first: limits.header_timeout, head, idle: limits.idle_timeout };
+        let stream = Patient::for_words(stream, words, times, requests);
         let watched =
             graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
         drop(graceful);
@@ -230,7 +257,14 @@ impl Connection {
     fn service(&self, certificates: Option<&[CertificateDer<'_>]>) -> ApiService {
         let now = self.api_server.server().clock.now();
         let identity = match certificates {
-            Some(certificates) => certificate::identity(&*self.tls.clients, certificates, now),
+            Some(certificates) => {
+                let own = certificate::identity(&*self.tls.clients, certificates, now);
+                let proxies = self.tls.proxies.as_ref();
+                match proxies.is_some_and(|proxies| proxies.have(certificates, now)) {
+                    true => Identity::Proxy(Box::new(own)),
+                    false => own,
+                }
+            }
             None => Identity::Unknown,
         };
         self.api_server.service_for(identity).at_peer(self.peer)
@@ -242,8 +276,8 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        // It would count the wait for a request, too: the stream does that better.
+        .header_read_timeout(None)
         .max_headers(limits.max_headers)
         .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER));
     builder

@@ -3,7 +3,7 @@
 mod parsed;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use crate::admission;
 use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::authentication::Authentication;
+use crate::authentication::request_header::FrontProxy;
 use crate::authorization::Authorizer;
 use crate::flowcontrol::turns::Turns;
 use crate::flowcontrol::{self, FlowControl};
@@ -65,6 +66,8 @@ pub struct Server {
     /// filled when it starts.
     pub(crate) ready_at: std::sync::atomic::AtomicU64,
     pub(crate) aggregation: Aggregation,
+    /// As whom requests are passed on to other API servers, and who may pass on requests to this one.
+    pub(crate) front_proxy: OnceLock<FrontProxy>,
     /// What goes on after its request was answered: connections that changed their protocol. Ends with the server.
     streams: Mutex<JoinSet<()>>,
     parsed: parsed::Parsed,
@@ -111,6 +114,7 @@ impl Server {
             openapi: crate::openapi::cache::Cache::default(),
             ready_at: std::sync::atomic::AtomicU64::default(),
             aggregation: Aggregation::default(),
+            front_proxy: OnceLock::new(),
             streams: Mutex::default(),
             parsed: parsed::Parsed::default(),
             catalog: ArcSwap::from_pointee(Catalog::builtin()),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use steersman_machinery::status::Status;
@@ -31,6 +31,7 @@ use crate::http::respond;
 use crate::http::timeout;
 use crate::http::warnings::Warnings;
 use crate::impersonation;
+use crate::listener::Requests;
 use crate::metrics::RequestLabels;
 use crate::server::Server;
 
@@ -44,17 +45,23 @@ pub struct ApiService {
     server: Arc<Server>,
     identity: Identity,
     peer: Option<SocketAddr>,
+    requests: Option<Requests>,
 }
 
 impl ApiService {
     /// A service for requests of whoever `identity` says.
     pub(crate) fn new(server: Arc<Server>, identity: Identity) -> Self {
-        Self { server, identity, peer: None }
+        Self { server, identity, peer: None, requests: None }
     }
 
     /// The same for requests over a connection from there.
     pub(crate) fn at_peer(self, peer: SocketAddr) -> Self {
         Self { peer: Some(peer), ..self }
+    }
+
+    /// The same; the connection learns how many requests are under way.
+    pub(crate) fn over(self, requests: Requests) -> Self {
+        Self { requests: Some(requests), ..self }
     }
 }
 
@@ -74,7 +81,19 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let server = self.server.clone();
         let (identity, peer) = (self.identity.clone(), self.peer);
-        Box::pin(async move { Ok(answer(server, (identity, peer), request).await) })
+        let under_way = self.requests.as_ref().map(Requests::begin);
+        Box::pin(async move {
+            let response = answer(server, (identity, peer), request).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                // Nobody asks over this connection any more, and it may be silent as long as its ends like.
+                std::mem::forget(under_way);
+                return Ok(response);
+            }
+            Ok(match under_way {
+                Some(under_way) => response.map(|body| body.guarded(under_way)),
+                None => response,
+            })
+        })
     }
 }
 

@@ -42,6 +42,9 @@ pub enum Error {
     /// No certificates could be made.
     #[error("cannot make certificates")]
     Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Other API servers cannot be told whom to believe.
+    #[error("cannot publish the certificates of the front proxy: {0}")]
+    FrontProxy(String),
     /// The API server cannot be made, for example because an admission plugin is unknown.
     #[error(transparent)]
     ApiServer(#[from] steersman_apiserver::Error),

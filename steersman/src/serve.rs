@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use steersman_apiserver::authentication::request_header::FrontProxy;
 use steersman_apiserver::tls::{self, Authority};
 use steersman_apiserver::{ApiServer, listener};
 use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
@@ -37,7 +38,12 @@ impl Served {
         let listener = TcpListener::bind(address).await.map_err(|source| Error::listen(address, source))?;
         let address = listener.local_addr().map_err(|source| Error::listen(address, source))?;
         let certificate = authority.server(&[address.ip()])?;
+        // Nobody in this process asks another API server over TLS, so that the proxy is made for the first port.
+        let proxy = FrontProxy::generate(&Authority::generate()?)?;
+        let proxy = api_server.be_front_proxy(&authority.certificate(), proxy).await;
+        let proxy = proxy.map_err(|status| Error::FrontProxy(status.message))?;
         let configuration = listener::tls_config(&authority.certificate(), &certificate)
+            .and_then(|tls| tls.with_front_proxy(proxy))
             .map_err(|error| Error::Certificates(Box::new(error)))?;
         let kubeconfig = kubeconfig_for(address, authority)?;
         let (trigger, dropped) = Shutdown::new();

@@ -59,6 +59,31 @@ impl ClientCertVerifier for Any {
     }
 }
 
+/// Whose certificates say that they are a proxy in front.
+#[derive(Clone)]
+pub(super) struct Proxies {
+    pub(super) clients: Arc<dyn ClientCertVerifier>,
+    /// The common names that they may have; any, if there are none.
+    pub(super) allowed_names: Arc<[String]>,
+}
+
+impl Proxies {
+    /// Whether the client certificates of a connection are those of a proxy.
+    pub(super) fn have(&self, certificates: &[CertificateDer<'_>], now: Timestamp) -> bool {
+        let Some((certificate, others)) = certificates.split_first() else { return false };
+        if self.clients.verify_client_cert(certificate, others, unix(now)).is_err() {
+            return false;
+        }
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+        let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        self.allowed_names.is_empty() || name.is_some_and(|name| self.allowed_names.iter().any(|it| it == name))
+    }
+}
+
+fn unix(now: Timestamp) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default()))
+}
+
 /// Who sends requests over a connection with these client certificates.
 pub(super) fn identity(
     verifier: &dyn ClientCertVerifier,
@@ -66,9 +91,7 @@ pub(super) fn identity(
     now: Timestamp,
 ) -> Identity {
     let Some((certificate, others)) = certificates.split_first() else { return Identity::Unknown };
-    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-    match verifier.verify_client_cert(certificate, others, now) {
+    match verifier.verify_client_cert(certificate, others, unix(now)) {
         Ok(_) => user_of(certificate).map_or(Identity::Refused, |user| user.map_or(Identity::Unknown, Identity::Known)),
         Err(error) => {
             tracing::debug!(%error, "a client certificate is not accepted");

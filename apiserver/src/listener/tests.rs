@@ -44,7 +44,11 @@ impl Pipe {
         let (end, other) = tokio::io::duplex(64 * 1024);
         let peer = ([127, 0, 0, 1], 1).into();
         let connection = Connection { api_server, tls, limits: Arc::default(), peer };
-        let server = tokio::spawn(connection.serve(other, Arc::new(GracefulShutdown::new())));
+        let server = tokio::spawn(async move {
+            // If it were dropped the connection would be told to end.
+            let graceful = Arc::new(GracefulShutdown::new());
+            connection.serve(other, graceful.clone()).await;
+        });
         Self { end, server, authority }
     }
 
@@ -63,8 +67,9 @@ async fn closed(
 ) -> (u64, String) {
     let mut said = Vec::new();
     // A connection that is cut off without a word is an error; what was said before counts.
-    let _ = stream.read_to_end(&mut said).await;
-    server.await.unwrap();
+    let patience = Duration::from_secs(1000);
+    let _ = tokio::time::timeout(patience, stream.read_to_end(&mut said)).await.expect("the connection is closed");
+    tokio::time::timeout(patience, server).await.expect("the server is done with it").unwrap();
     (since.elapsed().as_secs(), String::from_utf8_lossy(&said).into_owned())
 }
 
@@ -73,11 +78,18 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
     let start = Instant::now();
     let pipe = Pipe::open().await;
     assert_eq!(closed(pipe.end, pipe.server, start).await, (10, String::new()));
-    for protocol in [&b"h2"[..], b"http/1.1"] {
-        let (stream, server) = Pipe::open().await.secure(protocol).await;
-        let (after, _) = closed(stream, server, Instant::now()).await;
-        assert_eq!(after, 32, "{}", String::from_utf8_lossy(protocol));
-    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_after_the_handshake_is_not_waited_for() {
+    let (stream, server) = Pipe::open().await.secure(b"http/1.1").await;
+    assert_eq!(closed(stream, server, Instant::now()).await.0, 32);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_say_the_first_words_of_http2_is_not_waited_for() {
+    let (stream, server) = Pipe::open().await.secure(b"h2").await;
+    assert_eq!(closed(stream, server, Instant::now()).await.0, 32);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,16 +157,58 @@ async fn a_body_that_comes_byte_by_byte_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_speaks_in_time_may_stay() {
-    let (mut stream, _server) = Pipe::open().await.secure(b"http/1.1").await;
-    for _ in 0..3 {
-        tokio::time::sleep(Duration::from_secs(31)).await;
+async fn who_speaks_in_time_may_stay_and_who_does_not_may_not() {
+    let (mut stream, server) = Pipe::open().await.secure(b"http/1.1").await;
+    for wait in [31, 89, 89] {
+        tokio::time::sleep(Duration::from_secs(wait)).await;
         stream.write_all(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        let mut said = vec![0; 15];
-        stream.read_exact(&mut said).await.unwrap();
-        assert_eq!(said, b"HTTP/1.1 200 OK");
-        // The rest of the answer.
-        let mut rest = vec![0; 4096];
-        while tokio::time::timeout(Duration::from_millis(1), stream.read(&mut rest)).await.is_ok() {}
+        let mut said = Vec::new();
+        while !said.trim_ascii_end().ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0, "the connection was closed");
+        }
+        assert!(said.starts_with(b"HTTP/1.1 200 OK"));
     }
+    assert_eq!(closed(stream, server, Instant::now()).await.0, 90);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answer_may_be_silent() {
+    let requests = Requests::default();
+    let under_way = requests.begin();
+    let (mut end, other) = tokio::io::duplex(64);
+    let second = Duration::from_secs(1);
+    let times = Times { first: second, head: Some(second), idle: 2 * second };
+    let mut patient = Patient::for_words(other, 1, times, requests);
+    end.write_all(b"a").await.unwrap();
+    let mut byte = [0; 1];
+    patient.read_exact(&mut byte).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(1000), patient.read(&mut byte)).await.is_err());
+    drop(under_way);
+    let start = Instant::now();
+    assert_eq!(patient.read(&mut byte).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(start.elapsed().as_secs(), 2);
+}
+
+#[test]
+fn only_certificates_of_the_proxys_authority_and_name_are_those_of_a_proxy() {
+    let (clients, fronts) = (Authority::generate().unwrap(), Authority::generate().unwrap());
+    let proxy = FrontProxy::generate(&fronts).unwrap();
+    let server = clients.server(&[]).unwrap();
+    let tls = tls_config(&clients.certificate(), &server).unwrap().with_front_proxy(&proxy).unwrap();
+    let mut anybody = proxy.clone();
+    anybody.allowed_names.clear();
+    let anybody = tls.clone().with_front_proxy(&anybody).unwrap();
+    let check = |tls: &Tls, identity: &crate::tls::Identity, expect: bool| {
+        let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+        assert_eq!(tls.proxies.as_ref().unwrap().have(&[certificate], NOW.parse().unwrap()), expect);
+    };
+    let other = fronts.client("somebody", &["system:masters"]).unwrap();
+    check(&tls, proxy.client.as_ref().unwrap(), true);
+    check(&tls, &other, false);
+    check(&anybody, &other, true);
+    for tls in [&tls, &anybody] {
+        check(tls, &clients.client("front-proxy-client", &[]).unwrap(), false);
+        check(tls, &fronts.server(&[]).unwrap(), false);
+    }
+    assert!(!tls.proxies.as_ref().unwrap().have(&[], NOW.parse().unwrap()));
 }

@@ -87,7 +87,8 @@ pub(crate) fn relative<B>(mut request: Request<B>) -> Request<B> {
 
 /// A connection to the target, over TLS.
 pub(crate) async fn connect(server: &Arc<Server>, target: &Target) -> Result<impl Stream + use<>, String> {
-    let config = server.outbound.tls.get(&target.trust)?;
+    let proxy = server.front_proxy.get().filter(|_| target.as_front_proxy);
+    let config = server.outbound.tls.get(&target.trust, proxy.and_then(|proxy| proxy.client.as_ref()))?;
     let address = match &target.service {
         Some(service) => resolve::endpoint(server, service).await?,
         None => (target.host.clone(), target.port),

@@ -23,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) service: Option<ServicePort>,
     /// Whose certificates are accepted.
     pub(crate) trust: Trust,
+    /// Whether the other end is told by a certificate that it is this server who asks.
+    pub(crate) as_front_proxy: bool,
 }
 
 /// A port of a service.
@@ -78,6 +80,7 @@ impl Target {
             port,
             service: Some(ServicePort { namespace, name, port }),
             trust,
+            as_front_proxy: false,
         }
     }
 
@@ -92,6 +95,7 @@ impl Target {
             port: authority.port_u16().unwrap_or(HTTPS),
             service: None,
             trust,
+            as_front_proxy: false,
         })
     }
 }

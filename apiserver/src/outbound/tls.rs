@@ -8,44 +8,55 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::target::Trust;
+use crate::tls::Identity;
 
 /// How many configurations are kept; upstream keeps as many clients.
 const MAX_KEPT: usize = 200;
 
 /// The configurations that were made so far: reading a bundle for every call would cost more than the call.
 #[derive(Default)]
-pub(crate) struct Configurations(Mutex<BTreeMap<Trust, Arc<ClientConfig>>>);
+pub(crate) struct Configurations(Mutex<BTreeMap<(Trust, bool), Arc<ClientConfig>>>);
 
 impl Configurations {
-    /// The configuration for a trust.
+    /// The configuration for a trust, and perhaps for a server that says who it is: it is always the same one.
     ///
     /// # Errors
     /// If a bundle holds no certificate.
-    pub(crate) fn get(&self, trust: &Trust) -> Result<Arc<ClientConfig>, String> {
-        if let Some(known) = self.0.lock().get(trust) {
+    pub(crate) fn get(&self, trust: &Trust, own: Option<&Identity>) -> Result<Arc<ClientConfig>, String> {
+        let key = (trust.clone(), own.is_some());
+        if let Some(known) = self.0.lock().get(&key) {
             return Ok(known.clone());
         }
-        let made = Arc::new(make(trust)?);
+        let made = Arc::new(make(trust, own)?);
         let mut kept = self.0.lock();
         if kept.len() >= MAX_KEPT {
             kept.clear();
         }
-        kept.insert(trust.clone(), made.clone());
+        kept.insert(key, made.clone());
         Ok(made)
     }
 }
 
-fn make(trust: &Trust) -> Result<ClientConfig, String> {
+fn make(trust: &Trust, own: Option<&Identity>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Verifier::new(trust, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
-    let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let chain = CertificateDer::pem_slice_iter(own.certificate.as_bytes()).collect::<Result<Vec<_>, _>>();
+            let chain = chain.map_err(|error| error.to_string())?;
+            let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).map_err(|error| error.to_string())?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
+        }
+    };
     // Not HTTP/2, so that the calls spread over the endpoints of a service.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)

@@ -80,7 +80,7 @@ pub(super) async fn ask(
     })?;
     let client = |why: String| Refusal::Failed(format!("could not get REST client: {why}"));
     let target = webhook.target.as_ref().map_err(|why| client(why.clone()))?;
-    server.outbound.tls.get(&target.trust).map_err(client)?;
+    server.outbound.tls.get(&target.trust, None).map_err(client)?;
     let uid = server.random.uuid();
     let request = review::request(version, &uid, attributes, matched, objects);
     let call = |why: String| Refusal::Failed(format!("failed to call webhook: {why}"));

@@ -73,6 +73,7 @@ pub(in crate::handlers) async fn run(
             port: address.1,
             service: None,
             trust: Trust::Anybody,
+            as_front_proxy: false,
         };
         let stream = exchange::connect(&call.server, &target).await?;
         return over(call, Box::new(stream), request).await;
