@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -55,6 +56,8 @@ pub(crate) struct Requests(Arc<Counts>);
 struct Counts {
     begun: AtomicUsize,
     ended: AtomicUsize,
+    /// Who counts the time from when a request has ended.
+    reader: AtomicWaker,
 }
 
 /// A request that is under way until this is dropped.
@@ -75,6 +78,7 @@ impl Requests {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.0.reader.wake();
     }
 }
 
@@ -122,6 +126,7 @@ impl Silence {
 
     /// Ready when the client was silent for too long.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.requests.0.reader.register(context.waker());
         self.follow();
         if self.awaited == 0 && self.requests.any() {
             self.counts = false;
