@@ -2,6 +2,7 @@
 //! Source: Kubernetes doc "Authenticating".
 
 mod bearer;
+mod bootstrap_token;
 mod jwt;
 pub mod keys;
 pub mod request_header;
@@ -109,6 +110,8 @@ pub struct Options {
     pub jwks_uri: Option<String>,
     /// Whether whoever says nothing is refused rather than anonymous.
     pub refuse_anonymous: bool,
+    /// Whether nodes that are to join may say who they are by a secret in `kube-system`.
+    pub bootstrap_tokens: bool,
 }
 
 /// How requests are authenticated, ready to be used.
@@ -123,6 +126,7 @@ pub struct Authentication {
     /// Where the keys can be had, if not at this server.
     pub jwks_uri: Option<String>,
     refuse_anonymous: bool,
+    bootstrap_tokens: bool,
 }
 
 impl Authentication {
@@ -141,6 +145,7 @@ impl Authentication {
             issuer,
             jwks_uri: options.jwks_uri,
             refuse_anonymous: options.refuse_anonymous,
+            bootstrap_tokens: options.bootstrap_tokens,
         }
     }
 }
@@ -210,18 +215,25 @@ pub(crate) async fn find(
     annotations: &Annotations,
 ) -> Result<Found, String> {
     let authentication = &server.authentication;
-    if let Some(user) = authentication.tokens.find(token) {
-        let api = authentication.api_audiences.iter();
-        let meant: Vec<String> = api.filter(|audience| audiences.contains(audience)).cloned().collect();
-        if !meant.is_empty() {
-            return Ok(Found { user: known(user.clone()), audiences: meant });
-        }
+    // Who knows nothing of audiences speaks for those of the API server.
+    let api = authentication.api_audiences.iter();
+    let meant: Vec<String> = api.filter(|audience| audiences.contains(audience)).cloned().collect();
+    let here = |user: UserInfo| Found { user: known(user), audiences: meant.clone() };
+    if let Some(user) = authentication.tokens.find(token).filter(|_| !meant.is_empty()) {
+        return Ok(here(user.clone()));
     }
-    match service_account::authenticate(server, token, audiences, annotations).await {
-        Ok(Some(found)) => Ok(Found { user: known(found.user), ..found }),
-        Ok(None) => Err(bearer::INVALID.to_owned()),
-        Err(why) => Err(format!("[{}, {why}]", bearer::INVALID)),
+    let failure = match service_account::authenticate(server, token, audiences, annotations).await {
+        Ok(Some(found)) => return Ok(Found { user: known(found.user), ..found }),
+        Ok(None) => bearer::INVALID.to_owned(),
+        Err(why) => format!("[{}, {why}]", bearer::INVALID),
+    };
+    if authentication.bootstrap_tokens
+        && !meant.is_empty()
+        && let Some(user) = bootstrap_token::authenticate(server, token).await
+    {
+        return Ok(here(user));
     }
+    Err(failure)
 }
 
 /// Somebody who is known is a member of a group that says so.

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
+use steersman_apiserver::authentication::request_header::FrontProxy;
+use steersman_apiserver::tls::Authority;
 
 use crate::client::Client;
 
@@ -67,4 +69,29 @@ async fn requests_go_to_the_other_server_with_the_user_in_headers() {
     assert_eq!(own.last(), Some(&"metrics.example.com"), "{own:?}");
     let group = client.get("/apis/metrics.example.com").await.body;
     assert_eq!(group["preferredVersion"]["groupVersion"], "metrics.example.com/v1", "{group}");
+}
+
+#[tokio::test]
+async fn other_servers_are_told_whom_to_believe_and_what_somebody_wrote_beside_it_stays() {
+    let client = Client::new().await;
+    let authority = Authority::generate().unwrap();
+    let proxy = FrontProxy::generate(&authority).unwrap();
+    let published = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+    assert_eq!(client.get(published).await.code, 404);
+    client.api_server.be_front_proxy("clients", proxy.clone()).await.unwrap();
+    let expect = json!({
+        "client-ca-file": "clients",
+        "requestheader-allowed-names": "[\"front-proxy-client\"]",
+        "requestheader-client-ca-file": authority.certificate(),
+        "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+        "requestheader-group-headers": "[\"X-Remote-Group\"]",
+        "requestheader-uid-headers": "[\"X-Remote-Uid\"]",
+        "requestheader-username-headers": "[\"X-Remote-User\"]",
+    });
+    assert_eq!(client.get(published).await.body["data"], expect);
+    let change = json!({"data": {"client-ca-file": "mine", "other": "kept"}});
+    assert_eq!(client.patch("merge", published, change).await.code, 200);
+    client.api_server.be_front_proxy("clients", proxy).await.unwrap();
+    let data = client.get(published).await.body["data"].clone();
+    assert_eq!((&data["client-ca-file"], &data["other"]), (&json!("clients"), &json!("kept")));
 }

@@ -236,3 +236,27 @@ async fn nobody_acts_as_somebody_else_without_the_right() {
     assert!(list(&masters, "pods").await.contains("impersonating the system:masters group is not allowed"));
     assert!(list(&[("Impersonate-Group", "a")], "pods").await.starts_with("400 "));
 }
+
+#[tokio::test]
+async fn a_binding_to_another_role_is_put_right_at_the_next_start_unless_it_is_to_be_left_alone() {
+    const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let store = std::sync::Arc::new(steersman_store::MemoryStore::default());
+    let client = Client::with_store(store.clone()).await;
+    let (changed, left) = ("system:discovery", "system:basic-user");
+    for (name, keep) in [(changed, "true"), (left, "false")] {
+        let path = format!("{BINDINGS}/{name}");
+        let mut binding = client.get(&path).await.body;
+        assert_eq!(client.delete(&path, Value::Null).await.code, 200);
+        binding["metadata"] =
+            json!({"name": name, "annotations": {"rbac.authorization.kubernetes.io/autoupdate": keep}});
+        binding["roleRef"]["name"] = json!("cluster-admin");
+        assert_eq!(client.post(BINDINGS, binding).await.code, 201);
+    }
+    let wrong = client.get(&format!("{BINDINGS}/{changed}")).await.body["metadata"]["uid"].clone();
+    drop(client);
+    let client = Client::with_store(store).await;
+    let right = client.get(&format!("{BINDINGS}/{changed}")).await.body;
+    assert_eq!(right["roleRef"]["name"], changed);
+    assert_ne!(right["metadata"]["uid"], wrong);
+    assert_eq!(client.get(&format!("{BINDINGS}/{left}")).await.body["roleRef"]["name"], "cluster-admin");
+}

@@ -197,3 +197,29 @@ async fn anonymous_requests_may_be_refused() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["message"], "Unauthorized");
 }
+
+#[tokio::test]
+async fn a_node_that_is_to_join_says_who_it_is_by_a_secret_if_that_is_wanted() {
+    let secret = json!({
+        "metadata": {"name": "bootstrap-token-abcdef"}, "type": "bootstrap.kubernetes.io/token",
+        "stringData": {
+            "token-id": "abcdef", "token-secret": "0123456789abcdef", "usage-bootstrap-authentication": "true",
+            "expiration": "2026-05-01T11:00:00Z", "auth-extra-groups": "system:bootstrappers:kubeadm",
+        },
+    });
+    const SECRETS: &str = "/api/v1/namespaces/kube-system/secrets";
+    let token = "abcdef.0123456789abcdef";
+    let unwanted = World::new(Options::default()).await;
+    unwanted.client.post(SECRETS, secret.clone()).await;
+    assert_eq!(unwanted.review(token).await["authenticated"], Value::Null);
+    let world = World::new(Options { bootstrap_tokens: true, ..Options::default() }).await;
+    assert_eq!(world.review(token).await["authenticated"], Value::Null);
+    assert_eq!(world.client.post(SECRETS, secret).await.code, 201);
+    let status = world.review(token).await;
+    assert_eq!(status["authenticated"], true, "{status}");
+    assert_eq!(status["user"]["username"], "system:bootstrap:abcdef");
+    let groups = json!(["system:bootstrappers", "system:bootstrappers:kubeadm", "system:authenticated"]);
+    assert_eq!(status["user"]["groups"], groups);
+    world.pass(3601);
+    assert_eq!(world.review(token).await["authenticated"], Value::Null);
+}

@@ -40,13 +40,7 @@ pub(crate) async fn install(server: &Server) -> Result<(), Status> {
     static PREPARED: LazyLock<Vec<Prepared>> = LazyLock::new(prepare);
     let now = format_time(server.clock.now());
     for prepared in PREPARED.iter() {
-        let write = Write::Put {
-            key: prepared.key.clone(),
-            draft: prepared.draft(&server.random.uuid(), &now),
-            attributes: Arc::clone(&prepared.attributes),
-            expect: Expect::Absent,
-        };
-        match server.store.commit(write).await {
+        match server.store.commit(prepared.put(server, &now)).await {
             Ok(_) => {}
             Err(StoreError::Conflict(Some(entry))) => prepared.reconcile(server, &entry).await?,
             Err(error) => return Err(unavailable(&error)),
@@ -113,6 +107,9 @@ impl Prepared {
         if meta::annotation(&live, AUTOUPDATE) == Some("false") {
             return Ok(());
         }
+        if meta::at(&live, &["roleRef"]) != meta::at(&self.object, &["roleRef"]) {
+            return self.replace(server, entry).await;
+        }
         let mut wanted = live.clone();
         for field in ["labels", "annotations"] {
             let ours = meta::at(&self.object, &["metadata", field]).and_then(Value::as_object);
@@ -127,6 +124,25 @@ impl Prepared {
         }
         let written = handlers::put(server, &self.resource, &wanted, Expect::Revision(entry.revision)).await;
         written.map(drop).map_err(|error| unavailable(&error))
+    }
+
+    /// Puts a binding in the place of one to another role: that it is bound to cannot be changed.
+    /// Source: `k8s.io/kubernetes/pkg/registry/rbac/reconciliation` (`ReconcileRecreate`).
+    async fn replace(&self, server: &Server, entry: &Entry) -> Result<(), Status> {
+        let expect = Expect::Revision(entry.revision);
+        let gone = server.store.commit(Write::Delete { key: self.key.clone(), expect }).await;
+        gone.map_err(|error| unavailable(&error))?;
+        let write = self.put(server, &format_time(server.clock.now()));
+        server.store.commit(write).await.map(drop).map_err(|error| unavailable(&error))
+    }
+
+    fn put(&self, server: &Server, now: &str) -> Write {
+        Write::Put {
+            key: self.key.clone(),
+            draft: self.draft(&server.random.uuid(), now),
+            attributes: Arc::clone(&self.attributes),
+            expect: Expect::Absent,
+        }
     }
 }
 

@@ -39,6 +39,10 @@ pub(crate) struct Flags {
     /// Whether requests without credentials are those of the user `system:anonymous`, or refused.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     anonymous_auth: bool,
+    /// Accept secrets of the type `bootstrap.kubernetes.io/token` in `kube-system` as bearer tokens.
+    #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true", num_args = 0..=1,
+        require_equals = true, action = ArgAction::Set)]
+    enable_bootstrap_token_auth: bool,
 }
 
 impl Flags {
@@ -51,6 +55,7 @@ impl Flags {
             max_token_seconds: self.max_seconds()?,
             jwks_uri: self.service_account_jwks_uri.clone(),
             refuse_anonymous: !self.anonymous_auth,
+            bootstrap_tokens: self.enable_bootstrap_token_auth,
             ..Options::default()
         };
         if options.issuers.iter().any(String::is_empty) {
