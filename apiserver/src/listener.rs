@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -222,16 +223,21 @@ impl Connection {
         let is_http2 = session.alpn_protocol() == Some(HTTP2);
         let limits = self.limits.clone();
         drop(self);
-        let (builder, words, head) = match is_http2 {
-            true => (builder(&limits).http2_only(), PREFACE, None),
-            false => (builder(&limits).http1_only(), 1, Some(limits.header_timeout)),
+        let times = |head| Times { first: limits.header_timeout, head, idle: limits.idle_timeout };
+        let ended = if is_http2 {
+            let stream = TokioIo::new(Patient::for_words(stream, PREFACE, times(None), requests));
+            let connection = graceful.watch(http2(&limits).serve_connection(stream, service));
+            drop(graceful);
+            connection.await.map_err(Into::into)
+        } else {
+            let stream = Patient::for_words(stream, 1, times(Some(limits.header_timeout)), requests);
+            let builder = http1(&limits);
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = graceful.watch(connection.into_owned());
+            drop(graceful);
+            connection.await
         };
-        let times = Times { first: limits.header_timeout, head, idle: limits.idle_timeout };
-        let stream = Patient::for_words(stream, words, times, requests);
-        let watched =
-            graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
-        drop(graceful);
-        if let Err(error) = watched.await {
+        if let Err(error) = ended {
             tracing::debug!(%error, "connection ended");
         }
     }
@@ -271,8 +277,9 @@ impl Connection {
     }
 }
 
-/// How connections are served within limits.
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+/// How connections of HTTP/1.1 are served within limits. Only this builder lets them change their protocol and end them when
+/// the server does; who speaks HTTP/2 although nothing was agreed on is understood, too.
+fn http1(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -280,8 +287,13 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(None)
         .max_headers(limits.max_headers)
         .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER));
+    builder.http2().max_concurrent_streams(limits.max_streams).max_header_list_size(limits.max_header_list_bytes);
     builder
-        .http2()
+}
+
+fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(limits.max_header_list_bytes)
         .max_frame_size(UPLOAD_WINDOW)

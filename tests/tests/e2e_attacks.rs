@@ -163,13 +163,16 @@ async fn what_is_no_request_is_refused() {
         ("no HTTP", &b"\x00\x01\x02\x03\r\n\r\n"[..], "HTTP/1.1 400 "),
         ("two lengths", b"POST /version HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "HTTP/1.1 400 "),
         ("a length and chunks", b"GET /version HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n", "HTTP/1.1 "),
-        ("the first words of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 "),
     ] {
         let mut stream = castle.http1().await;
         stream.write_all(bytes).await.unwrap();
         let answer = said(&mut stream).await;
         assert!(answer.is_empty() || answer.starts_with(expect), "{what}: {answer}");
     }
+    let mut stream = castle.secure(b"h2").await.unwrap();
+    stream.write_all(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let answer = said(&mut stream).await;
+    assert!(!answer.contains("HTTP/1.1"), "they agreed on HTTP/2: {answer}");
     let mut plain = TcpStream::connect(castle.address).await.unwrap();
     plain.write_all(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert!(said(&mut plain).await.contains("Client sent an HTTP request to an HTTPS server."));
