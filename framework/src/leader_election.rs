@@ -316,14 +316,28 @@ impl Elector {
         LeaseSpec::held_by(&self.election.identity, self.election.lease_duration, self.context.clock.now(), before)
     }
 
+    async fn give_back(&mut self) -> Result<(), Error> {
+        let Some((lease, _)) = self.observed.take() else { return Ok(()) };
+        let now = self.context.clock.now();
+        match self.write(&lease, lease.spec.released(now)).await {
+            // A renewal was under way when the work ended, and nobody waited for the answer.
+            Err(error) if is_conflict(&error) => {
+                let found: Lease = self.api.get(&LEASES, &self.key()).await?;
+                if found.spec.holder() == self.election.identity {
+                    self.write(&found, found.spec.released(now)).await?;
+                }
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
     /// Gives the lease back, so that nobody has to wait until it ends. If that fails others wait.
     async fn release(&mut self) {
         self.leadership.end();
         self.master.set(0);
-        let Some((lease, _)) = self.observed.take() else { return };
-        let given_back = lease.spec.released(self.context.clock.now());
-        match timeout(self.election.renew_deadline / 2, self.write(&lease, given_back)).await {
-            Ok(Ok(_)) => {}
+        match timeout(self.election.renew_deadline / 2, self.give_back()).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(lease = self.lease(), error = message(&error), "lease could not be given back");
             }

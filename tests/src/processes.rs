@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -20,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Process {
     child: Child,
     address: watch::Receiver<Option<SocketAddr>>,
-    log: Arc<Mutex<String>>,
+    log: watch::Receiver<String>,
 }
 
 impl Process {
@@ -42,15 +41,14 @@ impl Process {
         let mut child = command.spawn().expect("it can be run");
         let stderr = child.stderr.take().expect("it was piped");
         let (found, address) = watch::channel(None);
-        let log: Arc<Mutex<String>> = Arc::default();
-        let written = log.clone();
+        let (written, log) = watch::channel(String::new());
         tokio::spawn(async move {
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 if line.contains("serving health and metrics") {
                     found.send_replace(address_in(&line));
                 }
-                *written.lock().expect("nobody panics while holding it") += &format!("{line}\n");
+                written.send_modify(|log| *log += &format!("{line}\n"));
             }
         });
         Self { child, address, log }
@@ -65,11 +63,18 @@ impl Process {
     }
 
     /// What it said so far.
+    pub fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
+    /// Waits until it has said something.
     ///
     /// # Panics
-    /// Never: the lock is not poisoned.
-    pub fn log(&self) -> String {
-        self.log.lock().expect("nobody panics while holding it").clone()
+    /// If it does not.
+    pub async fn until_said(&self, words: &str) {
+        let mut log = self.log.clone();
+        let said = tokio::time::timeout(PATIENCE, log.wait_for(|log| log.contains(words))).await;
+        assert!(said.is_ok_and(|said| said.is_ok()), "it did not say {words:?}:\n{}", self.log());
     }
 
     /// Asks for a path of its health and metrics port; gives the answer's status and body.

@@ -80,3 +80,60 @@ async fn one_way(
     }
     let _ = to.shutdown().await;
 }
+
+/// An HTTP proxy that connects to whatever it is asked for. It ends when it is dropped.
+pub struct Tunnels {
+    address: SocketAddr,
+    asked: watch::Receiver<Vec<String>>,
+    task: JoinHandle<()>,
+}
+
+impl Tunnels {
+    /// Listens at a free port of the loopback.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port can be had");
+        let address = listener.local_addr().expect("it listens");
+        let (told, asked) = watch::channel(Vec::new());
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((near, _)) = listener.accept().await {
+                connections.spawn(tunnel(near, told.clone()));
+            }
+        });
+        Self { address, asked, task }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The first lines of what it was asked.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.borrow().clone()
+    }
+}
+
+impl Drop for Tunnels {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn tunnel(mut near: TcpStream, told: watch::Sender<Vec<String>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let Ok(1..) = near.read_buf(&mut head).await else { return };
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let first = head.lines().next().unwrap_or_default().to_owned();
+    let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    told.send_modify(|asked| asked.push(first));
+    let Ok(mut far) = TcpStream::connect(target).await else { return };
+    if near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+    }
+}

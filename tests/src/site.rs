@@ -38,6 +38,19 @@ impl Site {
         Self { cluster, served, home }
     }
 
+    /// Closes the port with every connection, lets `meanwhile` happen, and serves at the same port again: to clients, an API
+    /// server that restarts.
+    ///
+    /// # Panics
+    /// If somebody else has taken the port.
+    pub async fn restart(mut self, meanwhile: impl Future<Output = ()>) -> Self {
+        let address = self.served.address();
+        self.served.stop().await;
+        meanwhile.await;
+        self.served = self.cluster.serve(address).await.expect("the port is free again");
+        self
+    }
+
     /// The home folder.
     pub fn home(&self) -> &Path {
         self.home.path()

@@ -3,9 +3,11 @@
 mod connector;
 mod no_proxy;
 pub mod polite;
+mod token;
 
 use std::error::Error as StdError;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -21,6 +23,7 @@ use tower::{BoxError, ServiceBuilder};
 use super::settings::{ClientSettings, Identity};
 use crate::metrics::{Buckets, Family, Metrics};
 use connector::Connector;
+use token::TokenFile;
 
 /// After this time without a word from the server it is asked for a sign of life, and given this long for it: so that a dead
 /// connection is noticed although nobody closed it. Source: `k8s.io/apimachinery/pkg/util/net` (`ReadIdleTimeout`,
@@ -109,8 +112,16 @@ pub fn connect(config: &Config, metrics: &Metrics) -> Result<Client> {
     let http: Http = builder.build(Connector::new(config)?);
     let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
     let metrics = metrics.clone();
-    let send = tower::service_fn(move |request: Request<Body>| {
+    let mut config = config.clone();
+    let token = config.auth_info.token_file.take().map(TokenFile::open).transpose()?.map(Arc::new);
+    if token.is_some() {
+        config.auth_info.token = None;
+    }
+    let send = tower::service_fn(move |mut request: Request<Body>| {
         let (http, metrics, host) = (http.clone(), metrics.clone(), host.clone());
+        if let Some(token) = &token {
+            request.headers_mut().insert(header::AUTHORIZATION, token.header(Instant::now()));
+        }
         async move { counted(&http, request, &metrics, &host).await }
     });
     let service = ServiceBuilder::new()
