@@ -1,5 +1,6 @@
 //! The plugins that come with the scheduler, one a file, under their upstream names.
 
+pub mod capacity_scheduling;
 pub mod coscheduling;
 pub mod default_binder;
 pub mod default_preemption;
@@ -19,6 +20,7 @@ pub mod pod_topology_spread;
 pub mod priority_sort;
 pub mod scheduling_gates;
 pub mod taint_toleration;
+pub mod target_load_packing;
 pub mod volume_binding;
 pub mod volume_restrictions;
 pub mod volume_zone;
@@ -90,6 +92,14 @@ pub(crate) fn registry() -> Registry {
     });
     registry.register(dynamic_resources::NAME, |_, handle| {
         let plugin: Arc<dyn Plugin> = Arc::new(dynamic_resources::DynamicResources::new(handle));
+        Ok(plugin)
+    });
+    registry.register(capacity_scheduling::NAME, |_, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(capacity_scheduling::CapacityScheduling::new(handle));
+        Ok(plugin)
+    });
+    registry.register(target_load_packing::NAME, |args, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(target_load_packing::TargetLoadPacking::new(&args.parse()?, handle)?);
         Ok(plugin)
     });
     registry.register(coscheduling::NAME, |args, handle| {

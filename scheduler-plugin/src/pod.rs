@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::resources::{Requests, pod_requests};
+use crate::resources::{Requests, amount, pod_requests};
 use crate::wire;
 
 /// A pod.
@@ -67,6 +67,8 @@ pub struct PodSpec {
     pub non_zero: [i64; 2],
     /// As what it counts when NodeResourcesFit scores it.
     pub scoring: Requests,
+    /// For each container the cpu that it requests and its limit, if it says so: what it may come to use.
+    pub container_cpu: Box<[(Option<i64>, Option<i64>)]>,
     /// Labels the node must have.
     pub node_selector: wire::Map,
     /// Affinities.
@@ -157,6 +159,7 @@ impl PodSpec {
             requests: wanted.requests,
             non_zero: wanted.non_zero,
             scoring: wanted.scoring,
+            container_cpu: spec.containers.iter().map(container_cpu).collect(),
             node_selector: spec.node_selector.clone(),
             affinity: spec.affinity.clone(),
             tolerations: spec.tolerations.clone(),
@@ -179,6 +182,11 @@ impl PodSpec {
     fn has_anti_affinity(&self) -> bool {
         self.affinity.pod_anti_affinity != wire::PodAffinity::default()
     }
+}
+
+fn container_cpu(container: &wire::Container) -> (Option<i64>, Option<i64>) {
+    let cpu = |list: &wire::Map| list.get("cpu").map(|cpu| amount("cpu", cpu));
+    (cpu(&container.resources.requests), cpu(&container.resources.limits))
 }
 
 /// Host ports of containers and sidecars; other init containers are gone when the pod runs.

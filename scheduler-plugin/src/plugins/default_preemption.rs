@@ -16,7 +16,7 @@ use crate::registry::{Handle, Preempting};
 use crate::snapshot::{Row, Snapshot};
 use crate::status::{Code, Status};
 pub(crate) use candidate::{Candidate, pick};
-use victims::select_victims;
+pub(super) use victims::{Rules, select_victims};
 
 pub(super) const NAME: &str = "DefaultPreemption";
 /// The nodes that were compared, for extenders to look over.
@@ -89,8 +89,13 @@ impl DefaultPreemption {
         let enough = self.candidates_to_find(rows.len());
         let offset = usize::try_from(self.random.below(rows.len() as u64)).unwrap_or(0);
         let mut candidates: Vec<Candidate> = Vec::new();
+        let rules = Rules {
+            may_go: &|other, _| other.spec.priority < pod.spec.priority,
+            fits: &|_, _| true,
+            nobody: "No preemption victims found for incoming pod".into(),
+        };
         for &row in rows.iter().cycle().skip(offset).take(rows.len()) {
-            match select_victims(state, pod, context, row) {
+            match select_victims((state, pod), context, row, &rules) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(status) => _ = why.node_to_status.insert(row, status),
             }

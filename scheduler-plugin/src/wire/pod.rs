@@ -116,6 +116,9 @@ pub struct Resources {
     /// What is set aside.
     #[serde(deserialize_with = "nullable")]
     pub requests: Map,
+    /// The most.
+    #[serde(deserialize_with = "nullable")]
+    pub limits: Map,
 }
 
 /// `v1.ContainerPort`.

@@ -1,5 +1,6 @@
 //! Who has to go on one node.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -13,25 +14,42 @@ use crate::snapshot::{Row, Snapshot};
 use crate::status::Status;
 use crate::wire::LabelSelector;
 
-/// The fewest and least important pods of lower priority without which the pod fits; the reason if there are none.
-/// Leaves snapshot and state as they were.
-pub(super) fn select_victims(
-    state: &mut CycleState,
-    pod: &Pod,
+/// Who may have to go, and what has to hold then besides the filters.
+pub(in crate::plugins) struct Rules<'r> {
+    /// Whether a pod may have to go; asked for one after the other, the least important first, those before it gone.
+    pub(in crate::plugins) may_go: &'r dyn Fn(&Pod, &CycleState) -> bool,
+    /// Whether the pod fits besides; first alone, then together with those that were spared.
+    pub(in crate::plugins) fits: &'r dyn Fn(&CycleState, bool) -> bool,
+    /// What is said of a node on which nobody may have to go.
+    pub(in crate::plugins) nobody: Cow<'static, str>,
+}
+
+/// The fewest and least important pods without which the pod fits; the reason if there are none. Leaves snapshot and state
+/// as they were.
+pub(in crate::plugins) fn select_victims(
+    (state, pod): (&mut CycleState, &Pod),
     context: &mut PostFilterContext<'_>,
     row: Row,
+    rules: &Rules<'_>,
 ) -> Result<Candidate, Status> {
-    let lower = |other: &&Arc<Pod>| other.spec.priority < pod.spec.priority;
-    let mut lower: Vec<Arc<Pod>> = context.snapshot.node(row).pods().iter().filter(lower).cloned().collect();
-    if lower.is_empty() {
-        return Err(Status::unresolvable("No preemption victims found for incoming pod"));
-    }
-    by_importance(&mut lower);
+    let mut all: Vec<Arc<Pod>> = context.snapshot.node(row).pods().to_vec();
+    by_importance(&mut all);
     let mut what_if = WhatIf { pod, profile: context.profile, snapshot: context.snapshot, state };
-    for victim in &lower {
-        what_if.remove(victim);
+    let mut lower = Vec::new();
+    for other in all.into_iter().rev() {
+        if (rules.may_go)(&other, what_if.state) {
+            what_if.remove(&other);
+            lower.push(other);
+        }
     }
-    let status = filter_beside_nominated(&mut what_if, row);
+    if lower.is_empty() {
+        return Err(Status::unresolvable(rules.nobody.clone()));
+    }
+    lower.reverse();
+    let mut status = filter_beside_nominated(&mut what_if, row);
+    if status.is_success() && !(rules.fits)(what_if.state, true) {
+        status = Status::unschedulable("global quota max exceeded");
+    }
     if !status.is_success() {
         for victim in &lower {
             what_if.add(victim);
@@ -43,7 +61,8 @@ pub(super) fn select_victims(
     let mut spare = |candidates: Vec<Arc<Pod>>| {
         for other in candidates {
             what_if.add(&other);
-            if !filter_beside_nominated(&mut what_if, row).is_success() {
+            let fits = filter_beside_nominated(&mut what_if, row).is_success() && (rules.fits)(what_if.state, false);
+            if !fits {
                 what_if.remove(&other);
                 victims.push(other);
             }
