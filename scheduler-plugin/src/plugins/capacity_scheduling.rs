@@ -25,7 +25,7 @@ use crate::snapshot::{NodeRef, Snapshot};
 use crate::status::Status;
 use crate::watched::Watched;
 use crate::wire::Metadata;
-use quotas::{Amounts, Quotas, Usage};
+use quotas::{Amounts, List, Quotas, Usage};
 
 pub(super) const NAME: &str = "CapacityScheduling";
 const ELASTIC_QUOTAS: Resource =
@@ -44,8 +44,8 @@ struct ElasticQuota {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct ElasticQuotaSpec {
-    min: Option<serde_json::Map<String, serde_json::Value>>,
-    max: Option<serde_json::Map<String, serde_json::Value>>,
+    min: Option<List>,
+    max: Option<List>,
 }
 
 /// What was found out about a pod.

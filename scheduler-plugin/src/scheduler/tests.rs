@@ -1,6 +1,7 @@
 //! The whole loop against a scripted server, under virtual time.
 
 mod gangs;
+mod quotas;
 mod world;
 
 use serde_json::json;

@@ -44,7 +44,7 @@ pub struct PodSpec {
     pub init_containers: Vec<Container>,
     /// Pod-level resources.
     #[serde(deserialize_with = "nullable")]
-    pub resources: Resources,
+    pub resources: PodLevelResources,
     /// What the runtime itself takes.
     #[serde(deserialize_with = "nullable")]
     pub overhead: Map,
@@ -107,6 +107,15 @@ pub struct Container {
     /// Ports.
     #[serde(deserialize_with = "nullable")]
     pub ports: Vec<ContainerPort>,
+}
+
+/// `v1.ResourceRequirements` of a pod as a whole.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodLevelResources {
+    /// What is set aside.
+    #[serde(deserialize_with = "nullable")]
+    pub requests: Map,
 }
 
 /// `v1.ResourceRequirements`.

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use crate::pod::Pod;
 use crate::resources::amount;
 
+/// Quantities by resource, as the API has them.
+pub(super) type List = Map<String, Value>;
+
 /// Amounts by resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amounts(BTreeMap<Arc<str>, i64>);
@@ -24,7 +27,7 @@ impl Amounts {
         Self(amounts)
     }
 
-    fn read(list: &Map<String, Value>) -> Self {
+    fn read(list: &List) -> Self {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Self(list.iter().map(|(name, value)| (Arc::from(name.as_str()), amount(name, &text(value)))).collect())
     }
@@ -71,13 +74,8 @@ pub(super) struct Quotas(BTreeMap<String, Quota>);
 
 impl Quotas {
     /// There is one quota a namespace; the first counts.
-    pub(super) fn add(
-        &mut self,
-        namespace: &str,
-        (min, max): (Option<&Map<String, Value>>, Option<&Map<String, Value>>),
-        used: Amounts,
-    ) {
-        let read = |list: Option<&Map<String, Value>>| list.map(Amounts::read).unwrap_or_default();
+    pub(super) fn add(&mut self, namespace: &str, (min, max): (Option<&List>, Option<&List>), used: Amounts) {
+        let read = |list: Option<&List>| list.map(Amounts::read).unwrap_or_default();
         let quota = || Quota { min: read(min), max: read(max), used };
         self.0.entry(namespace.to_owned()).or_insert_with(quota);
     }
