@@ -83,7 +83,9 @@ impl DeploymentController {
         let shard = self.shard;
         let (queue, consistency) = (self.queue.clone(), Arc::clone(&self.consistency));
         self.deployments.on_change(move |delta: &Delta<Deployment>| {
-            if let (Some(old), None) = (&delta.old, &delta.new) {
+            if let Some(old) = &delta.old
+                && delta.new.as_ref().is_none_or(|new| new.metadata.uid != old.metadata.uid)
+            {
                 consistency.forget(&old.metadata.uid);
             }
             let deployment = delta.new.as_ref().or(delta.old.as_ref());
