@@ -3,6 +3,8 @@
 //! RBAC and exactly the chart's roles, the chart installed by helm and its components run from what it renders.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
+#[path = "e2e_cluster/chaos.rs"]
+mod chaos;
 #[path = "e2e_cluster/given.rs"]
 mod given;
 #[path = "e2e_cluster/own.rs"]

@@ -77,10 +77,31 @@ async fn our_own_group_lives_beside_the_built_in_controllers_and_leaves_nothing_
     assert!(tested.contains("Succeeded"), "{tested}");
     assert_allowed(&running);
 
+    assert_served(&running[0], "controllers").await;
+    assert_served(&running[2], "scheduler").await;
+
     drop(running);
     stage.helm(&format!("uninstall steersman -n {NAMESPACE} --wait --timeout 60s")).await;
     stage.kubectl(&format!("delete namespace {NAMESPACE} --wait")).await;
     assert_eq!(objects(&stage).await, before);
+}
+
+/// The component tells every metric that its dashboard shows.
+async fn assert_served(process: &Process, component: &str) {
+    let path = format!("{}/../charts/steersman/files/dashboards/{component}.json", env!("CARGO_MANIFEST_DIR"));
+    let dashboard: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let (_, told) = process.get("/metrics").await;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let expression = target["expr"].as_str().unwrap();
+            let words = expression.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+            let metric = words.into_iter().find(|word| {
+                ["leader_", "rest_client_", "workqueue_", "scheduler_"].iter().any(|prefix| word.starts_with(prefix))
+            });
+            let metric = metric.unwrap_or_else(|| panic!("{expression} has no metric")).trim_end_matches("_bucket");
+            assert!(told.contains(&format!("# TYPE {metric} ")), "{component} does not tell {metric}:\n{told}");
+        }
+    }
 }
 
 /// What there is that is no namespace's.
