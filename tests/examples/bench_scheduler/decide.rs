@@ -33,7 +33,7 @@ pub(crate) fn decide(tables: &Tables, workload: &Workload) -> Result<Option<Deci
     let options = Options::default();
     let profiles = profiles(&options, &Handle::for_tests())?;
     let profile = &profiles["default-scheduler"];
-    let (mut cache, mut search) = (Cache::default(), Search::new(Random::seeded(1)));
+    let (mut cache, mut search) = (Cache::default(), Search::remembering(Random::seeded(1)));
     fill(tables, workload, &mut cache)?;
     let mut place = |template: &str, (namespace, prefix): (&str, &str), count: usize| -> Result<Vec<Duration>> {
         let template = tables.pod(template, (namespace, prefix));
