@@ -1,8 +1,8 @@
 //! `cargo xtask bench fairness`: what one user waits for a small get while another floods the server with lists.
 //!
 //! The argument is the `steersman` command to measure. It is started twice: with priority and fairness, and without. The flood
-//! is a process of its own (this program again) that runs at the lowest priority: what is measured is the server, and not
-//! which of three processes a machine with two cores runs first.
+//! is a process of its own (this program again) of a lower priority: what is measured is the server, and not which of three
+//! processes a machine with two cores runs first.
 #![expect(clippy::print_stdout, reason = "the figures are for a person at a terminal")]
 
 use std::path::Path;
@@ -27,6 +27,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 const PODS: usize = 2_000;
 /// The floods: whole lists, and pages as clients ask for them.
 const FLOODS: [&str; 2] = ["/api/v1/pods", "/api/v1/pods?limit=500"];
+/// How much more polite than the others the flood is: enough to come last, and not so much that it gets nothing.
+const NICE: &str = "5";
 /// Lists a second that the flood offers, in ticks of 10 ms, and for how long.
 const LISTS_PER_SECOND: usize = 2_000;
 const TICK: Duration = Duration::from_millis(10);
@@ -78,7 +80,7 @@ async fn measure(label: &str, command: &Path, folder: &Path, flags: &[&str]) -> 
     for path in FLOODS {
         let idle = gets(&person).await?;
         let flood = Command::new("nice")
-            .args(["-n", "19"])
+            .args(["-n", NICE])
             .arg(std::env::current_exe()?)
             .arg("flood")
             .args([kubeconfig.as_os_str(), path.as_ref()])

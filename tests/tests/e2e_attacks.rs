@@ -159,13 +159,16 @@ async fn floods_of_headers_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_request_is_refused() {
     let castle = Castle::build(Limits::default()).await;
-    for (what, bytes, expect) in [
-        ("no HTTP", &b"\x00\x01\x02\x03\r\n\r\n"[..], "HTTP/1.1 400 "),
-        ("two lengths", b"POST /version HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "HTTP/1.1 400 "),
-        ("a length and chunks", b"GET /version HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n", "HTTP/1.1 "),
+    let two_lengths = "POST /version HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab";
+    let both = "GET /version HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\
+                Connection: close\r\n\r\n0\r\n\r\n";
+    for (what, text, expect) in [
+        ("no HTTP", "\x00\x01\x02\x03\r\n\r\n", "HTTP/1.1 400 "),
+        ("two lengths", two_lengths, "HTTP/1.1 400 "),
+        ("a length and chunks", both, "HTTP/1.1 "),
     ] {
         let mut stream = castle.http1().await;
-        stream.write_all(bytes).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
         let answer = said(&mut stream).await;
         assert!(answer.is_empty() || answer.starts_with(expect), "{what}: {answer}");
     }
