@@ -13,6 +13,9 @@ const COLORS: [&str; 2] = ["#3366aa", "#cc6633"];
 /// More points than this can't be seen.
 const MAX_POINTS: usize = 420;
 
+/// What of a run a panel shows.
+type Part = fn(&Run) -> &Use;
+
 /// Two panels, cpu and memory, with a legend.
 pub(super) fn svg(runs: &[Run]) -> String {
     let width = 2.0 * (WIDTH + MARGIN) + MARGIN;
@@ -22,7 +25,7 @@ pub(super) fn svg(runs: &[Run]) -> String {
          viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
-    let panels: [(&str, fn(&Run) -> &Use); 2] =
+    let panels: [(&str, Part); 2] =
         [("cpu", |run| &run.report.measures.cpu), ("memory", |run| &run.report.measures.memory)];
     for (place, (name, of)) in (0_u8..).zip(panels) {
         let left = MARGIN + f64::from(place) * (WIDTH + MARGIN);
