@@ -122,7 +122,7 @@ async fn disturb(world: &World, watchman: &Watchman, random: &Random, step: u64)
             watchman.limits.lock().entry(uid(&deployment).to_owned()).or_default().push(size + 2);
             change(json!({"replicas": size})).await;
         }
-        3 => change(json!({"paused": random.next_u64() % 2 == 0})).await,
+        3 => change(json!({"paused": random.next_u64().is_multiple_of(2)})).await,
         4 => {
             if let Some(pod) = pick(pods().await) {
                 let path = format!("/api/v1/namespaces/default/pods/{}", self::name(&pod));
@@ -131,7 +131,8 @@ async fn disturb(world: &World, watchman: &Watchman, random: &Random, step: u64)
         }
         5 => {
             if let Some(pod) = pick(pods().await) {
-                let labels = json!({"metadata": {"labels": {"name": if step % 2 == 0 { "stray" } else { NAME }}}});
+                let labels =
+                    json!({"metadata": {"labels": {"name": if step.is_multiple_of(2) { "stray" } else { NAME }}}});
                 let _ = world.patch("pods", self::name(&pod), "merge-patch+json", labels).await;
             }
         }

@@ -98,7 +98,7 @@ async fn iterative_rollouts_should_eventually_progress() {
                 world.change(json!({"paused": !paused})).await;
             }
             _ => {
-                for pod in world.pods().await.iter().filter(|_| random.next_u64() % 3 == 0) {
+                for pod in world.pods().await.iter().filter(|_| random.next_u64().is_multiple_of(3)) {
                     let _ = world
                         .send("DELETE", &format!("/api/v1/namespaces/default/pods/{}", name(pod)), "json", None)
                         .await;
