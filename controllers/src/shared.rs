@@ -4,7 +4,7 @@ use steersman_framework::api::Api;
 use steersman_framework::events::Recorder;
 use steersman_framework::informer::Informers;
 use steersman_framework::metrics::Metrics;
-use steersman_framework::queue::WorkQueue;
+use steersman_framework::queue::{Limits, WorkQueue};
 use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::SharedClock;
 
@@ -26,7 +26,8 @@ pub(crate) struct Shared {
 impl Shared {
     /// A work queue with upstream's name.
     pub(crate) fn queue<K: Ord + Clone + Send + 'static>(&self, name: &str) -> WorkQueue<K> {
-        WorkQueue::named(name, &self.metrics)
+        // Objects that fail must not hold up others that do; the server's own limits are obeyed by the client.
+        WorkQueue::limited(name, &self.metrics, Limits { per_second: 0.0, ..Limits::default() })
     }
 }
 
