@@ -31,7 +31,7 @@ pub(crate) struct Running {
 
 enum Life {
     InProcess { _cluster: Box<Cluster> },
-    Tls { _server: Child, _folder: tempfile::TempDir, _stop: ShutdownTrigger },
+    Tls { _server: Box<Child>, _folder: tempfile::TempDir, _stop: ShutdownTrigger },
 }
 
 impl World {
@@ -85,5 +85,5 @@ async fn start_server(command: &PathBuf, nodes: usize) -> Result<Running> {
     tokio::spawn(steersman_controllers::run(parts, steersman_controllers::Options::default()));
     // A connection of its own: what is asked for here waits behind nothing.
     let client = Client::try_from(config)?;
-    Ok(Running { client, _life: Life::Tls { _server: server, _folder: folder, _stop: stop } })
+    Ok(Running { client, _life: Life::Tls { _server: Box::new(server), _folder: folder, _stop: stop } })
 }
