@@ -105,13 +105,17 @@ impl Process {
         assert!(sent.expect("there is a shell").success(), "kill -{name} {id} failed");
     }
 
-    /// Waits until it ends.
+    /// Waits until it ends, and until all that it said is in [`Process::log`].
     ///
     /// # Panics
     /// If it does not.
     pub async fn end(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("it goes on:\n{}", self.log())).expect("it was started here")
+        let status = ended.unwrap_or_else(|_| panic!("it goes on:\n{}", self.log())).expect("it was started here");
+        let mut log = self.log.clone();
+        let all_said = async { while log.changed().await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, all_said).await.expect("nobody else writes to its log");
+        status
     }
 }
 
