@@ -8,7 +8,7 @@ mod metrics;
 mod preemption;
 mod updates;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,8 +146,8 @@ struct Scheduler {
     synced: BTreeSet<u8>,
     events: EventWriter,
     tasks: JoinSet<Finished>,
-    /// Pods whose bindings are under way, by task.
-    bindings: HashMap<Id, Arc<str>>,
+    /// Tasks that bind pods.
+    bindings: HashSet<Id>,
     /// Tasks that write events.
     event_writes: HashSet<Id>,
     /// The last condition write for a pod, while it may be under way: what comes next waits for it.
@@ -195,7 +195,7 @@ impl Scheduler {
             watched_synced: BTreeSet::new(),
             events: EventWriter::default(),
             tasks: JoinSet::new(),
-            bindings: HashMap::new(),
+            bindings: HashSet::new(),
             event_writes: HashSet::new(),
             writes: BTreeMap::new(),
             instruments: Instruments::new(context),
@@ -325,22 +325,12 @@ impl Scheduler {
             Err(error) => error.id(),
         };
         self.event_writes.remove(&id);
-        let binding = self.bindings.remove(&id);
+        self.bindings.remove(&id);
         match finished {
             Ok((_, Finished::Bound(bound))) => self.bound(*bound),
             Ok((_, Finished::Written)) => {}
             Ok((_, Finished::Evicted(uid, all))) => self.evicted(&uid, all),
-            // A plugin panicked. If the pod was not bound it begins anew.
-            Err(error) => {
-                tracing::error!(%error, "a task of the scheduler failed");
-                let Some(uid) = binding else { return };
-                self.queue.done(&uid);
-                if self.cache.forget(&uid).is_some()
-                    && let Some(pod) = self.pending.get(&uid)
-                {
-                    self.queue.set(pod.clone(), Instant::now());
-                }
-            }
+            Err(error) => tracing::error!(%error, "a task of the scheduler failed"),
         }
     }
 

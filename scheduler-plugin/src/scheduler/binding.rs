@@ -1,7 +1,9 @@
 //! From the choice of a node to the binding.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -58,7 +60,6 @@ impl Scheduler {
         for uid in state.take_activated() {
             self.queue.force_activate(&uid, Instant::now());
         }
-        let uid = placed.uid.clone();
         let journey = Journey {
             binding: Binding { pod: placed.clone(), node_name: node.clone(), client: self.client() },
             held,
@@ -70,10 +71,12 @@ impl Scheduler {
             instruments: self.instruments.clone(),
         };
         let task = self.tasks.spawn(async move {
-            let result = journey.travel().await;
+            // A panic is an error like others: what was reserved is taken back, and the pod waits before it begins anew.
+            let travel = AssertUnwindSafe(journey.travel()).catch_unwind().await;
+            let result = travel.unwrap_or_else(|_| Err(Status::error("a plugin panicked")));
             Finished::Bound(Box::new(Bound { queued, placed, state, result }))
         });
-        self.bindings.insert(task.id(), uid);
+        self.bindings.insert(task.id());
     }
 
     /// Lets the plugins reserve and permit; who holds the pod.

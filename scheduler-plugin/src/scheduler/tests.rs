@@ -1,5 +1,6 @@
 //! The whole loop against a scripted server, under virtual time.
 
+mod enqueue;
 mod gangs;
 mod quotas;
 mod world;
@@ -12,7 +13,7 @@ use steersman_machinery::random::Random;
 use steersman_framework::metrics::Metrics;
 
 use super::*;
-use crate::plugin::{PermitPlugin, Plugin, ReservePlugin};
+use crate::plugin::{Binding, PermitPlugin, Plugin, PreBindPlugin, ReservePlugin};
 use crate::{Status, cycle_state::CycleState};
 use world::{World, node, pod};
 
@@ -253,6 +254,60 @@ async fn a_pod_that_nobody_permits_gives_everything_back() {
     let message = "0/1 nodes are available: 1 rejected due to timeout after waiting 30s at plugin Patient.";
     assert_eq!(world.writes()[0], format!("FailedScheduling {message}"));
     assert_eq!(world.node_of("a"), None);
+}
+
+/// Panics before each binding, with a count of what was reserved meanwhile.
+struct Clumsy(Arc<parking_lot::Mutex<Vec<&'static str>>>);
+
+impl Plugin for Clumsy {
+    fn name(&self) -> &'static str {
+        "Clumsy"
+    }
+
+    fn as_reserve(&self) -> Option<&dyn ReservePlugin> {
+        Some(self)
+    }
+
+    fn as_pre_bind(&self) -> Option<&dyn PreBindPlugin> {
+        Some(self)
+    }
+}
+
+impl ReservePlugin for Clumsy {
+    fn reserve(&self, _: &mut CycleState, _: &Pod, _: &str) -> Status {
+        self.0.lock().push("reserve");
+        Status::success()
+    }
+
+    fn unreserve(&self, _: &mut CycleState, _: &Pod, _: &str) {
+        self.0.lock().push("unreserve");
+    }
+}
+
+impl PreBindPlugin for Clumsy {
+    fn pre_bind<'a>(&'a self, _: &'a Binding) -> futures::future::BoxFuture<'a, Status> {
+        Box::pin(async { panic!("oh dear") })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_panics_gives_back_what_was_reserved_and_its_pod_waits_longer_each_time() {
+    let world = World::default();
+    world.set("nodes", node("n1", "1"));
+    world.set("pods", pod("a", "1"));
+    let log = Arc::default();
+    let mut options = Options::default();
+    options.plugins.add(Clumsy(Arc::clone(&log)));
+    options.configuration.profiles[0].multi_point.enabled =
+        vec![crate::configuration::PluginReference { name: "Clumsy".to_owned(), weight: 0 }];
+    beside(&world, options, seconds(10)).await;
+    // After 0, 1, 3 and 7 seconds, or a little less: backoffs end together.
+    assert_eq!(*log.lock(), ["reserve", "unreserve"].repeat(4));
+    assert!(
+        world.writes()[1].ends_with("PodScheduled=False SchedulerError: a plugin panicked"),
+        "{:?}",
+        world.writes()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,6 +90,11 @@ impl World {
         let query = parts.uri.query().unwrap_or_default();
         if parts.method == Method::GET {
             let collection = path.last().cloned().unwrap_or_default();
+            if let [.., of, name] = path.as_slice()
+                && self.0.lock().objects.get(of).is_some_and(|all| all.contains_key(name))
+            {
+                return answer(200, &self.get(of, name));
+            }
             return if query.contains("watch=true") { self.watch(&collection) } else { self.list(&collection) };
         }
         let latency = self.0.lock().latency;
@@ -115,8 +120,20 @@ impl World {
                 self.delete("pods", name);
                 answer(200, &json!({"kind": "Status", "status": "Success"}))
             }
+            (
+                [name, collection @ ("persistentvolumeclaims" | "persistentvolumes" | "resourceclaims")],
+                Method::PATCH,
+            ) => self.patch(collection, name, &body),
             other => panic!("unexpected request {other:?}"),
         }
+    }
+
+    fn patch(&self, collection: &str, name: &str, change: &Value) -> Response<Answer> {
+        self.0.lock().writes.push(format!("patch {collection} {name}"));
+        let mut object = self.get(collection, name);
+        merge(&mut object, change.clone());
+        self.set(collection, object);
+        answer(200, &self.get(collection, name))
     }
 
     fn list(&self, collection: &str) -> Response<Answer> {
@@ -178,6 +195,22 @@ impl State {
         let line = format!("{}\n", json!({"type": kind, "object": object}));
         self.watchers
             .retain(|(watched, sender)| watched != collection || sender.unbounded_send(line.clone().into()).is_ok());
+    }
+}
+
+/// Puts a change into an object; null takes a field away.
+pub(super) fn merge(into: &mut Value, change: Value) {
+    match (into, change) {
+        (Value::Object(into), Value::Object(change)) => {
+            for (key, value) in change {
+                if value.is_null() {
+                    into.remove(&key);
+                } else {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (into, change) => *into = change,
     }
 }
 
