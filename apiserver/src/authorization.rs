@@ -7,6 +7,7 @@
 pub mod bootstrap;
 pub(crate) mod escalation;
 pub mod node;
+pub(crate) mod parameters;
 pub mod rbac;
 mod refusal;
 pub mod rule;

@@ -7,7 +7,7 @@ const API: &str = "flowcontrol.apiserver.k8s.io/v1";
 /// Says that the server keeps the spec as it is here.
 pub(super) const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 /// Without these the server could not tell where a request belongs; they are as they are.
-pub(super) const MANDATORY: [&str; 2] = ["catch-all", "exempt"];
+pub(crate) const MANDATORY: [&str; 2] = ["catch-all", "exempt"];
 
 fn object(kind: &str, name: &str, spec: &Value) -> Value {
     let metadata = json!({"name": name, "annotations": {AUTOUPDATE: "true"}});
@@ -15,7 +15,7 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 }
 
 /// The priority levels, mandatory ones first.
-pub(super) fn levels() -> Vec<Value> {
+pub(crate) fn levels() -> Vec<Value> {
     let exempt = json!({"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}});
     let limited = |shares: u32, lendable: u32, response: Value| {
         let limits =
@@ -76,7 +76,7 @@ fn schema(name: &str, (level, precedence, by): (&str, u32, &str), rule: &Value) 
 }
 
 /// The flow schemas, mandatory ones first.
-pub(super) fn schemas() -> Vec<Value> {
+pub(crate) fn schemas() -> Vec<Value> {
     let everybody = groups(&["system:unauthenticated", "system:authenticated"]);
     let nodes = groups(&["system:nodes"]);
     let leases = |verbs: &[&str]| resources(verbs, "coordination.k8s.io", &["leases"], false);

@@ -26,7 +26,7 @@ pub(super) use ownership::writer;
 
 use crate::addresses;
 use crate::admission::{Attributes, Operation};
-use crate::authorization::{self, escalation};
+use crate::authorization::{self, escalation, parameters};
 use crate::conversion;
 use crate::kinds;
 use crate::object;
@@ -158,6 +158,7 @@ pub(super) async fn create(
         meta::remove(&mut object, &["metadata", "generation"]);
     }
     resource.strategy.prepare_for_create(&mut object, now);
+    resource.strategy.sign(&mut object, &call.user);
     let prefix = meta::text(&object, &["metadata", "generateName"]).to_owned();
     let generated = name.is_empty() && !prefix.is_empty();
     let _allocation = allocate(&server, resource, &mut object, None).await?;
@@ -198,6 +199,7 @@ async fn attempt_create(
     let mut errors = object_meta::validate(object, resource.namespaced, &|name| strategy.validate_name(name));
     errors.extend(strategy.validate(object));
     refuse_invalid(resource, object, &errors)?;
+    parameters::check(call, resource, object, None).await?;
     call.warnings.extend(strategy.warnings(object, None));
     if call.info.verb != "create" {
         // A PUT or an apply that makes an object is both.
@@ -325,6 +327,9 @@ async fn attempt_update(
     unique_owners(call, &mut new);
     escalation::check(call, resource, &new, Some(live)).await?;
     prepare(how, live, &mut new);
+    if how.part != Part::Internal {
+        how.strategy.stamp(&mut new, live, server.clock.now());
+    }
     let _allocation = match how.part {
         Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,
         _ => None,
@@ -332,6 +337,7 @@ async fn attempt_update(
     let (problems, warnings) = problems(resource, how, live, &new);
     call.warnings.extend(warnings);
     refuse_invalid(resource, &new, &problems)?;
+    parameters::check(call, resource, &new, Some(live)).await?;
     if matches!(how.part, Part::Main | Part::Subresource) {
         call.warnings.extend(how.strategy.warnings(&new, Some(live)));
     }

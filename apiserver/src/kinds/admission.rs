@@ -19,6 +19,8 @@ pub use policy::{MutatingPolicy, PolicyBinding, ValidatingPolicy};
 pub use webhook::WebhookConfiguration;
 
 const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+/// A name that ends so is kept for what a server reads from files.
+const STATIC_SUFFIX: &str = ".static.k8s.io";
 const SCOPES: &[&str] = &["*", "Cluster", "Namespaced"];
 const MAX_CONDITIONS: usize = 64;
 
@@ -35,6 +37,18 @@ fn default_match(object: &mut Value, rules: &str) {
     }
 }
 
+/// What is said about names that are kept for what a server reads from files.
+fn warn_of_name(object: &Value) -> Vec<String> {
+    let reserved = meta::name(object).ends_with(STATIC_SUFFIX);
+    let warning = || {
+        format!(
+            "metadata.name: names ending with {STATIC_SUFFIX:?} are reserved for static manifest-based configurations \
+             and cannot be managed via the API"
+        )
+    };
+    reserved.then(warning).into_iter().collect()
+}
+
 /// An expression that has to be there (or `missing` is said) and to compile, with a result of one of these types.
 fn expression(environment: &Environment, expression: &Cursor<'_>, (missing, results): (&str, &[Type])) {
     let source = expression.text();
@@ -43,6 +57,22 @@ fn expression(environment: &Environment, expression: &Cursor<'_>, (missing, resu
     } else if let Err(fault) = expressions::compile(environment, source, results) {
         expression.invalid(fault);
     }
+}
+
+/// The same, but without the white space around it.
+fn trimmed_expression(environment: &Environment, expression: &Cursor<'_>, (missing, results): (&str, &[Type])) {
+    let trimmed = Value::from(expression.text().trim());
+    self::expression(environment, &expression.with_local(&trimmed), (missing, results));
+}
+
+/// One rule of a policy: the names of objects, and what webhooks have as well.
+fn named_rule(rule: &Cursor<'_>) {
+    let mut seen = BTreeSet::new();
+    for name in rule.at("resourceNames").items() {
+        name.named(names::path_segment);
+        name.once(&mut seen);
+    }
+    self::rule(rule);
 }
 
 /// One rule: operations, groups, versions, resources, scope.
@@ -75,17 +105,34 @@ fn has_star(list: &Cursor<'_>) -> bool {
 
 fn resources(resources: &Cursor<'_>) {
     resources.must_be_set();
-    let all: BTreeSet<&str> = resources.items().map(|resource| resource.text()).collect();
-    if all.contains("*/*") && all.len() > 1 {
+    let (mut with_any_part, mut parts_of_any) = (BTreeSet::new(), BTreeSet::new());
+    // Upstream remembers of the resources without a part only whether the last of them was a star.
+    let mut last_is_no_star = false;
+    for entry in resources.items().filter(Cursor::must_be_set) {
+        let text = entry.text();
+        let Some((resource, part)) = text.split_once('/') else {
+            last_is_no_star = text != "*";
+            continue;
+        };
+        if with_any_part.contains(resource) {
+            entry.invalid(format!("if '{resource}/*' is present, must not specify {text}"));
+        }
+        if parts_of_any.contains(part) {
+            entry.invalid(format!("if '*/{part}' is present, must not specify {text}"));
+        }
+        if part == "*" {
+            with_any_part.insert(resource);
+        }
+        if resource == "*" {
+            parts_of_any.insert(part);
+        }
+    }
+    let has = |wanted: &str| resources.items().any(|entry| entry.text() == wanted);
+    if resources.len() > 1 && has("*/*") {
         resources.invalid("if '*/*' is present, must not specify other resources");
-        return;
     }
-    let plain = |resource: &&&str| !resource.contains('/');
-    if all.contains("*") && all.iter().filter(plain).count() > 1 {
+    if has("*") && last_is_no_star {
         resources.invalid("if '*' is present, must not specify other resources without subresources");
-    }
-    for resource in resources.items() {
-        resource.must_be_set();
     }
 }
 
@@ -101,7 +148,7 @@ fn match_conditions(conditions: &Cursor<'_>, params: bool) {
     }
     let mut seen = BTreeSet::new();
     for condition in conditions.items() {
-        expression(&environment, &condition.at("expression"), ("", &[Type::Bool]));
+        trimmed_expression(&environment, &condition.at("expression"), ("", &[Type::Bool]));
         let name = condition.at("name");
         if name.must_be_set() {
             name.named(names::qualified_name);

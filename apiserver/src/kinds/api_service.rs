@@ -1,5 +1,7 @@
 //! APIServices. Source: `k8s.io/kube-aggregator/pkg/apis/apiregistration/validation`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use steersman_machinery::field::{ErrorList, FieldError, Path};
@@ -12,6 +14,7 @@ use crate::registry::strategy::{Rules, Strategy};
 #[derive(Clone, Copy, Debug)]
 pub struct ApiService;
 
+const STATUSES: &[&str] = &["True", "False", "Unknown"];
 const MAX_GROUP_PRIORITY: i64 = 20000;
 const MAX_VERSION_PRIORITY: i64 = 1000;
 
@@ -45,6 +48,17 @@ impl Strategy for ApiService {
         check::collect(object, |root| validate(&root, meta::name(object)))
     }
 
+    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            for condition in root.down(&["status", "conditions"]).items() {
+                let status = condition.at("status");
+                if !STATUSES.contains(&status.text()) {
+                    status.not_supported(STATUSES);
+                }
+            }
+        })
+    }
+
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::path_segment(name)
     }
@@ -75,7 +89,8 @@ fn validate(root: &Cursor<'_>, name: &str) {
     let service = spec.at("service");
     if !service.is_set() {
         if !bundle.is_empty() {
-            bundle.invalid_as(format!("{} bytes", bundle.text().len()), "local APIServices may not have a caBundle");
+            let bytes = STANDARD.decode(bundle.text()).map_or(0, |bytes| bytes.len());
+            bundle.invalid_str(&format!("{bytes} bytes"), "local APIServices may not have a caBundle");
         }
         if insecure.is_true() {
             insecure.invalid("local APIServices may not have insecureSkipTLSVerify");
@@ -85,8 +100,8 @@ fn validate(root: &Cursor<'_>, name: &str) {
     service.at("namespace").must_be_set();
     service.at("name").must_be_set();
     let port = service.at("port");
-    if port.is_set() {
-        port.port();
+    if port.is_set() && !(1..=65535).contains(&port.int().unwrap_or_default()) {
+        port.invalid("port is not valid: must be between 1 and 65535, inclusive");
     }
     if insecure.is_true() && !bundle.is_empty() {
         insecure.invalid("may not be true if caBundle is present");
@@ -103,6 +118,39 @@ fn priority(priority: &Cursor<'_>, most: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_an_api_is_served_is_checked() {
+        let check = |change: Value, expect: &[&str]| {
+            let mut spec = json!({"group": "a.b", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 15});
+            spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let object = json!({"metadata": {"name": "v1.a.b"}, "spec": spec});
+            assert_eq!(check::messages(&ApiService.validate(&object)), expect);
+        };
+        check(
+            json!({"caBundle": "AAAA", "insecureSkipTLSVerify": true}),
+            &[
+                r#"spec.caBundle: Invalid value: "3 bytes": local APIServices may not have a caBundle"#,
+                "spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have insecureSkipTLSVerify",
+            ],
+        );
+        check(
+            json!({"service": {"port": 0}, "caBundle": "AAAA", "insecureSkipTLSVerify": true}),
+            &[
+                "spec.service.namespace: Required value",
+                "spec.service.name: Required value",
+                "spec.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive",
+                "spec.insecureSkipTLSVerify: Invalid value: true: may not be true if caBundle is present",
+            ],
+        );
+        let object = json!({"status": {"conditions": [{"type": "Available", "status": "Maybe"}]}});
+        assert_eq!(
+            check::messages(&ApiService.validate_status_update(&object, &json!({}))),
+            [
+                r#"status.conditions[0].status: Unsupported value: "Maybe": supported values: "True", "False", "Unknown""#
+            ]
+        );
+    }
 
     #[test]
     fn the_name_follows_from_group_and_version() {

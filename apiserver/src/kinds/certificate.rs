@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use steersman_machinery::clock::format_time;
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
 use super::check::{self, Cursor};
+use crate::authentication::UserInfo;
 use crate::registry::strategy::{Rules, Strategy, restore};
+
+mod pem;
+mod signer;
+mod status;
 
 /// The strategy of certificate signing requests.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +47,8 @@ const USAGES: &[&str] = &[
 ];
 /// The shortest life of a certificate.
 const MIN_SECONDS: i64 = 600;
-const SIGNER_RULE: &str = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-const PEM_RULE: &str = "PEM block type must be CERTIFICATE REQUEST";
+/// What a client may not ask for any more: a certificate of which nobody says what it is for.
+const LEGACY_SIGNER: &str = "kubernetes.io/legacy-unknown";
 
 impl Strategy for CertificateSigningRequest {
     fn rules(&self) -> Rules {
@@ -59,17 +63,55 @@ impl Strategy for CertificateSigningRequest {
         meta::set(object, &["status"], json!({}));
     }
 
+    /// Who asks is who sends the request, whatever the object says.
+    fn sign(&self, object: &mut Value, user: &UserInfo) {
+        for field in ["username", "uid", "groups", "extra"] {
+            meta::remove(object, &["spec", field]);
+        }
+        for (field, text) in [("username", &user.name), ("uid", &user.uid)] {
+            if !text.is_empty() {
+                meta::set(object, &["spec", field], text.as_str());
+            }
+        }
+        if !user.groups.is_empty() {
+            meta::set(object, &["spec", "groups"], json!(user.groups));
+        }
+        if !user.extra.is_empty() {
+            meta::set(object, &["spec", "extra"], json!(user.extra));
+        }
+    }
+
     /// Who asked, and for what, stays.
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
         restore(object, old, &["spec"]);
+    }
+
+    fn prepare_for_status_update(&self, object: &mut Value, old: &Value) {
+        status::keep_decisions(object, old);
+    }
+
+    fn stamp(&self, object: &mut Value, old: &Value, now: Timestamp) {
+        status::stamp(object, old, &format_time(now));
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::path_segment(name)
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| validate(&root.at("spec")))
     }
 
-    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
-        check::collect(object, |root| conditions(&root.at("status").at("conditions")))
+    fn validate_update(&self, _object: &Value, _old: &Value) -> ErrorList {
+        ErrorList::new()
+    }
+
+    fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            status::validate(&root, old);
+            status::no_new_decisions(&root, old);
+            status::certificate_stays(&root, old);
+        })
     }
 
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
@@ -91,33 +133,40 @@ impl Strategy for Approval {
         for field in ["spec", "status"] {
             restore(object, old, &[field]);
         }
+        meta::remove(object, &["status", "conditions"]);
         if let Some(decided) = decided {
             meta::set(object, &["status", "conditions"], decided);
         }
     }
 
+    fn stamp(&self, object: &mut Value, old: &Value, now: Timestamp) {
+        status::stamp(object, old, &format_time(now));
+    }
+
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
-        CertificateSigningRequest.validate_status_update(object, old)
+        check::collect(object, |root| status::validate(&root, old))
     }
 }
 
 fn validate(spec: &Cursor<'_>) {
     let request = spec.at("request");
-    if !is_request(request.text()) {
-        request.invalid(PEM_RULE);
+    if let Err(why) = pem::check_request(request.text()) {
+        request.invalid(why);
     }
     let usages = spec.at("usages");
     if usages.is_empty() {
         usages.required("");
     }
+    usages.items().for_each(|usage| usage.one_of(USAGES));
     let mut seen = BTreeSet::new();
     for usage in usages.items() {
-        usage.one_of(USAGES);
         usage.once(&mut seen);
     }
-    let signer = spec.at("signerName");
-    if signer.must_be_set() && !is_signer_name(signer.text()) {
-        signer.invalid(SIGNER_RULE);
+    let name = spec.at("signerName");
+    if name.text() == LEGACY_SIGNER {
+        name.invalid("the legacy signerName is not allowed via this API version");
+    } else {
+        signer::validate(&name);
     }
     let seconds = spec.at("expirationSeconds");
     if seconds.int().is_some_and(|seconds| seconds < MIN_SECONDS) {
@@ -125,66 +174,5 @@ fn validate(spec: &Cursor<'_>) {
     }
 }
 
-/// Whether base64 holds a PEM block with a certificate request whose body is base64 itself.
-fn is_request(encoded: &str) -> bool {
-    let bytes = STANDARD.decode(encoded).unwrap_or_default();
-    let text = String::from_utf8(bytes).unwrap_or_default();
-    let body = text
-        .split_once("-----BEGIN CERTIFICATE REQUEST-----")
-        .and_then(|(_, rest)| rest.split_once("-----END CERTIFICATE REQUEST-----"))
-        .map(|(body, _)| body.split_whitespace().collect::<String>());
-    body.is_some_and(|body| !body.is_empty() && STANDARD.decode(body).is_ok())
-}
-
-fn is_signer_name(name: &str) -> bool {
-    let Some((domain, path)) = name.split_once('/') else {
-        return false;
-    };
-    domain.contains('.')
-        && names::dns1123_subdomain(domain).is_empty()
-        && names::dns1123_subdomain(path).is_empty()
-        && !path.contains('/')
-}
-
-/// What was decided: approved or denied, not both, and never unsaid.
-fn conditions(conditions: &Cursor<'_>) {
-    let mut seen = BTreeSet::new();
-    for condition in conditions.items() {
-        let (sort, status) = (condition.at("type"), condition.at("status"));
-        sort.must_be_set();
-        match (sort.text(), status.text()) {
-            (_, "") => status.required(""),
-            ("Approved" | "Denied" | "Failed", "True") => {}
-            ("Approved" | "Denied" | "Failed", _) => status.not_supported(&["True"]),
-            (_, "True" | "False" | "Unknown") => {}
-            _ => status.not_supported(&["True", "False", "Unknown"]),
-        }
-        if !sort.is_empty() {
-            sort.once(&mut seen);
-        }
-    }
-    if seen.contains("Approved") && seen.contains("Denied") {
-        conditions.invalid("Approved and Denied conditions are mutually exclusive");
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_checked() {
-        let pem = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
-        let good = json!({"spec": {"request": STANDARD.encode(pem), "signerName": "example.com/signer", "usages": ["client auth"]}});
-        assert!(CertificateSigningRequest.validate(&good).is_empty());
-        assert_eq!(
-            check::messages(&CertificateSigningRequest.validate(&json!({"spec": {"signerName": "x", "expirationSeconds": 5}}))),
-            [
-                format!("spec.request: Invalid value: null: {PEM_RULE}"),
-                "spec.usages: Required value".to_owned(),
-                format!("spec.signerName: Invalid value: \"x\": {SIGNER_RULE}"),
-                "spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 600 seconds (10 minutes)".to_owned(),
-            ]
-        );
-    }
-}
+mod tests;

@@ -10,6 +10,8 @@ use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::names;
 
 pub(crate) mod amount;
+pub(crate) mod client;
+pub(crate) mod conditions;
 pub(crate) mod dump;
 pub(crate) mod selector;
 pub(crate) mod text;

@@ -32,8 +32,11 @@ impl Strategy for PriorityClass {
         let value = object.get("value").and_then(Value::as_i64).unwrap_or_default();
         check::collect(object, |root| {
             if name.starts_with("system-") {
-                if !SYSTEM_CLASSES.contains(&(name, value)) {
-                    root.push(FieldError::forbidden(&Path::from("metadata.name"), reserved(name, value)));
+                if let Some(why) = reserved(name, value, root.at("globalDefault").is_true()) {
+                    let why = format!(
+                        "priority class names with 'system-' prefix are reserved for system use only. error: {why}"
+                    );
+                    root.push(FieldError::forbidden(&Path::from("metadata.name"), why));
                 }
             } else if value > MAX_USER_VALUE {
                 root.at("value")
@@ -58,12 +61,14 @@ impl Strategy for PriorityClass {
     }
 }
 
-fn reserved(name: &str, value: i64) -> String {
-    let reason = match SYSTEM_CLASSES.iter().find(|(system, _)| *system == name) {
-        Some((_, expected)) => format!("value of {name} PriorityClass must be {expected}, not {value}"),
-        None => format!("{name} is not a known system priority class"),
-    };
-    format!("priority class names with 'system-' prefix are reserved for system use only. error: {reason}")
+/// Why a class that is called as those of the system is none of them.
+fn reserved(name: &str, value: i64, default: bool) -> Option<String> {
+    match SYSTEM_CLASSES.iter().find(|(system, _)| *system == name) {
+        None => Some(format!("{name} is not a known system priority class")),
+        Some((_, wanted)) if *wanted != value => Some(format!("value of {name} PriorityClass must be {wanted}")),
+        Some(_) if default => Some(format!("globalDefault of {name} PriorityClass must be false")),
+        Some(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +76,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn classes_of_the_system_are_what_they_are() {
+        for (value, default, why) in [
+            (1, false, "value of system-cluster-critical PriorityClass must be 2000000000"),
+            (2_000_000_000, true, "globalDefault of system-cluster-critical PriorityClass must be false"),
+        ] {
+            assert_eq!(reserved("system-cluster-critical", value, default).as_deref(), Some(why));
+        }
+        assert_eq!(reserved("system-cluster-critical", 2_000_000_000, false), None);
+    }
 
     #[test]
     fn users_may_not_outrank_the_system() {

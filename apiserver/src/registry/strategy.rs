@@ -6,6 +6,7 @@ use serde_json::Value;
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
+use crate::authentication::UserInfo;
 use crate::conversion::Conversion;
 
 /// What the write path has to know of a kind besides its functions.
@@ -58,6 +59,12 @@ pub trait Strategy: Send + Sync {
     /// Clears what a client may not set on create (the write path itself removes `status` if `has_status`, before this)
     /// and sets what the server sets.
     fn prepare_for_create(&self, _object: &mut Value, _now: Timestamp) {}
+
+    /// Writes down in a new object who makes it, for kinds that tell: certificate signing requests do.
+    fn sign(&self, _object: &mut Value, _user: &UserInfo) {}
+
+    /// Writes down when a change was made, for kinds that tell, by whichever way the change comes.
+    fn stamp(&self, _object: &mut Value, _old: &Value, _now: Timestamp) {}
 
     /// Whether a new object keeps the status that the client gives it, although the kind has a status subresource:
     /// kubelets register nodes that way.

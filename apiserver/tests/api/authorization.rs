@@ -260,3 +260,79 @@ async fn a_binding_to_another_role_is_put_right_at_the_next_start_unless_it_is_t
     assert_ne!(right["metadata"]["uid"], wrong);
     assert_eq!(client.get(&format!("{BINDINGS}/{left}")).await.body["roleRef"]["name"], "cluster-admin");
 }
+
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
+
+fn policy(name: &str, kind: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {
+        "paramKind": {"apiVersion": "v1", "kind": kind},
+        "matchConstraints": {"resourceRules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]},
+        "validations": [{"expression": "true"}],
+    }})
+}
+
+#[tokio::test]
+async fn who_writes_a_policy_may_read_its_parameters() {
+    let client = Client::new().await;
+    let own = json!({"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]});
+    let reading = |verbs: &[&str]| json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs});
+    for (user, rules) in [
+        ("alice", json!([own])),
+        ("bob", json!([own, reading(&["get", "list"])])),
+        ("carol", json!([own, reading(&["get"])])),
+    ] {
+        grant(&client, user, "", rules).await;
+    }
+    let path = |kind: &str| format!("{POLICIES}/validatingadmissionpolic{kind}");
+    let policies = path("ies");
+    let shown = |user: &str| format!("&{{{user}  [dev system:authenticated] map[]}}");
+    let refused = As::new(&client, "alice").ask("POST", &policies, policy("p", "ConfigMap")).await;
+    assert_eq!(refused.code, 422);
+    assert_eq!(
+        refused.body["details"]["causes"],
+        json!([{"reason": "FieldValueForbidden", "field": "spec.paramKind", "message": format!(
+            "Forbidden: user {} must have \"get\" permission on all objects of the referenced paramKind \
+             (kind=ConfigMap, apiVersion=v1)", shown("alice"))}])
+    );
+    for (name, kind, user) in [("p", "ConfigMap", "bob"), ("strange", "Thing", "")] {
+        let made = match user {
+            "" => client.post(&policies, policy(name, kind)).await,
+            user => As::new(&client, user).ask("POST", &policies, policy(name, kind)).await,
+        };
+        assert_eq!(made.code, 201, "{made:?}");
+    }
+    let unread = |verb: &str, user: &str| {
+        format!("user {} does not have \"{verb}\" permission on the object referenced by paramRef", shown(user))
+    };
+    let unknown = |what: &str, verb: &str, user: &str| {
+        format!(
+            "unable to {what} to determine minimum required permissions and user {} does not have \"{verb}\" permission \
+             for all groups, versions and resources",
+            shown(user)
+        )
+    };
+    let named = json!({"name": "c", "namespace": "default", "parameterNotFoundAction": "Deny"});
+    let selected = json!({"selector": {}, "parameterNotFoundAction": "Deny"});
+    let bindings = path("ybindings");
+    for (user, to, reference, why) in [
+        ("alice", "p", &named, unread("get", "alice")),
+        ("carol", "p", &named, String::new()),
+        ("carol", "p", &selected, unread("list", "carol")),
+        ("bob", "p", &selected, String::new()),
+        ("bob", "missing", &named, unknown("get policy missing", "get", "bob")),
+        ("bob", "strange", &named, unknown("resolve paramKind &{v1 Thing}", "get", "bob")),
+        ("alice", "p", &Value::Null, String::new()),
+    ] {
+        let spec = json!({"policyName": to, "validationActions": ["Deny"], "paramRef": reference});
+        let reply = As::new(&client, user)
+            .ask("POST", &bindings, json!({"metadata": {"generateName": "b-"}, "spec": spec}))
+            .await;
+        if why.is_empty() {
+            assert_eq!(reply.code, 201, "{reply:?}");
+            continue;
+        }
+        assert_eq!(reply.code, 422, "{reply:?}");
+        assert_eq!(reply.body["details"]["causes"][0]["message"], format!("Forbidden: {why}"));
+    }
+}

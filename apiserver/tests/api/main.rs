@@ -6,6 +6,7 @@ mod aggregation;
 mod attacks;
 mod audit;
 mod authorization;
+mod certificates;
 mod client;
 mod connect;
 mod conversions;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use steersman_cel::{Environment, Type};
-use steersman_machinery::field::ErrorList;
+use steersman_machinery::field::{ErrorList, FieldError};
 use steersman_machinery::{meta, names};
 
-use super::{RULES, default_match, expression, match_conditions, rule};
+use super::{RULES, default_match, expression, match_conditions, named_rule, trimmed_expression, warn_of_name};
 use crate::admission::expressions::{self, Scope};
 use crate::kinds::check::{self, Cursor};
 use crate::registry::strategy::{Rules, Strategy};
@@ -31,6 +31,35 @@ pub struct PolicyBinding {
 const NOTHING_TO_CHECK: &str = "validations or auditAnnotations must contain at least one item";
 const REASONS: &[&str] = &["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const NO_EXPRESSION: &str = "expression is not specified";
+const MAX_AUDIT_ANNOTATIONS: usize = 20;
+/// The most bytes of the expression of an audit annotation: less than those of its value, which it makes.
+const MAX_AUDIT_EXPRESSION: usize = 5 * 1024;
+/// What a mutating policy may be about: there is nothing to change in what is deleted.
+const MUTABLE: &[&str] = &["*", "CONNECT", "CREATE", "UPDATE"];
+/// Words that are no names in CEL.
+const RESERVED: &[&str] = &[
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
 
 fn default_policy(object: &mut Value) {
     meta::set_default(object, &["spec", "failurePolicy"], "Fail");
@@ -66,6 +95,23 @@ impl Strategy for ValidatingPolicy {
             audit_annotations(&environment, &annotations, meta::name(object));
         })
     }
+
+    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
+        check::collect(object, |root| {
+            let status = root.at("status");
+            for warning in status.down(&["typeChecking", "expressionWarnings"]).items() {
+                warning.at("warning").must_be_set();
+                if warning.at("fieldRef").text().trim().is_empty() {
+                    warning.at("fieldRef").required("");
+                }
+            }
+            check::conditions::validate(&status.at("conditions"));
+        })
+    }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        warn_of_name(object)
+    }
 }
 
 impl Strategy for MutatingPolicy {
@@ -85,24 +131,42 @@ impl Strategy for MutatingPolicy {
             if mutations.is_empty() {
                 mutations.required("mutations must contain at least one item");
             }
-            for mutation in mutations.items() {
-                let sort = mutation.at("patchType");
-                match sort.text() {
-                    "ApplyConfiguration" => {
-                        let source = mutation.at("applyConfiguration").at("expression");
-                        expression(&environment, &source, (NO_EXPRESSION, &[Type::object("Object")]));
-                    }
-                    "JSONPatch" => {
-                        let source = mutation.at("jsonPatch").at("expression");
-                        let patch = Type::list(Type::object("JSONPatch"));
-                        expression(&environment, &source, (NO_EXPRESSION, &[patch]));
-                    }
-                    "" => sort.required(""),
-                    _ => sort.not_supported(&["ApplyConfiguration", "JSONPatch"]),
-                }
-            }
+            mutations.items().for_each(|item| mutation(&environment, &item));
             spec.at("reinvocationPolicy").must_be_one_of(&["IfNeeded", "Never"]);
         })
+    }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        warn_of_name(object)
+    }
+}
+
+fn mutation(environment: &Environment, mutation: &Cursor<'_>) {
+    let sort = mutation.at("patchType");
+    let (apply, patch) = (mutation.at("applyConfiguration"), mutation.at("jsonPatch"));
+    let (wanted, other, result) = match sort.text() {
+        "ApplyConfiguration" => (apply, patch, Type::object("Object")),
+        "JSONPatch" => (patch, apply, Type::list(Type::object("JSONPatch"))),
+        "" => return sort.required(""),
+        _ => return sort.not_supported(&["ApplyConfiguration", "JSONPatch"]),
+    };
+    if wanted.is_set() {
+        trimmed_expression(environment, &wanted.at("expression"), ("", &[result]));
+    } else {
+        wanted.required(&format!("must be specified when patchType is {}", sort.text()));
+    }
+    if other.is_set() {
+        let field = if sort.text() == "JSONPatch" { "{applyConfiguration}" } else { "{jsonPatch}" };
+        other.invalid_str(field, format!("must not be specified when patchType is {}", sort.text()));
+    }
+}
+
+/// Operations in which there is nothing to change. Upstream does not say which rule they stand in.
+fn only_mutable(resources: &Cursor<'_>) {
+    let operations = resources.at("resourceRules").items().flat_map(|rule| rule.at("operations").items());
+    let place = resources.at("resourceRules").at("operations").path;
+    for operation in operations.filter(|operation| !MUTABLE.contains(&operation.text())) {
+        operation.with(Some(operation.value), place.clone()).not_supported(MUTABLE);
     }
 }
 
@@ -117,6 +181,9 @@ fn common(spec: &Cursor<'_>, mutations: bool) -> Environment {
         if rules.is_empty() {
             rules.required("");
         }
+        if mutations {
+            only_mutable(&constraints);
+        }
     } else {
         constraints.required("");
     }
@@ -124,15 +191,12 @@ fn common(spec: &Cursor<'_>, mutations: bool) -> Environment {
     match_conditions(&spec.at("matchConditions"), params);
     let environment = expressions::environment(Scope { params, mutations });
     let mut types = Vec::new();
-    let mut seen = BTreeSet::new();
     for variable in spec.at("variables").items() {
         let name = variable.at("name");
-        if name.is_empty() {
+        if name.text().trim().is_empty() {
             name.required("name is not specified");
         } else if !is_identifier(name.text()) {
             name.invalid("must be a valid CEL identifier");
-        } else {
-            name.once(&mut seen);
         }
         let source = variable.at("expression");
         let so_far = environment.clone().variable("variables", expressions::variables_type(&types));
@@ -146,6 +210,7 @@ fn common(spec: &Cursor<'_>, mutations: bool) -> Environment {
 fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !RESERVED.contains(&name)
 }
 
 fn param_kind(kind: &Cursor<'_>) {
@@ -153,10 +218,34 @@ fn param_kind(kind: &Cursor<'_>) {
         return;
     }
     let version = kind.at("apiVersion");
-    if version.must_be_set() && version.text().matches('/').count() > 1 {
-        version.invalid_text(format!("unexpected GroupVersion string: {}", version.text()));
+    if version.must_be_set() {
+        group_version(&version);
     }
-    kind.at("kind").must_be_set();
+    let name = kind.at("kind");
+    let complaints = names::dns1035_label(&name.text().to_lowercase());
+    if name.must_be_set() && !complaints.is_empty() {
+        name.invalid(format!("may have mixed case, but should otherwise match: {}", complaints.join(",")));
+    }
+}
+
+/// A group and a version, or a version alone.
+fn group_version(cursor: &Cursor<'_>) {
+    let text = cursor.text();
+    let (group, version) = match text.matches('/').count() {
+        0 => ("", text),
+        1 => text.split_once('/').unwrap_or_default(),
+        _ => return cursor.invalid(format!("unexpected GroupVersion string: {text}")),
+    };
+    let complaints = names::dns1123_subdomain(group);
+    if !group.is_empty() && !complaints.is_empty() {
+        cursor.invalid_str(group, complaints.join(","));
+    }
+    let complaints = names::dns1035_label(version);
+    if version.is_empty() {
+        cursor.invalid("version must be specified");
+    } else if !complaints.is_empty() {
+        cursor.invalid_str(version, complaints.join(","));
+    }
 }
 
 fn match_resources(resources: &Cursor<'_>) {
@@ -164,42 +253,64 @@ fn match_resources(resources: &Cursor<'_>) {
     resources.at("namespaceSelector").label_selector();
     resources.at("objectSelector").label_selector();
     for list in ["resourceRules", "excludeResourceRules"] {
-        resources.at(list).items().for_each(|item| rule(&item));
+        resources.at(list).items().for_each(|item| named_rule(&item));
     }
 }
 
 fn validation(environment: &Environment, validation: &Cursor<'_>) {
     expression(environment, &validation.at("expression"), (NO_EXPRESSION, &[Type::Bool]));
-    let message = validation.at("message");
-    if message.is_set() && message.text().trim().is_empty() {
-        message.invalid_text("message must be non-empty if specified");
-    } else if message.text().trim().contains('\n') {
-        message.invalid_text("must not contain line breaks");
-    }
     let message = validation.at("messageExpression");
-    if message.is_set() && message.text().trim().is_empty() {
-        message.invalid_text("must be non-empty if specified");
-    } else if message.is_set() {
+    if !message.is_empty() && message.text().trim().is_empty() {
+        message.invalid("must be non-empty if specified");
+    } else if !message.is_empty() {
         // Messages do not say who may do what.
         expression(&environment.clone().without_authorizer(), &message, ("", &[Type::String]));
+    }
+    let message = validation.at("message");
+    let text = message.text().trim();
+    if !message.is_empty() && text.is_empty() {
+        message.invalid("must be non-empty if specified");
+    } else if text.contains(['\n', '\r']) {
+        message.invalid("must not contain line breaks");
     }
     validation.at("reason").one_of(REASONS);
 }
 
 /// The keys are prefixed with the name of the policy.
 fn audit_annotations(environment: &Environment, annotations: &Cursor<'_>, policy: &str) {
+    if annotations.len() > MAX_AUDIT_ANNOTATIONS {
+        let shown = annotations.items().map(|annotation| {
+            let text = |field: &str| json!(annotation.at(field).text());
+            format!("{{\"Key\":{},\"ValueExpression\":{}}}", text("key"), text("valueExpression"))
+        });
+        let shown = shown.collect::<Vec<_>>().join(",");
+        let why = format!("must not have more than {MAX_AUDIT_ANNOTATIONS} auditAnnotations");
+        annotations.invalid_as(format!("[{shown}]"), why);
+    }
     let mut seen = BTreeSet::new();
     for annotation in annotations.items() {
         let key = annotation.at("key");
         let full = format!("{policy}/{}", key.text());
-        if key.must_be_set() {
-            for complaint in names::qualified_name(&full) {
-                key.invalid_str(&full, complaint);
-            }
-            key.once(&mut seen);
+        if policy.is_empty() {
+            key.invalid_text("requires metadata.name be non-empty");
+        } else {
+            names::qualified_name(&full).into_iter().for_each(|complaint| key.invalid_str(&full, complaint));
         }
-        let value = annotation.at("valueExpression");
-        expression(environment, &value, ("valueExpression is not specified", &[Type::String, Type::Null]));
+        audit_value(environment, &annotation.at("valueExpression"));
+        if !seen.insert(key.text()) {
+            key.push(FieldError::duplicate(&key.path, &json!(key.text())));
+        }
+    }
+}
+
+fn audit_value(environment: &Environment, value: &Cursor<'_>) {
+    let trimmed = value.text().trim();
+    if trimmed.is_empty() {
+        value.required("valueExpression is not specified");
+    } else if trimmed.len() > MAX_AUDIT_EXPRESSION {
+        value.required(&format!("must not exceed {MAX_AUDIT_EXPRESSION} bytes in length"));
+    } else if let Err(fault) = expressions::compile(environment, trimmed, &[Type::String, Type::Null]) {
+        value.invalid(fault);
     }
 }
 
@@ -222,11 +333,18 @@ impl Strategy for PolicyBinding {
                 policy.named(names::dns1123_subdomain);
             }
             param_ref(&spec.at("paramRef"));
-            match_resources(&spec.at("matchResources"));
-            if !self.mutating {
+            let resources = spec.at("matchResources");
+            match_resources(&resources);
+            if self.mutating {
+                only_mutable(&resources);
+            } else {
                 actions(&spec.at("validationActions"));
             }
         })
+    }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        warn_of_name(object)
     }
 }
 
@@ -236,23 +354,23 @@ fn param_ref(reference: &Cursor<'_>) {
     }
     let (name, selector, action) =
         (reference.at("name"), reference.at("selector"), reference.at("parameterNotFoundAction"));
-    match (!name.is_empty(), selector.is_set()) {
-        (true, true) => {
-            for field in [&name, &selector] {
-                field.forbidden("name and selector are mutually exclusive");
-            }
-        }
-        (false, false) => reference.required("one of name or selector must be specified"),
-        (true, false) => name.named(names::path_segment),
-        (false, true) => selector.label_selector(),
+    const EXCLUSIVE: &str = "name and selector are mutually exclusive";
+    let both = !name.is_empty() && selector.is_set();
+    name.named(names::path_segment);
+    if both {
+        name.forbidden(EXCLUSIVE);
+    }
+    selector.label_selector();
+    if both {
+        selector.forbidden(EXCLUSIVE);
+    }
+    if name.is_empty() && !selector.is_set() {
+        reference.required("one of name or selector must be specified");
     }
     action.must_be_one_of(&["Deny", "Allow"]);
 }
 
 fn actions(actions: &Cursor<'_>) {
-    if actions.is_empty() {
-        actions.required("at least one validation action is required");
-    }
     let mut seen = BTreeSet::new();
     for action in actions.items() {
         action.one_of(&["Audit", "Deny", "Warn"]);
@@ -261,70 +379,10 @@ fn actions(actions: &Cursor<'_>) {
     if seen.contains("Deny") && seen.contains("Warn") {
         actions.invalid("must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)");
     }
+    if actions.is_empty() {
+        actions.required("at least one validation action is required");
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(strategy: &dyn Strategy, spec: Value, expect: &[&str]) {
-        let mut object = json!({"metadata": {"name": "x"}, "spec": spec});
-        strategy.default(&mut object);
-        assert_eq!(check::messages(&strategy.validate(&object)), expect);
-    }
-
-    fn constraints() -> Value {
-        let rule = json!({"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]});
-        json!({"resourceRules": [rule]})
-    }
-
-    #[test]
-    fn policies_check_something() {
-        check(
-            &ValidatingPolicy,
-            json!({"matchConstraints": constraints(), "validations": [{"expression": "true"}]}),
-            &[],
-        );
-        check(
-            &ValidatingPolicy,
-            json!({}),
-            &[
-                "spec.matchConstraints: Required value",
-                "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
-                "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
-            ],
-        );
-        check(
-            &ValidatingPolicy,
-            json!({"matchConstraints": constraints(), "validations": [{"expression": "", "message": "a\nb", "reason": "Because"}]}),
-            &[
-                "spec.validations[0].expression: Required value: expression is not specified",
-                r#"spec.validations[0].message: Invalid value: "a\nb": must not contain line breaks"#,
-                r#"spec.validations[0].reason: Unsupported value: "Because": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge""#,
-            ],
-        );
-    }
-
-    #[test]
-    fn bindings_name_a_policy_and_actions() {
-        let binding = PolicyBinding { mutating: false };
-        check(
-            &binding,
-            json!({}),
-            &[
-                "spec.policyName: Required value",
-                "spec.validationActions: Required value: at least one validation action is required",
-            ],
-        );
-        check(
-            &binding,
-            json!({"policyName": "p", "validationActions": ["Deny"], "paramRef": {}}),
-            &[
-                "spec.paramRef: Required value: one of name or selector must be specified",
-                "spec.paramRef.parameterNotFoundAction: Required value",
-            ],
-        );
-        check(&PolicyBinding { mutating: true }, json!({"policyName": "p"}), &[]);
-    }
-}
+mod tests;
