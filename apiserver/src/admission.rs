@@ -1,6 +1,7 @@
 //! Admission: what a write has to pass between defaulting and the store.
 //! Source: Kubernetes doc "Admission Control in Kubernetes".
 
+mod always;
 pub mod cached;
 mod certificate_signers;
 mod certificate_subject_restriction;
@@ -11,9 +12,11 @@ pub mod expressions;
 mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;
+mod namespace_presence;
 mod node_restriction;
 mod owner_references;
 mod persistent_volume_claim_resize;
+mod pod_node_selector;
 mod pod_rules;
 mod pod_security;
 mod pod_topology_labels;
@@ -120,12 +123,11 @@ impl Attributes<'_> {
         self.subresource.is_empty() && self.resource.group == group && self.resource.name == resource
     }
 
-    /// The refusal of a write, in upstream's form. A name that is still to be generated is told by its beginning.
+    /// The refusal of a write, in upstream's form. A name that is still to be generated is told by its beginning; an object
+    /// that has neither is called unknown.
     pub fn forbidden(&self, object: &Value, why: impl fmt::Display) -> Status {
-        let name = match self.name {
-            "" => meta::text(object, &["metadata", "generateName"]),
-            name => name,
-        };
+        let names = [self.name, meta::name(object), meta::text(object, &["metadata", "generateName"])];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown");
         Status::forbidden(&self.resource.group_resource(), name, why)
     }
 
@@ -184,7 +186,10 @@ pub struct Chain(Vec<Box<dyn Plugin>>);
 
 fn all() -> Vec<Box<dyn Plugin>> {
     vec![
+        Box::new(always::ADMIT),
+        Box::new(namespace_presence::AUTO_PROVISION),
         Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(namespace_presence::EXISTS),
         Box::new(pod_rules::LIMIT_ANTI_AFFINITY),
         Box::new(limit_ranger::LimitRanger),
         Box::new(service_account::ServiceAccount),
@@ -192,35 +197,48 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(taint_nodes_by_condition::TaintNodesByCondition),
         Box::new(pod_rules::ALWAYS_PULL_IMAGES),
         Box::new(pod_security::PodSecurity),
+        Box::new(pod_node_selector::PodNodeSelector),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
         Box::new(pod_rules::TOLERATE_EXTENDED_RESOURCES),
         Box::new(default_class::STORAGE),
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
+        Box::new(always::elsewhere("PodGroupProtection")),
         Box::new(owner_references::OwnerReferencesPermissionEnforcement),
         Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificate_signers::APPROVAL),
         Box::new(certificate_signers::SIGNING),
+        Box::new(always::elsewhere("ClusterTrustBundleAttest")),
         Box::new(certificate_subject_restriction::CertificateSubjectRestriction),
         Box::new(default_class::INGRESS),
         Box::new(deny_service_external_ips::DenyServiceExternalIps),
         Box::new(pod_topology_labels::PodTopologyLabels),
+        Box::new(always::elsewhere("PodGroupWorkloadExists")),
+        Box::new(always::elsewhere("NodeDeclaredFeatureValidator")),
+        Box::new(always::elsewhere("JobValidation")),
+        Box::new(always::elsewhere("PodResizeValidator")),
         Box::new(policy::MutatingAdmissionPolicy::default()),
         Box::new(webhook::MutatingAdmissionWebhook::default()),
         Box::new(policy::ValidatingAdmissionPolicy::default()),
         Box::new(webhook::ValidatingAdmissionWebhook::default()),
         Box::new(resource_quota::ResourceQuota),
+        Box::new(always::DENY),
     ]
 }
 
 /// Those that work only if they are asked for. Source: `kubernetes/pkg/kubeapiserver/options.DefaultOffAdmissionPlugins`.
-const OFF_BY_DEFAULT: [&str; 5] = [
+const OFF_BY_DEFAULT: [&str; 10] = [
+    "AlwaysAdmit",
+    "AlwaysDeny",
     "AlwaysPullImages",
     "DenyServiceExternalIPs",
     "ExtendedResourceToleration",
     "LimitPodHardAntiAffinityTopology",
+    "NamespaceAutoProvision",
+    "NamespaceExists",
     "OwnerReferencesPermissionEnforcement",
+    "PodNodeSelector",
 ];
 
 impl Chain {

@@ -21,8 +21,8 @@ pub(super) struct DefaultClass {
     old_annotation: &'static str,
     /// The classes.
     classes: &'static str,
-    /// The annotation of the class that is the default.
-    default_annotation: &'static str,
+    /// The annotations of the class that is the default: one of them is `true`.
+    default_annotations: &'static [&'static str],
 }
 
 /// The storage class of claims.
@@ -32,7 +32,10 @@ pub(super) const STORAGE: DefaultClass = DefaultClass {
     field: ["spec", "storageClassName"],
     old_annotation: "volume.beta.kubernetes.io/storage-class",
     classes: "storageclasses.storage.k8s.io",
-    default_annotation: "storageclass.kubernetes.io/is-default-class",
+    default_annotations: &[
+        "storageclass.kubernetes.io/is-default-class",
+        "storageclass.beta.kubernetes.io/is-default-class",
+    ],
 };
 
 /// The class of ingresses.
@@ -42,7 +45,7 @@ pub(super) const INGRESS: DefaultClass = DefaultClass {
     field: ["spec", "ingressClassName"],
     old_annotation: "kubernetes.io/ingress.class",
     classes: "ingressclasses.networking.k8s.io",
-    default_annotation: "ingressclass.kubernetes.io/is-default-class",
+    default_annotations: &["ingressclass.kubernetes.io/is-default-class"],
 };
 
 impl Plugin for DefaultClass {
@@ -75,7 +78,9 @@ impl Plugin for DefaultClass {
 impl DefaultClass {
     /// The youngest of the default classes; of those, the first by name.
     fn choose<'a>(&self, classes: &'a [Value]) -> Option<&'a str> {
-        let is_default = |class: &&Value| meta::annotation(class, self.default_annotation) == Some("true");
+        let is_default = |class: &&Value| {
+            self.default_annotations.iter().any(|annotation| meta::annotation(class, annotation) == Some("true"))
+        };
         let age = |class: &Value| meta::text(class, &["metadata", "creationTimestamp"]).to_owned();
         let best = classes.iter().filter(is_default).reduce(|best, class| {
             let better = (age(class), meta::name(best)) > (age(best), meta::name(class));

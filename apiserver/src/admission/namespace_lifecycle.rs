@@ -26,7 +26,7 @@ impl Plugin for NamespaceLifecycle {
         &'a self,
         server: &'a Arc<Server>,
         attributes: &'a Attributes<'a>,
-        _object: &'a mut Value,
+        object: &'a mut Value,
     ) -> Verdict<'a> {
         async move {
             // One may ask what is allowed in a namespace that does not exist.
@@ -39,7 +39,7 @@ impl Plugin for NamespaceLifecycle {
                 return Err(Status::not_found(&namespaces, attributes.namespace));
             };
             match meta::deletion_timestamp(&namespace) {
-                Some(_) => Err(terminating(attributes)),
+                Some(_) => Err(terminating(attributes, object)),
                 None => Ok(()),
             }
         }
@@ -67,9 +67,9 @@ fn forbidden(attributes: &Attributes<'_>, why: &str) -> Status {
     Status::forbidden(&attributes.resource.group_resource(), attributes.name, why)
 }
 
-fn terminating(attributes: &Attributes<'_>) -> Status {
+fn terminating(attributes: &Attributes<'_>, object: &Value) -> Status {
     let namespace = attributes.namespace;
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
     let cause = format!("namespace {namespace} is being terminated");
-    forbidden(attributes, &why).with_cause("NamespaceTerminating", cause, "metadata.namespace")
+    attributes.forbidden(object, why).with_cause("NamespaceTerminating", cause, "metadata.namespace")
 }

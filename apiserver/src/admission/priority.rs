@@ -58,11 +58,13 @@ impl Plugin for Priority {
                 return Ok(());
             }
             let classes = server.configurations(CLASSES).await?;
-            let mut others = classes.iter().filter(|class| is_default(class) && meta::name(class) != attributes.name);
-            others.next().map_or(Ok(()), |other| {
+            let itself =
+                |class: &Value| attributes.operation == Operation::Update && meta::name(class) == attributes.name;
+            let other = classes.iter().find(|class| is_default(class) && !itself(class));
+            other.map_or(Ok(()), |other| {
                 let other = meta::name(other);
                 let why = format!("PriorityClass {other} is already marked as default. Only one default can exist");
-                Err(Status::forbidden(&attributes.resource.group_resource(), attributes.name, why))
+                Err(attributes.forbidden(object.unwrap_or(&Value::Null), why))
             })
         }
         .boxed()

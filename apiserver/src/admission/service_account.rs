@@ -1,6 +1,8 @@
 //! `ServiceAccount`: every pod has a service account, and its token mounted unless it does not want that.
 //! Source: Kubernetes doc "Managing Service Accounts", section "ServiceAccount admission controller".
 
+mod references;
+
 use std::sync::Arc;
 
 use futures::future::FutureExt;
@@ -13,6 +15,8 @@ use crate::server::Server;
 
 /// Where the token is mounted.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// What the volume with the token begins with.
+const VOLUME: &str = "kube-api-access-";
 /// The annotation of pods that a node made by itself.
 const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 /// The life of the mounted token: an hour and a little, by which the server knows that it may be extended.
@@ -39,11 +43,8 @@ impl Plugin for ServiceAccount {
             if meta::text(object, &["spec", "serviceAccountName"]).is_empty() {
                 meta::set(object, &["spec", "serviceAccountName"], "default");
             }
-            let name = meta::text(object, &["spec", "serviceAccountName"]).to_owned();
-            meta::set(object, &["spec", "serviceAccount"], name.as_str());
-            let Some(account) = server.read("serviceaccounts", attributes.namespace, &name).await? else {
-                return Err(missing(attributes, object, &name));
-            };
+            let account = account(server, attributes, object).await?;
+            meta::set(object, &["spec", "serviceAccount"], meta::name(&account));
             if wants_token(object, &account) {
                 mount_token(object, &server.random.name_suffix(5));
             }
@@ -56,6 +57,44 @@ impl Plugin for ServiceAccount {
         }
         .boxed()
     }
+
+    fn validate<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        attributes: &'a Attributes<'a>,
+        object: Option<&'a Value>,
+    ) -> Verdict<'a> {
+        async move {
+            let is_pod = attributes.resource.group.is_empty() && attributes.resource.name == "pods";
+            let lists: &[(&str, &str)] = match (attributes.operation, attributes.subresource) {
+                (Operation::Create, "") => &references::CONTAINERS,
+                (Operation::Update, "ephemeralcontainers") => &references::EPHEMERAL,
+                _ => return Ok(()),
+            };
+            let Some(pod) = object.filter(|_| is_pod) else { return Ok(()) };
+            let refuse = |why: String| attributes.forbidden(pod, why);
+            if meta::annotation(pod, MIRROR_POD).is_some() {
+                return references::mirror_pod(pod).map_err(|why| refuse(why.to_owned()));
+            }
+            if meta::text(pod, &["spec", "serviceAccountName"]).is_empty() {
+                let (namespace, name) = (attributes.namespace, attributes.name);
+                return Err(refuse(format!("no service account specified for pod {namespace}/{name}")));
+            }
+            let account = account(server, attributes, pod).await?;
+            match references::are_limited(&account) {
+                true => references::limit(pod, &account, lists).map_err(refuse),
+                false => Ok(()),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The account of a pod.
+async fn account(server: &Server, attributes: &Attributes<'_>, pod: &Value) -> Result<Arc<Value>, Status> {
+    let name = meta::text(pod, &["spec", "serviceAccountName"]);
+    let account = server.configuration("serviceaccounts", attributes.namespace, name).await?;
+    account.ok_or_else(|| missing(attributes, pod, name))
 }
 
 fn missing(attributes: &Attributes<'_>, pod: &Value, name: &str) -> Status {
@@ -72,7 +111,10 @@ fn wants_token(pod: &Value, account: &Value) -> bool {
 }
 
 fn mount_token(pod: &mut Value, suffix: &str) {
-    let volume = format!("kube-api-access-{suffix}");
+    let volumes = meta::items(pod, &["spec", "volumes"]).iter().map(|volume| meta::text(volume, &["name"]));
+    // A pod that was made after another one, or that comes here again, may have it.
+    let present = volumes.into_iter().find(|name| name.starts_with(VOLUME)).map(str::to_owned);
+    let volume = present.clone().unwrap_or_else(|| format!("{VOLUME}{suffix}"));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
         let Some(containers) = meta::at_mut(pod, &["spec", list]).and_then(Value::as_array_mut) else { continue };
@@ -86,7 +128,7 @@ fn mount_token(pod: &mut Value, suffix: &str) {
             mounted = true;
         }
     }
-    if mounted {
+    if mounted && present.is_none() {
         append(meta::at_mut(pod, &["spec"]).unwrap_or(&mut Value::Null), "volumes", token_volume(&volume));
     }
 }
@@ -127,6 +169,10 @@ mod tests {
         assert_eq!(meta::items(&pod["spec"]["containers"][0], &["volumeMounts"])[0]["name"], "kube-api-access-abcde");
         assert_eq!(meta::items(&pod["spec"]["containers"][1], &["volumeMounts"]).len(), 1);
         assert_eq!(pod["spec"]["volumes"][0]["projected"]["defaultMode"], 420);
+        append(&mut pod["spec"], "containers", json!({"name": "late"}));
+        mount_token(&mut pod, "fghij");
+        assert_eq!(pod["spec"]["containers"][2]["volumeMounts"][0]["name"], "kube-api-access-abcde");
+        assert_eq!(meta::items(&pod, &["spec", "volumes"]).len(), 1, "the volume that is there is used");
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
     let may_create = subresource.is_empty() && resource.strategy.rules().create_on_update;
     let (code, updated) = match updated {
         Err(status) if status.is("NotFound") && may_create => (201, make(call, resource, object, &options).await?),
+        Err(status) if status.is("NotFound") => {
+            // Upstream looks whether it could be made before it says that it is not there.
+            write::admit_unmade(call, (resource, subresource), &mut object, &options).await?;
+            return Err(status);
+        }
         updated => (200, updated?),
     };
     output::object(call, resource, (code, &updated), output)

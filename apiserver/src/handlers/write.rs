@@ -253,6 +253,19 @@ pub(super) async fn admit_posted(
     call.server.admission.validate(&call.server, &attributes, Some(object)).await
 }
 
+/// Lets admission refuse an object that is to be replaced but does not exist.
+pub(super) async fn admit_unmade(
+    call: &Call,
+    (resource, subresource): (&Resource, &str),
+    object: &mut Value,
+    options: &WriteOptions,
+) -> Result<(), Status> {
+    let origin = call.origin();
+    let place = (call.info.namespace.as_str(), call.info.name.as_str());
+    let attributes = attributes((resource, subresource), Operation::Create, place, &origin, options);
+    call.server.admission.admit(&call.server, &attributes, object).await
+}
+
 /// Changes an object: reads it, lets `change` make the new one of it, and stores that; again from the beginning if
 /// somebody else wrote in between, unless the client named the resource version that it had seen.
 pub(super) async fn update<F>(
