@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
 use steersman_framework::queue::WorkQueue;
@@ -14,7 +14,7 @@ use steersman_framework::selector::LabelSelector;
 
 use crate::error::SyncError;
 use crate::objects::CLUSTER_ROLES;
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, work};
 
 const COMPONENT: &str = "clusterrole-aggregation-controller";
 
@@ -97,11 +97,8 @@ impl ClusterRoleAggregation {
 
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
-        if !wait(&shutdown, self.roles.synced()).await {
-            return;
-        }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |name| self.sync(name)).await;
+        work(workers, &self.queue, shutdown, self.roles.synced(), |name| self.sync(name)).await;
     }
 
     async fn sync(&self, name: String) -> Result<Outcome, SyncError> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use steersman_framework::api::{Api, is_namespace_terminating};
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::events::{EventType, Recorder};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
+use steersman_framework::metrics::{Counter, Family};
 use steersman_framework::ownership::owned_by;
 use steersman_framework::queue::{Priority, WorkQueue};
 use steersman_framework::runtime::Shutdown;
@@ -21,7 +22,7 @@ use crate::error::SyncError;
 use crate::features::Features;
 use crate::objects::{Deployment, PODS, Pod, ReplicaSet};
 use crate::shard::Shard;
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, forget_gone, work};
 use crate::workloads::Workloads;
 
 mod create;
@@ -44,6 +45,12 @@ const COMPONENT: &str = "deployment-controller";
 /// After so many failures in a row a Deployment is left alone until its next event.
 const MAX_RETRIES: u32 = 15;
 
+/// As other controllers count it upstream, where the one of Deployments has no such guard.
+static STALE: Family = Family::counter(
+    "deployment_controller_stale_sync_skips_total",
+    "Syncs that were put off since the caches had not seen the last writes yet.",
+);
+
 /// The running controller.
 pub(crate) struct DeploymentController {
     workloads: &'static Workloads,
@@ -57,6 +64,7 @@ pub(crate) struct DeploymentController {
     pods: Informer<Pod>,
     queue: WorkQueue<ObjectKey>,
     consistency: Arc<Consistency>,
+    stale: Counter,
 }
 
 impl DeploymentController {
@@ -72,7 +80,8 @@ impl DeploymentController {
             deployments: shared.informers.informer(workloads.deployments),
             sets: shared.informers.informer(workloads.replica_sets),
             pods: shared.informers.informer(&PODS),
-            queue: shared.queue("deployment"),
+            queue: shared.queue(workloads.either("deployment", "steersman_deployment")),
+            stale: shared.metrics.counter(&STALE, &workloads.deployments.labels()),
             consistency: Arc::default(),
         };
         controller.subscribe();
@@ -81,13 +90,9 @@ impl DeploymentController {
 
     fn subscribe(&self) {
         let shard = self.shard;
-        let (queue, consistency) = (self.queue.clone(), Arc::clone(&self.consistency));
+        forget_gone(&self.deployments, &self.consistency);
+        let queue = self.queue.clone();
         self.deployments.on_change(move |delta: &Delta<Deployment>| {
-            if let Some(old) = &delta.old
-                && delta.new.as_ref().is_none_or(|new| new.metadata.uid != old.metadata.uid)
-            {
-                consistency.forget(&old.metadata.uid);
-            }
             let deployment = delta.new.as_ref().or(delta.old.as_ref());
             if let Some(deployment) = deployment.filter(|deployment| shard.owns(&deployment.metadata.namespace)) {
                 let priority = if delta.listed { Priority::Low } else { Priority::High };
@@ -119,11 +124,9 @@ impl DeploymentController {
             self.sets.synced().await;
             self.pods.synced().await;
         };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
-        let workers = Workers { name: COMPONENT, concurrency, max_retries: Some(MAX_RETRIES) };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        let name = self.workloads.either(COMPONENT, "steersman-deployment-controller");
+        let workers = Workers { name, concurrency, max_retries: Some(MAX_RETRIES) };
+        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
@@ -135,6 +138,7 @@ impl DeploymentController {
             _ => self.sets.resource_version(),
         };
         if !self.consistency.is_current(&deployment.metadata.uid, seen) {
+            self.stale.increment();
             return Ok(Outcome::Soon);
         }
         match self.sync_deployment(Deployment::clone(&deployment)).await {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::api::Patch;
 use serde_json::json;
 use steersman_framework::api::{Api, Written, is_conflict, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
@@ -18,12 +18,12 @@ use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::{SharedClock, format_time};
 
 use crate::disruption::objects::{Budget, BudgetStatus};
-use crate::disruption::plan::{fail_safe, needs_scale, plan, selector_text, stale_after, status_patch, wanted};
+use crate::disruption::plan::{fail_safe, needs_scale, plan, selector_text, stale_after, wanted};
 use crate::error::SyncError;
 use crate::objects::{
-    DEPLOYMENTS, DISRUPTION_BUDGETS, DISRUPTION_TARGET, Deployment, PODS, Pod, REPLICA_SETS, ReplicaSet,
+    DEPLOYMENTS, DISRUPTION_BUDGETS, DISRUPTION_TARGET, Deployment, PODS, Pod, REPLICA_SETS, ReplicaSet, Whole,
 };
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, work};
 
 pub mod objects;
 pub mod plan;
@@ -160,11 +160,8 @@ impl DisruptionController {
             self.sets.synced().await;
             self.deployments.synced().await;
         };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
         let workers = Workers { name: NAME, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: Key) -> Result<Outcome, SyncError> {
@@ -246,8 +243,9 @@ impl DisruptionController {
     }
 
     async fn write(&self, budget: &Budget, status: &BudgetStatus) -> Result<(), SyncError> {
-        let patch = Patch::Merge(status_patch(budget, status));
-        unless_gone(self.api.patch_status::<Written>(&DISRUPTION_BUDGETS, &budget.metadata.key(), &patch).await)
+        let (resource, key) = (&DISRUPTION_BUDGETS, budget.metadata.key());
+        let whole = Whole::new(resource, &budget.metadata, &budget.spec, status);
+        unless_gone(self.api.replace_subresource::<Written>(resource, &key, "status", &whole).await)
     }
 
     async fn sync_pod(&self, key: &ObjectKey) -> Result<Outcome, SyncError> {

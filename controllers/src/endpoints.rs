@@ -8,19 +8,20 @@ use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::informer::{Delta, Informer};
-use steersman_framework::meta::{ObjectKey, Partial};
+use steersman_framework::meta::{Meta, ObjectKey, Partial};
 use steersman_framework::queue::WorkQueue;
 use steersman_framework::runtime::Shutdown;
 
-use crate::endpoints::plan::{Subset, labels, plan_subsets};
-use crate::endpointslicemirroring::objects::{Endpoints, LEADER};
+use crate::endpoints::objects::{Endpoints, LEADER, Subset};
+use crate::endpoints::plan::{labels, plan_subsets};
 use crate::error::SyncError;
 use crate::objects::{ENDPOINTS, PODS, Pod, SERVICES};
 use crate::services::{Service, TRIGGER_TIME, Triggers, subscribe};
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, forget_gone, work};
 
+pub mod objects;
 pub mod plan;
 
 const COMPONENT: &str = "endpoints-controller";
@@ -53,12 +54,7 @@ impl EndpointsController {
             consistency: Arc::default(),
         };
         subscribe(&controller.services, &controller.pods, &controller.queue);
-        let consistency = Arc::clone(&controller.consistency);
-        controller.services.on_change(move |delta: &Delta<Service>| {
-            if let Some(gone) = delta.old.as_ref().filter(|_| delta.new.is_none()) {
-                consistency.forget(&gone.metadata.uid);
-            }
-        });
+        forget_gone(&controller.services, &controller.consistency);
         let queue = controller.queue.clone();
         controller.endpoints.on_change(move |delta: &Delta<Endpoints>| {
             // A lost one is made anew; what somebody writes into one stays until the service changes.
@@ -75,18 +71,15 @@ impl EndpointsController {
             self.services.synced().await;
             self.pods.synced().await;
             self.endpoints.synced().await;
-        };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
-        // Services may have gone while nobody watched.
-        for endpoints in self.endpoints.all() {
-            if endpoints.metadata.annotations.get(LEADER).is_none() {
-                self.queue.add(endpoints.metadata.key());
+            // Services may have gone while nobody watched.
+            for endpoints in self.endpoints.all() {
+                if endpoints.metadata.annotations.get(LEADER).is_none() {
+                    self.queue.add(endpoints.metadata.key());
+                }
             }
-        }
+        };
         let workers = Workers { name: COMPONENT, concurrency, max_retries: Some(MAX_RETRIES) };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
@@ -161,14 +154,9 @@ fn wanted(
             None => _ = annotations.remove(key),
         }
     }
-    let mut metadata =
-        json!({"name": meta.name, "namespace": meta.namespace, "labels": labels, "annotations": annotations});
-    if let Some(before) = before {
-        metadata["uid"] = before.uid.as_str().into();
-        // The server refuses it if they were changed meanwhile.
-        metadata["resourceVersion"] = before.resource_version.as_str().into();
-        metadata["ownerReferences"] = json!(before.owner_references);
-        metadata["finalizers"] = json!(before.finalizers);
-    }
+    let new = || json!({"name": meta.name, "namespace": meta.namespace});
+    let mut metadata = before.map_or_else(new, Meta::for_update);
+    metadata["labels"] = json!(labels);
+    metadata["annotations"] = json!(annotations);
     Some(json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets}))
 }

@@ -7,26 +7,28 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::DeleteParams;
-use serde_json::{Map, Value, json};
-use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
+use serde_json::{Value, json};
+use steersman_framework::api::Api;
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{self, Outcome, Workers};
-use steersman_framework::informer::{Delta, Informer};
+use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::informer::Informer;
 use steersman_framework::meta::ObjectKey;
+use steersman_framework::ownership::controller_reference;
 use steersman_framework::queue::WorkQueue;
 use steersman_framework::runtime::Shutdown;
 
-use crate::endpointslice::objects::{MANAGED_BY, MANAGER, SERVICE_NAME, Slice, slices_of};
-use crate::endpointslice::plan::{Content, Located, labels, plan_slices};
+use crate::endpointslice::objects::{MANAGER, Slice, slices_of};
+use crate::endpointslice::plan::{Located, labels, plan_slices};
+use crate::endpointslice::writing::{SliceWriter, follow_slices};
 use crate::error::SyncError;
 use crate::node_lifecycle::objects::Node;
 use crate::objects::{ENDPOINT_SLICES, NODES, PODS, Pod, SERVICES};
 use crate::services::{Service, TRIGGER_TIME, Triggers, is_reachable, subscribe};
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, forget_gone, work};
 
 pub mod objects;
 pub mod plan;
+pub mod writing;
 
 const COMPONENT: &str = "endpointslice-controller";
 /// After how many failures in a row a service has to wait for its next change.
@@ -60,21 +62,8 @@ impl EndpointSliceController {
             consistency: Arc::default(),
         };
         subscribe(&controller.services, &controller.pods, &controller.queue);
-        let consistency = Arc::clone(&controller.consistency);
-        controller.services.on_change(move |delta: &Delta<Service>| {
-            if let Some(gone) = delta.old.as_ref().filter(|_| delta.new.is_none()) {
-                consistency.forget(&gone.metadata.uid);
-            }
-        });
-        let queue = controller.queue.clone();
-        controller.slices.on_change(move |delta: &Delta<Slice>| {
-            for slice in [&delta.old, &delta.new].into_iter().flatten() {
-                let labels = &slice.metadata.labels;
-                if let Some(service) = labels.get(SERVICE_NAME).filter(|_| labels.get(MANAGED_BY) == Some(MANAGER)) {
-                    queue.add(ObjectKey::new(&slice.metadata.namespace, service));
-                }
-            }
-        });
+        forget_gone(&controller.services, &controller.consistency);
+        follow_slices(&controller.slices, MANAGER, &controller.queue);
         controller
     }
 
@@ -86,11 +75,8 @@ impl EndpointSliceController {
             self.nodes.synced().await;
             self.slices.synced().await;
         };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: Some(MAX_RETRIES) };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
@@ -131,83 +117,28 @@ impl EndpointSliceController {
         let mut existing = self.slices.indexed(&slices_of(&meta.namespace, &meta.name));
         existing.retain(|slice| !slice.metadata.is_deleting());
         let changes = plan_slices(service, pods, &existing);
-        let create = changes.create.iter().filter(|_| !meta.is_deleting());
-        for content in create {
-            match self
-                .api
-                .create::<Written>(&ENDPOINT_SLICES, &meta.namespace, &new_slice(service, content, trigger))
-                .await
-            {
-                Ok(written) => self.consistency.wrote(&meta.uid, "endpointslices", &written.metadata.resource_version),
-                Err(error) if is_namespace_terminating(&error) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        for (slice, content) in &changes.update {
-            let body = changed_slice(service, slice, content, trigger);
-            let written: Written = self.api.replace(&ENDPOINT_SLICES, &slice.metadata.key(), &body).await?;
-            self.consistency.wrote(&meta.uid, "endpointslices", &written.metadata.resource_version);
-        }
-        for slice in &changes.delete {
-            match self.api.delete(&ENDPOINT_SLICES, &slice.metadata.key(), &DeleteParams::default()).await {
-                Err(error) if !is_not_found(&error) => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
+        let writer = SliceWriter { api: &self.api, consistency: &self.consistency, owner: meta };
+        writer.write(&changes, |slice| metadata(service, slice, trigger)).await
     }
 }
 
-fn new_slice(service: &Service, content: &Content, trigger: Option<Timestamp>) -> Value {
+/// The metadata of a slice, in the place of one that is there.
+fn metadata(service: &Service, slice: Option<&Slice>, trigger: Option<Timestamp>) -> Value {
     let meta = &service.metadata;
-    let owner = json!({
-        "apiVersion": "v1", "kind": "Service", "name": meta.name, "uid": meta.uid,
-        "controller": true, "blockOwnerDeletion": true,
-    });
-    let annotations: Map<String, Value> =
-        trigger.iter().map(|time| (TRIGGER_TIME.to_owned(), time.to_string().into())).collect();
-    json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": format!("{}-", meta.name),
-            "namespace": meta.namespace,
-            "labels": labels(service),
-            "annotations": annotations,
-            "ownerReferences": [owner],
-        },
-        "addressType": content.address_type,
-        "ports": content.ports,
-        "endpoints": content.endpoints,
-    })
-}
-
-/// A slice as it is to be. The server refuses it if it was changed meanwhile.
-fn changed_slice(service: &Service, slice: &Slice, content: &Content, trigger: Option<Timestamp>) -> Value {
-    let meta = &slice.metadata;
-    let mut annotations = meta.annotations.clone();
+    let mut annotations = slice.map(|slice| slice.metadata.annotations.clone()).unwrap_or_default();
     match trigger {
         Some(time) => _ = annotations.insert(TRIGGER_TIME, time.to_string()),
         None => _ = annotations.remove(TRIGGER_TIME),
     }
-    let prefix = format!("{}-", service.metadata.name);
-    let generate_name = Some(prefix).filter(|prefix| meta.name.starts_with(prefix));
-    json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": meta.name,
-            "generateName": generate_name,
+    let new = || {
+        json!({
+            "generateName": format!("{}-", meta.name),
             "namespace": meta.namespace,
-            "uid": meta.uid,
-            "resourceVersion": meta.resource_version,
-            "labels": labels(service),
-            "annotations": annotations,
-            "ownerReferences": meta.owner_references,
-            "finalizers": meta.finalizers,
-        },
-        "addressType": content.address_type,
-        "ports": content.ports,
-        "endpoints": content.endpoints,
-    })
+            "ownerReferences": [controller_reference(&SERVICES, meta)],
+        })
+    };
+    let mut metadata = slice.map_or_else(new, |slice| slice.metadata.for_update());
+    metadata["labels"] = json!(labels(service));
+    metadata["annotations"] = json!(annotations);
+    metadata
 }

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use kube::api::DeleteParams;
 use serde_json::{Value, json};
-use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
+use steersman_framework::api::Api;
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::ObjectKey;
@@ -15,15 +14,15 @@ use steersman_framework::ownership::controller_reference;
 use steersman_framework::queue::WorkQueue;
 use steersman_framework::runtime::Shutdown;
 
-use crate::endpointslice::objects::{MANAGED_BY, SERVICE_NAME, Slice, mirrors_of};
-use crate::endpointslicemirroring::objects::Endpoints;
-use crate::endpointslicemirroring::plan::{Changes, Content, MAX_ENDPOINTS, annotations, labels, plan_mirrors};
+use crate::endpoints::objects::Endpoints;
+use crate::endpointslice::objects::{Slice, mirrors_of};
+use crate::endpointslice::writing::{SliceWriter, delete, follow_slices};
+use crate::endpointslicemirroring::plan::{MAX_ENDPOINTS, Mirrors, annotations, labels, plan_mirrors};
 use crate::error::SyncError;
 use crate::objects::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
 use crate::services::Service;
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, forget_gone, work};
 
-pub mod objects;
 pub mod plan;
 
 const NAME: &str = "endpointslice-mirroring-controller";
@@ -63,24 +62,14 @@ impl EndpointSliceMirroringController {
                 queue.add(service.metadata.key());
             }
         });
-        let (queue, consistency) = (controller.queue.clone(), Arc::clone(&controller.consistency));
+        let queue = controller.queue.clone();
         controller.endpoints.on_change(move |delta: &Delta<Endpoints>| {
-            if let (Some(gone), None) = (&delta.old, &delta.new) {
-                consistency.forget(&gone.metadata.uid);
-            }
             if let Some(endpoints) = delta.new.as_ref().or(delta.old.as_ref()) {
                 queue.add(endpoints.metadata.key());
             }
         });
-        let queue = controller.queue.clone();
-        controller.slices.on_change(move |delta: &Delta<Slice>| {
-            for slice in [&delta.old, &delta.new].into_iter().flatten() {
-                let labels = &slice.metadata.labels;
-                if let Some(service) = labels.get(SERVICE_NAME).filter(|_| labels.get(MANAGED_BY) == Some(MANAGER)) {
-                    queue.add(ObjectKey::new(&slice.metadata.namespace, service));
-                }
-            }
-        });
+        forget_gone(&controller.endpoints, &controller.consistency);
+        follow_slices(&controller.slices, MANAGER, &controller.queue);
         controller
     }
 
@@ -91,11 +80,8 @@ impl EndpointSliceMirroringController {
             self.endpoints.synced().await;
             self.slices.synced().await;
         };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
         let workers = Workers { name: NAME, concurrency, max_retries: Some(MAX_RETRIES) };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
@@ -105,21 +91,23 @@ impl EndpointSliceMirroringController {
         let is_manual = self.services.get(&key).is_some_and(|service| service.spec.selector.is_empty());
         let endpoints = self.endpoints.get(&key).filter(|endpoints| is_manual && endpoints.is_mirrored());
         let Some(endpoints) = endpoints else {
-            self.delete(&mirrors).await?;
+            delete(&self.api, &mirrors).await?;
             return Ok(Outcome::Done);
         };
         if !self.consistency.is_current(&endpoints.metadata.uid, |_| self.slices.resource_version()) {
             return Ok(Outcome::Soon);
         }
-        let changes = plan_mirrors(&endpoints, &mirrors);
-        self.report(&endpoints, &changes);
-        self.act(&endpoints, &changes).await?;
+        let plan = plan_mirrors(&endpoints, &mirrors);
+        self.report(&endpoints, &plan);
+        let owner = &endpoints.metadata;
+        let writer = SliceWriter { api: &self.api, consistency: &self.consistency, owner };
+        writer.write(&plan.changes, |slice| metadata(&endpoints, slice)).await?;
         Ok(Outcome::Done)
     }
 
-    fn report(&self, endpoints: &Endpoints, changes: &Changes) {
+    fn report(&self, endpoints: &Endpoints, plan: &Mirrors) {
         let involved = Involved::new(&ENDPOINTS, &endpoints.metadata);
-        let Changes { invalid, skipped, .. } = changes;
+        let Mirrors { invalid, skipped, .. } = plan;
         if *invalid > 0 {
             let text = format!("Skipped {invalid} invalid IP addresses when mirroring to EndpointSlices");
             self.recorder.record(&involved, EventType::Warning, "InvalidIPAddress", text);
@@ -132,60 +120,15 @@ impl EndpointSliceMirroringController {
             self.recorder.record(&involved, EventType::Warning, "TooManyAddressesToMirror", text);
         }
     }
-
-    async fn act(&self, endpoints: &Endpoints, changes: &Changes) -> Result<(), SyncError> {
-        let meta = &endpoints.metadata;
-        let wrote = |written: Written| {
-            self.consistency.wrote(&meta.uid, "endpointslices", &written.metadata.resource_version);
-        };
-        for content in changes.create.iter().filter(|_| !meta.is_deleting()) {
-            let body = body(endpoints, content, None);
-            match self.api.create::<Written>(&ENDPOINT_SLICES, &meta.namespace, &body).await {
-                Ok(written) => wrote(written),
-                Err(error) if is_namespace_terminating(&error) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        for (slice, content) in &changes.update {
-            let body = body(endpoints, content, Some(slice));
-            wrote(self.api.replace(&ENDPOINT_SLICES, &slice.metadata.key(), &body).await?);
-        }
-        self.delete(&changes.delete).await
-    }
-
-    async fn delete(&self, slices: &[Arc<Slice>]) -> Result<(), SyncError> {
-        for slice in slices {
-            match self.api.delete(&ENDPOINT_SLICES, &slice.metadata.key(), &DeleteParams::default()).await {
-                Err(error) if !is_not_found(&error) => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
 }
 
-/// A mirror, in the place of `slice` if there is one.
-fn body(endpoints: &Endpoints, content: &Content, slice: Option<&Slice>) -> Value {
+/// The metadata of a mirror, in the place of one that is there.
+fn metadata(endpoints: &Endpoints, slice: Option<&Slice>) -> Value {
     let meta = &endpoints.metadata;
-    let mut metadata = json!({
-        "namespace": meta.namespace,
-        "labels": labels(endpoints),
-        "annotations": annotations(endpoints),
-        "ownerReferences": [controller_reference(&ENDPOINTS, meta)],
-    });
-    match slice {
-        Some(slice) => {
-            metadata["name"] = slice.metadata.name.as_str().into();
-            metadata["resourceVersion"] = slice.metadata.resource_version.as_str().into();
-        }
-        None => metadata["generateName"] = format!("{}-", meta.name).into(),
-    }
-    json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": metadata,
-        "addressType": content.address_type,
-        "ports": content.ports,
-        "endpoints": content.endpoints,
-    })
+    let new = || json!({"generateName": format!("{}-", meta.name), "namespace": meta.namespace});
+    let mut metadata = slice.map_or_else(new, |slice| slice.metadata.for_update());
+    metadata["labels"] = json!(labels(endpoints));
+    metadata["annotations"] = json!(annotations(endpoints));
+    metadata["ownerReferences"] = json!([controller_reference(&ENDPOINTS, meta)]);
+    metadata
 }

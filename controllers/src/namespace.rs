@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kube::Error;
-use kube::api::{DeleteParams, ListParams, Patch};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, ListParams};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use steersman_framework::api::{Api, is_not_found, message};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::discovery::{Served, discover_groups};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
@@ -21,8 +21,8 @@ use steersman_machinery::meta;
 
 use crate::error::SyncError;
 use crate::namespace::plan::Progress;
-use crate::objects::{Condition, NAMESPACES};
-use crate::shared::{Shared, wait};
+use crate::objects::{Condition, NAMESPACES, Whole};
+use crate::shared::{Shared, work};
 
 pub mod plan;
 
@@ -44,7 +44,7 @@ pub struct Namespace {
 }
 
 /// `spec` of a namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct NamespaceSpec {
     /// Who has to agree to its end.
@@ -53,7 +53,7 @@ pub struct NamespaceSpec {
 }
 
 /// `status` of a namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct NamespaceStatus {
     /// `Active` or `Terminating`.
@@ -105,11 +105,8 @@ impl NamespaceController {
 
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
-        if !wait(&shutdown, self.namespaces.synced()).await {
-            return;
-        }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, self.namespaces.synced(), |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
@@ -130,10 +127,9 @@ impl NamespaceController {
             false => progress.clone(),
         };
         if let Some(conditions) = plan::plan_conditions(&namespace.status.conditions, &stated, self.clock.now()) {
-            let metadata = json!({"resourceVersion": namespace.metadata.resource_version});
-            let status = json!({"phase": "Terminating", "conditions": conditions});
-            let patch = Patch::Merge(json!({"metadata": metadata, "status": status}));
-            let written: Result<Partial, Error> = self.api.patch_status(&NAMESPACES, &key, &patch).await;
+            let status = NamespaceStatus { phase: "Terminating".to_owned(), conditions };
+            let whole = Whole::new(&NAMESPACES, &namespace.metadata, &namespace.spec, &status);
+            let written = self.api.replace_subresource::<Partial>(&NAMESPACES, &key, "status", &whole).await;
             if let Err(error) = written {
                 return if is_not_found(&error) { Ok(Outcome::Done) } else { Err(error.into()) };
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use steersman_framework::api::Resource;
 use steersman_framework::informer::Cached;
@@ -88,7 +88,7 @@ impl Phase {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "RawPod")]
 pub struct Pod {
-    /// The metadata, without annotations.
+    /// The metadata, without annotations and `generateName`.
     pub metadata: Meta,
     /// `spec.nodeName`; empty if it is not scheduled.
     pub node_name: String,
@@ -235,7 +235,7 @@ impl From<RawPod> for Pod {
             deletion_cost,
             network,
             node_name: raw.spec.node_name,
-            metadata: Meta { annotations: Default::default(), ..raw.metadata },
+            metadata: Meta { annotations: Default::default(), generate_name: Default::default(), ..raw.metadata },
         }
     }
 }
@@ -257,6 +257,7 @@ pub struct Condition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// When the status changed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
     /// Why, for programs.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -279,6 +280,12 @@ impl Template {
     /// Takes a template in.
     pub fn new(value: Value) -> Self {
         Self { fingerprint: template::fingerprint(&value), value: Arc::new(value) }
+    }
+}
+
+impl Serialize for Template {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
     }
 }
 
@@ -314,7 +321,7 @@ impl Cached for ReplicaSet {
 }
 
 /// `spec` of a ReplicaSet.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicaSetSpec {
     /// How many pods are wanted.
@@ -329,23 +336,28 @@ pub struct ReplicaSetSpec {
 }
 
 /// `status` of a ReplicaSet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicaSetStatus {
     /// Active pods.
     pub replicas: i32,
     /// Of those, how many carry all labels of the template.
+    #[serde(skip_serializing_if = "is_zero")]
     pub fully_labeled_replicas: i32,
     /// Of those, how many are ready.
+    #[serde(skip_serializing_if = "is_zero")]
     pub ready_replicas: i32,
     /// Of those, how many have been ready long enough.
+    #[serde(skip_serializing_if = "is_zero")]
     pub available_replicas: i32,
     /// Pods that are being deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub terminating_replicas: Option<i32>,
     /// The generation that these figures are about.
+    #[serde(skip_serializing_if = "is_zero")]
     pub observed_generation: i64,
     /// The conditions.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
@@ -369,13 +381,14 @@ impl Cached for Deployment {
 }
 
 /// `spec` of a Deployment.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeploymentSpec {
     /// How many pods are wanted.
     #[serde(deserialize_with = "replicas")]
     pub replicas: i32,
     /// Which ReplicaSets and pods belong to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
     /// What its pods look like.
     pub template: Template,
@@ -385,22 +398,24 @@ pub struct DeploymentSpec {
     /// How long a pod has to be ready before it is available.
     pub min_ready_seconds: i32,
     /// How many old ReplicaSets are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision_history_limit: Option<i32>,
     /// After how many seconds without progress a rollout counts as failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub progress_deadline_seconds: Option<i32>,
     /// Whether rollouts are held.
     pub paused: bool,
 }
 
 /// `spec.strategy` of a Deployment.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Strategy {
     /// `RollingUpdate` or `Recreate`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The limits of a rolling update.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "null_default", skip_serializing_if = "RollingUpdate::is_empty")]
     pub rolling_update: RollingUpdate,
 }
 
@@ -419,37 +434,53 @@ impl Strategy {
 }
 
 /// The limits of a rolling update: numbers or percentages.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RollingUpdate {
     /// How many pods may be missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_unavailable: Option<Value>,
     /// How many pods there may be too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_surge: Option<Value>,
 }
 
+impl RollingUpdate {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// `status` of a Deployment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeploymentStatus {
     /// The generation that these figures are about.
+    #[serde(skip_serializing_if = "is_zero")]
     pub observed_generation: i64,
     /// Active pods of all its ReplicaSets.
+    #[serde(skip_serializing_if = "is_zero")]
     pub replicas: i32,
     /// Active pods of the present template.
+    #[serde(skip_serializing_if = "is_zero")]
     pub updated_replicas: i32,
     /// Ready pods.
+    #[serde(skip_serializing_if = "is_zero")]
     pub ready_replicas: i32,
     /// Pods that have been ready long enough.
+    #[serde(skip_serializing_if = "is_zero")]
     pub available_replicas: i32,
     /// Pods that are still missing.
+    #[serde(skip_serializing_if = "is_zero")]
     pub unavailable_replicas: i32,
     /// Pods that are being deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub terminating_replicas: Option<i32>,
     /// How many hashes were taken already.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub collision_count: Option<i32>,
     /// The conditions.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<DeploymentCondition>,
 }
 
@@ -463,8 +494,10 @@ pub struct DeploymentCondition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// When anything of it changed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_update_time: Option<Timestamp>,
     /// When the status changed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
     /// Why, for programs.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -472,6 +505,29 @@ pub struct DeploymentCondition {
     /// Why, for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
+}
+
+/// An object as an update of its status sends it: whole, though the server keeps all but the status.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Whole<'a, Spec, Status> {
+    api_version: String,
+    kind: &'a str,
+    /// [`Meta::for_update`].
+    pub(crate) metadata: Value,
+    spec: &'a Spec,
+    status: &'a Status,
+}
+
+impl<'a, Spec, Status> Whole<'a, Spec, Status> {
+    /// An object of that resource with that status.
+    pub(crate) fn new(resource: &'a Resource, meta: &Meta, spec: &'a Spec, status: &'a Status) -> Self {
+        Self { api_version: resource.api_version(), kind: &resource.kind, metadata: meta.for_update(), spec, status }
+    }
 }
 
 /// `spec.replicas`: one if it is absent.

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::Patch;
-use serde_json::{Value, json};
 use steersman_framework::api::{Api, message};
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::expectations::Expectations;
 use steersman_framework::informer::{Delta, Informer};
@@ -22,14 +20,16 @@ use steersman_machinery::clock::SharedClock;
 use crate::claim::{Claimant, candidates};
 use crate::error::SyncError;
 use crate::features::Features;
-use crate::objects::{PODS, Pod, ReplicaSet, ReplicaSetStatus};
+use crate::objects::{PODS, Pod, ReplicaSet, ReplicaSetStatus, Whole};
 use crate::replicaset::plan::Scale;
+use crate::replicaset::instruments::Instruments;
 use crate::replicaset::ranking::Rules;
 use crate::shard::Shard;
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, work};
 use crate::workloads::Workloads;
 
 mod act;
+mod instruments;
 pub mod plan;
 #[cfg(test)]
 mod properties;
@@ -56,6 +56,7 @@ pub(crate) struct ReplicaSetController {
     queue: WorkQueue<ObjectKey>,
     consistency: Arc<Consistency>,
     expectations: Arc<Expectations>,
+    instruments: Instruments,
 }
 
 impl ReplicaSetController {
@@ -70,7 +71,8 @@ impl ReplicaSetController {
             recorder: shared.recorder.of(COMPONENT),
             sets: shared.informers.informer(workloads.replica_sets),
             pods: shared.informers.informer(&PODS),
-            queue: shared.queue("replicaset"),
+            queue: shared.queue(workloads.either("replicaset", "steersman_replicaset")),
+            instruments: Instruments::new(&shared.metrics, workloads.replica_sets),
             consistency: Arc::default(),
             expectations: Arc::default(),
         };
@@ -116,11 +118,9 @@ impl ReplicaSetController {
             self.sets.synced().await;
             self.pods.synced().await;
         };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
-        let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        let name = self.workloads.either(COMPONENT, "steersman-replicaset-controller");
+        let workers = Workers { name, concurrency, max_retries: None };
+        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
@@ -133,6 +133,7 @@ impl ReplicaSetController {
             _ => self.sets.resource_version(),
         };
         if !self.consistency.is_current(uid, seen) {
+            self.instruments.stale.increment();
             return Ok(Outcome::Soon);
         }
         if !set.spec.selector.is_valid() {
@@ -202,7 +203,11 @@ impl ReplicaSetController {
         match plan::plan_scale(set, active, &related, rules) {
             Scale::Keep => Ok(()),
             Scale::Create(count) => self.create_pods(set, count).await,
-            Scale::Delete(pods) => self.delete_pods(set, pods).await,
+            Scale::Delete(pods) => {
+                let ratios = ranking::age_ratios(active, &pods, now);
+                ratios.into_iter().for_each(|ratio| self.instruments.age_ratio.observe(ratio));
+                self.delete_pods(set, pods).await
+            }
         }
     }
 
@@ -221,19 +226,23 @@ impl ReplicaSetController {
 
     async fn write_status(&self, set: &ReplicaSet, status: &ReplicaSetStatus) -> Result<(), SyncError> {
         let (resource, key) = (self.workloads.replica_sets, set.metadata.key());
-        let patch = |version: &str| Patch::Merge(status_patch(version, status));
-        let first = self.api.patch_status(resource, &key, &patch(&set.metadata.resource_version)).await;
-        let written: ReplicaSet = match first {
+        let written: ReplicaSet = match self.put_status(set, status).await {
             Ok(written) => written,
             Err(error) => {
                 tracing::debug!(object = %key, error = message(&error), "status refused, trying with the live object");
                 let live: ReplicaSet = self.api.get(resource, &key).await?;
-                self.api.patch_status(resource, &key, &patch(&live.metadata.resource_version)).await?
+                self.put_status(&live, status).await?
             }
         };
         let version = &written.metadata.resource_version;
         self.consistency.wrote(&set.metadata.uid, "replicasets", version);
         Ok(())
+    }
+
+    async fn put_status(&self, set: &ReplicaSet, status: &ReplicaSetStatus) -> Result<ReplicaSet, kube::Error> {
+        let resource = self.workloads.replica_sets;
+        let whole = Whole::new(resource, &set.metadata, &set.spec, status);
+        self.api.replace_subresource(resource, &set.metadata.key(), "status", &whole).await
     }
 }
 
@@ -241,24 +250,6 @@ impl ReplicaSetController {
 struct Pods {
     active: Vec<Arc<Pod>>,
     terminating: usize,
-}
-
-/// The whole status; what upstream leaves out is null.
-fn status_patch(resource_version: &str, status: &ReplicaSetStatus) -> Value {
-    let count = |n: i32| if n == 0 { Value::Null } else { n.into() };
-    let generation = status.observed_generation;
-    json!({
-        "metadata": {"resourceVersion": resource_version},
-        "status": {
-            "replicas": status.replicas,
-            "fullyLabeledReplicas": count(status.fully_labeled_replicas),
-            "readyReplicas": count(status.ready_replicas),
-            "availableReplicas": count(status.available_replicas),
-            "terminatingReplicas": status.terminating_replicas,
-            "observedGeneration": if generation == 0 { Value::Null } else { generation.into() },
-            "conditions": if status.conditions.is_empty() { Value::Null } else { json!(status.conditions) },
-        },
-    })
 }
 
 /// The set that controls `pod`, if it is there.

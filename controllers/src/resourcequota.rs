@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use steersman_framework::api::{Api, Resource, Written, is_not_found};
 use steersman_framework::controller::{self, Outcome, Workers};
-use steersman_framework::discovery::{Served, discover};
+use steersman_framework::discovery::{Discovery, Served, discover_groups};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
 use steersman_framework::queue::{Priority, WorkQueue};
@@ -141,11 +141,10 @@ impl ResourceQuotaController {
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
-        let quota: Value = match self.0.api.get(&RESOURCE_QUOTAS, &key).await {
-            Ok(quota) => quota,
-            Err(error) if is_not_found(&error) => return Ok(Outcome::Done),
-            Err(error) => return Err(error.into()),
-        };
+        // Past the cache: what is counted has to be compared with what is charged now.
+        let params = ListParams::default().fields(&format!("metadata.name={}", key.name));
+        let found = self.0.api.list::<Value>(&RESOURCE_QUOTAS, &key.namespace, &params).await?.items.pop();
+        let Some(quota) = found else { return Ok(Outcome::Done) };
         let served = match self.0.served.lock().clone() {
             Some(served) => served,
             None => return Err(SyncError::Refused("it is not known yet what the server serves".to_owned())),
@@ -154,6 +153,8 @@ impl ResourceQuotaController {
         let Some(status) = plan::plan_status(&quota, &usage) else { return Ok(Outcome::Done) };
         let mut updated = quota;
         meta::set(&mut updated, &["status"], status);
+        meta::set(&mut updated, &["apiVersion"], RESOURCE_QUOTAS.api_version());
+        meta::set(&mut updated, &["kind"], RESOURCE_QUOTAS.kind.as_ref());
         match self.0.api.replace_subresource::<Written>(&RESOURCE_QUOTAS, &key, "status", &updated).await {
             Err(error) if !is_not_found(&error) => Err(error.into()),
             _ => Ok(Outcome::Done),
@@ -203,6 +204,20 @@ impl ResourceQuotaController {
         while running.next().await.is_some() {}
     }
 
+    /// What can be counted; of groups that do not answer, what they served before.
+    fn complete(&self, discovery: Discovery) -> Vec<Served> {
+        let known = self.0.served.lock().clone().unwrap_or_default();
+        let is_failed = |served: &&Served| discovery.failed.contains_key(&served.resource.api_version());
+        let mut all = discovery.served;
+        for served in known.iter().filter(is_failed) {
+            if all.iter().all(|it| it.resource != served.resource) {
+                all.push(served.clone());
+            }
+        }
+        all.retain(can_be_counted);
+        all
+    }
+
     /// Watches what is limited by a quota and not watched yet; nothing if there is no quota.
     async fn follow(&self, watched: &mut BTreeMap<Resource, ShutdownTrigger>) -> Vec<BoxFuture<'static, ()>> {
         let quotas = self.0.quotas.all();
@@ -210,8 +225,8 @@ impl ResourceQuotaController {
             watched.clear();
             return Vec::new();
         }
-        let served = match discover(self.0.api.client()).await {
-            Ok(served) => served.into_iter().filter(can_be_counted).collect::<Vec<_>>(),
+        let served = match discover_groups(self.0.api.client()).await {
+            Ok(discovery) => self.complete(discovery),
             Err(error) => {
                 tracing::debug!(controller = COMPONENT, %error, "discovery failed, shall retry");
                 return Vec::new();

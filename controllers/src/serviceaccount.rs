@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Resource, is_already_exists, is_namespace_terminating, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, StringMap};
 use steersman_framework::queue::WorkQueue;
@@ -13,12 +13,13 @@ use steersman_framework::runtime::Shutdown;
 use crate::error::SyncError;
 use crate::namespace::Namespace;
 use crate::objects::{CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS};
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, work};
 
 const COMPONENT: &str = "serviceaccount-controller";
 const ACCOUNT: &str = "default";
 const BUNDLE: &str = "kube-root-ca.crt";
 const BUNDLE_KEY: &str = "ca.crt";
+const NOTE: &str = "kubernetes.io/description";
 const DESCRIPTION: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -95,11 +96,8 @@ impl ServiceAccountController {
                 root_ca.maps.synced().await;
             }
         };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |namespace| self.sync(namespace)).await;
+        work(workers, &self.queue, shutdown, synced, |namespace| self.sync(namespace)).await;
     }
 
     async fn sync(&self, namespace: String) -> Result<Outcome, SyncError> {
@@ -120,18 +118,21 @@ impl ServiceAccountController {
     async fn publish(&self, root_ca: &RootCa, namespace: &str) -> Result<(), SyncError> {
         let key = ObjectKey::new(namespace, BUNDLE);
         let Some(map) = root_ca.maps.get(&key) else {
-            let metadata = json!({"name": BUNDLE, "annotations": {"kubernetes.io/description": DESCRIPTION}});
+            let metadata = json!({"name": BUNDLE, "annotations": {NOTE: DESCRIPTION}});
             let data = json!({BUNDLE_KEY: root_ca.bundle});
             let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
             return self.create(&CONFIG_MAPS, namespace, &body).await;
         };
         let mut entries = map.data.iter();
-        if entries.next() == Some((BUNDLE_KEY, root_ca.bundle.as_str())) && entries.next().is_none() {
+        let is_right = entries.next() == Some((BUNDLE_KEY, root_ca.bundle.as_str())) && entries.next().is_none();
+        if is_right && map.metadata.annotations.get(NOTE).is_some_and(|note| !note.is_empty()) {
             return Ok(());
         }
-        let mut live: Value = self.api.get(&CONFIG_MAPS, &key).await?;
-        steersman_machinery::meta::set(&mut live, &["data"], json!({BUNDLE_KEY: root_ca.bundle}));
-        self.api.replace::<Partial>(&CONFIG_MAPS, &key, &live).await?;
+        let mut metadata = map.metadata.clone();
+        metadata.annotations.insert(NOTE, DESCRIPTION);
+        let data = json!({BUNDLE_KEY: root_ca.bundle});
+        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata.for_update(), "data": data});
+        self.api.replace::<Partial>(&CONFIG_MAPS, &key, &body).await?;
         Ok(())
     }
 

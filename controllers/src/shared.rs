@@ -1,8 +1,13 @@
 //! What all controllers of a process share.
 
+use std::fmt;
+use std::sync::Arc;
+
 use steersman_framework::api::Api;
+use steersman_framework::consistency::Consistency;
+use steersman_framework::controller::{self, Outcome, Workers};
 use steersman_framework::events::Recorder;
-use steersman_framework::informer::Informers;
+use steersman_framework::informer::{Cached, Delta, Informer, Informers};
 use steersman_framework::metrics::Metrics;
 use steersman_framework::queue::{Limits, WorkQueue};
 use steersman_framework::runtime::Shutdown;
@@ -29,6 +34,35 @@ impl Shared {
         // Objects that fail must not hold up others that do; the server's own limits are obeyed by the client.
         WorkQueue::limited(name, &self.metrics, Limits { per_second: 0.0, ..Limits::default() })
     }
+}
+
+/// Works off a queue as soon as what is to be there is.
+pub(crate) async fn work<K, F, E>(
+    workers: Workers,
+    queue: &WorkQueue<K>,
+    shutdown: Shutdown,
+    ready: impl Future<Output = ()>,
+    sync: impl Fn(K) -> F,
+) where
+    K: Ord + Clone + fmt::Display,
+    F: Future<Output = Result<Outcome, E>>,
+    E: fmt::Display,
+{
+    if wait(&shutdown, ready).await {
+        controller::run(workers, queue.clone(), shutdown, sync).await;
+    }
+}
+
+/// Forgets what was written for an owner when that is gone, or another one of its name is there.
+pub(crate) fn forget_gone<T: Cached>(owners: &Informer<T>, consistency: &Arc<Consistency>) {
+    let consistency = Arc::clone(consistency);
+    owners.on_change(move |delta: &Delta<T>| {
+        if let Some(old) = &delta.old
+            && delta.new.as_ref().is_none_or(|new| new.meta().uid != old.meta().uid)
+        {
+            consistency.forget(&old.meta().uid);
+        }
+    });
 }
 
 /// Waits for `ready`; false if shutdown came first.

@@ -1,10 +1,10 @@
 //! Lets claims, volumes and classes of volume attributes go once nobody uses them any more.
 //! Source: `k8s.io/kubernetes/pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}`.
 
-use kube::api::{ListParams, Patch};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Resource, Written, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{ObjectKey, Partial};
 use steersman_framework::queue::WorkQueue;
@@ -13,7 +13,7 @@ use steersman_machinery::meta;
 
 use crate::error::SyncError;
 use crate::objects::{CLAIMS, PODS, Pod, VOLUME_ATTRIBUTES_CLASSES, VOLUMES};
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, work};
 
 pub mod plan;
 
@@ -105,11 +105,8 @@ impl StorageProtectionController {
 
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
-        if !wait(&shutdown, self.objects.synced()).await {
-            return;
-        }
         let workers = Workers { name: self.protected.name, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, self.objects.synced(), |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {
@@ -128,9 +125,9 @@ impl StorageProtectionController {
             (false, false) => meta::finalizers(&object).chain([finalizer]).collect(),
             _ => return Ok(Outcome::Done),
         };
-        let version = meta::resource_version(&object);
-        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
-        match self.api.patch::<Written>(self.protected.resource, &key, &Patch::Merge(patch)).await {
+        let mut changed = object.clone();
+        meta::set(&mut changed, &["metadata", "finalizers"], json!(finalizers));
+        match self.api.replace::<Written>(self.protected.resource, &key, &changed).await {
             Err(error) if !is_not_found(&error) => Err(error.into()),
             _ => Ok(Outcome::Done),
         }

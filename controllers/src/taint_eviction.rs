@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use kube::api::{DeleteParams, ListParams, Patch};
 use parking_lot::Mutex;
 use serde_json::json;
-use steersman_framework::api::{Api, Written, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::api::{Api, Written, is_conflict, is_not_found};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
@@ -23,7 +23,7 @@ use crate::error::SyncError;
 use crate::node_lifecycle::objects::{Node, Taint};
 use crate::node_lifecycle::taints::NO_EXECUTE;
 use crate::objects::{NODES, PODS, Pod};
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, work};
 use crate::taint_eviction::plan::{Decision, Placed, Scheduled, decide};
 
 pub mod plan;
@@ -111,11 +111,8 @@ impl TaintEvictionController {
             self.nodes.synced().await;
             self.pods.synced().await;
         };
-        if !wait(&shutdown, synced).await {
-            return;
-        }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: Key) -> Result<Outcome, SyncError> {
@@ -126,7 +123,9 @@ impl TaintEvictionController {
     }
 
     async fn sync_node(&self, name: &str) -> Result<Outcome, SyncError> {
-        let taints = self.nodes.get(&ObjectKey::new("", name)).map(|node| no_execute(&node)).unwrap_or_default();
+        // What was planned on a node that is gone holds; its pods go with it in any case.
+        let Some(node) = self.nodes.get(&ObjectKey::new("", name)) else { return Ok(Outcome::Done) };
+        let taints = no_execute(&node);
         let pods: Vec<Placed> = match taints.is_empty() {
             true => Vec::new(),
             false => {
@@ -199,7 +198,8 @@ impl TaintEvictionController {
             Err(error) => Err(error),
         };
         match deleted {
-            Err(error) if !is_not_found(&error) => Err(error.into()),
+            // There may be another pod of its name.
+            Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(error.into()),
             _ => Ok(()),
         }
     }

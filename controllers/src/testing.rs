@@ -52,12 +52,6 @@ pub(crate) fn namespace_terminating() -> Answer {
     (code, body)
 }
 
-/// What a merge patch of nothing by `value` gives: the nulls are gone.
-pub(crate) fn merged(value: &Value) -> Value {
-    let Value::Object(fields) = value else { return value.clone() };
-    fields.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), merged(value))).collect()
-}
-
 /// A server, its log, and what a controller needs.
 pub(crate) struct Fake {
     pub(crate) shared: Shared,

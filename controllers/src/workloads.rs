@@ -37,6 +37,11 @@ impl Workloads {
         is_custom(self.deployments)
     }
 
+    /// The first for Kubernetes' own kinds, the second for ours: what tells the two apart where both are kept.
+    pub(crate) fn either<T>(&self, apps: T, own: T) -> T {
+        if self.is_custom() { own } else { apps }
+    }
+
     /// What makes a selector impossible to act upon; always `None` for kinds that the API server validates itself. Pods
     /// of a template that the selector does not match would be let go as soon as they are made, and made again.
     pub(crate) fn objection(&self, selector: &LabelSelector, template: &Value) -> Option<&'static str> {

@@ -93,6 +93,13 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// What tells it apart in metrics, as upstream labels them.
+    pub fn labels(&self) -> [(&'static str, &str); 2] {
+        [("group", self.group.as_ref()), ("resource", self.plural.as_ref())]
+    }
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.group.is_empty() { f.write_str(&self.plural) } else { write!(f, "{}.{}", self.plural, self.group) }

@@ -18,6 +18,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
 /// Where an object lives: namespace (empty for a cluster-scoped one) and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +147,8 @@ pub struct OwnerReference {
 pub struct Meta {
     /// `name`.
     pub name: String,
+    /// `generateName`: what the server made the name of, if it did; empty otherwise.
+    pub generate_name: String,
     /// `namespace`; empty for a cluster-scoped object.
     pub namespace: String,
     /// `uid`.
@@ -174,6 +177,37 @@ impl Meta {
     /// Where the object lives.
     pub fn key(&self) -> ObjectKey {
         ObjectKey::new(&self.namespace, &self.name)
+    }
+
+    /// The metadata as an update of the whole object has to repeat it, since what it leaves out would be taken away.
+    /// The server refuses the update if the object was changed since.
+    ///
+    /// ```
+    /// use steersman_framework::meta::Meta;
+    ///
+    /// let text = r#"{"name": "web", "uid": "u", "resourceVersion": "7", "generation": 3, "labels": {"app": "web"}}"#;
+    /// let meta: Meta = serde_json::from_str(text)?;
+    /// let expect = r#"{"labels":{"app":"web"},"name":"web","resourceVersion":"7","uid":"u"}"#;
+    /// assert_eq!(meta.for_update().to_string(), expect, "the rest is the server's");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn for_update(&self) -> Value {
+        let mut metadata = json!({"name": self.name, "uid": self.uid, "resourceVersion": self.resource_version});
+        let texts = [("generateName", &self.generate_name), ("namespace", &self.namespace)];
+        for (field, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+            metadata[field] = text.as_str().into();
+        }
+        let maps = [("labels", &self.labels), ("annotations", &self.annotations)];
+        for (field, map) in maps.into_iter().filter(|(_, map)| !map.is_empty()) {
+            metadata[field] = json!(map);
+        }
+        if !self.owner_references.is_empty() {
+            metadata["ownerReferences"] = json!(self.owner_references);
+        }
+        if !self.finalizers.is_empty() {
+            metadata["finalizers"] = json!(self.finalizers);
+        }
+        metadata
     }
 
     /// The owner that manages the object.

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use steersman_framework::reflector::{Change, Sink};
 
 use super::*;
-use crate::testing::{Fake, merged, namespace_terminating, refusal};
+use crate::testing::{Fake, namespace_terminating, refusal};
 
-const STATUS: &str = "PATCH /apis/apps/v1/namespaces/ns/deployments/web/status";
+const STATUS: &str = "PUT /apis/apps/v1/namespaces/ns/deployments/web/status";
 const NEW_SET: &str = "POST /apis/apps/v1/namespaces/ns/replicasets";
 
 fn template() -> Value {
@@ -15,7 +15,7 @@ fn template() -> Value {
 
 fn deployment() -> Value {
     json!({
-        "metadata": {"namespace": "ns", "name": "web", "uid": "deployment", "resourceVersion": "5", "generation": 1},
+        "metadata": {"namespace": "ns", "name": "web", "uid": "deployment", "resourceVersion": "5", "generation": 1, "generateName": "w"},
         "spec": {
             "replicas": 2,
             "selector": {"matchLabels": {"app": "web"}},
@@ -24,6 +24,12 @@ fn deployment() -> Value {
             "template": template(),
         },
     })
+}
+
+fn with_defaults(mut spec: Value) -> Value {
+    spec["minReadySeconds"] = json!(0);
+    spec["paused"] = json!(false);
+    spec
 }
 
 /// The set that stands where the new one is to be.
@@ -65,13 +71,16 @@ async fn a_new_deployment_gets_a_set_and_a_revision() {
         _ => {
             let mut written = deployment();
             written["metadata"]["resourceVersion"] = json!("12");
-            written["status"] = merged(&call.body["status"]);
+            written["status"] = call.body["status"].clone();
             (200, written)
         }
     });
     let controller = controller(&fake, &deployment(), &[]);
     assert_eq!(sync(&controller).await, Ok(Outcome::Done));
     assert_eq!(fake.log(), [NEW_SET, STATUS, STATUS], "the set, revision and condition, the counters");
+    let (body, expect) = (fake.body_of("PUT"), deployment());
+    assert_eq!(body["spec"], with_defaults(expect["spec"].clone()), "the whole object, as upstream sends it");
+    assert_eq!(body["metadata"]["generateName"], "w", "what is not repeated would be gone");
     assert_eq!(sync(&controller).await, Ok(Outcome::Soon), "not again before the caches show all that");
 }
 
@@ -88,7 +97,7 @@ async fn a_taken_name_is_a_collision_unless_the_set_is_ours_and_right() {
             ("POST", _) => refusal(409, "AlreadyExists", "it is there"),
             (_, true) => {
                 let mut written = deployment();
-                written["status"] = merged(&call.body["status"]);
+                written["status"] = call.body["status"].clone();
                 (200, written)
             }
             // Our own set is released since its labels don't match.
@@ -171,8 +180,8 @@ async fn our_own_kinds_get_their_defaults_here_and_their_annotations_by_a_write_
     let expect = [
         format!("POST {base}/replicasets"),
         format!("PATCH {base}/deployments/web"),
-        format!("PATCH {base}/deployments/web/status"),
-        format!("PATCH {base}/deployments/web/status"),
+        format!("PUT {base}/deployments/web/status"),
+        format!("PUT {base}/deployments/web/status"),
     ];
     assert_eq!(fake.log(), expect);
     let set = fake.body_of("POST");

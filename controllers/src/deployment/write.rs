@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, Preconditions};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use steersman_framework::api::{is_conflict, is_not_found};
 use steersman_framework::controller::Outcome;
 use steersman_framework::events::{EventType, Involved};
@@ -11,7 +11,7 @@ use steersman_framework::meta::StringMap;
 
 use super::DeploymentController;
 use crate::error::SyncError;
-use crate::objects::{Deployment, DeploymentStatus, ReplicaSet};
+use crate::objects::{Deployment, DeploymentStatus, ReplicaSet, Whole};
 
 impl DeploymentController {
     /// The time, for one sync.
@@ -33,23 +33,24 @@ impl DeploymentController {
         status: &DeploymentStatus,
         annotations: &[(&str, &str)],
     ) -> Result<Deployment, SyncError> {
-        let annotations: Map<String, Value> =
-            annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
         let (resource, key) = (self.workloads.deployments, deployment.metadata.key());
-        let mut metadata = json!({"resourceVersion": deployment.metadata.resource_version});
+        let mut whole = Whole::new(resource, &deployment.metadata, &deployment.spec, status);
         if !annotations.is_empty() {
-            metadata["annotations"] = annotations.into();
+            let mut all = deployment.metadata.annotations.clone();
+            annotations.iter().for_each(|(key, value)| _ = all.insert(key, *value));
+            whole.metadata["annotations"] = json!(all);
         }
         // The status subresource of custom resources takes nothing else, so that they need a write of their own; it does
         // not raise their generation.
-        if self.workloads.is_custom() && metadata.get("annotations").is_some() {
+        if self.workloads.is_custom() && !annotations.is_empty() {
+            let version = &deployment.metadata.resource_version;
+            let metadata = json!({"resourceVersion": version, "annotations": whole.metadata["annotations"]});
             let patch = Patch::Merge(json!({"metadata": metadata}));
             let annotated: Deployment = self.api.patch(resource, &key, &patch).await?;
             self.wrote_deployment(&annotated);
-            metadata = json!({"resourceVersion": annotated.metadata.resource_version});
+            whole.metadata["resourceVersion"] = annotated.metadata.resource_version.into();
         }
-        let patch = Patch::Merge(json!({"metadata": metadata, "status": status_body(status)}));
-        let mut written: Deployment = self.api.patch_status(resource, &key, &patch).await?;
+        let mut written: Deployment = self.api.replace_subresource(resource, &key, "status", &whole).await?;
         self.wrote_deployment(&written);
         if self.workloads.is_custom() {
             written.spec.strategy.fill_in();
@@ -110,21 +111,4 @@ impl DeploymentController {
         }
         Ok(Outcome::Done)
     }
-}
-
-/// The status as it is patched: what upstream leaves out is null.
-fn status_body(status: &DeploymentStatus) -> Value {
-    let count = |n: i32| if n == 0 { Value::Null } else { n.into() };
-    let generation = status.observed_generation;
-    json!({
-        "observedGeneration": if generation == 0 { Value::Null } else { generation.into() },
-        "replicas": count(status.replicas),
-        "updatedReplicas": count(status.updated_replicas),
-        "readyReplicas": count(status.ready_replicas),
-        "availableReplicas": count(status.available_replicas),
-        "unavailableReplicas": count(status.unavailable_replicas),
-        "terminatingReplicas": status.terminating_replicas,
-        "collisionCount": status.collision_count,
-        "conditions": if status.conditions.is_empty() { Value::Null } else { json!(status.conditions) },
-    })
 }

@@ -37,15 +37,21 @@ impl Budget {
 }
 
 /// `spec` of a PodDisruptionBudget.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BudgetSpec {
     /// How many pods, or which part of them, have to stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_available: Option<Value>,
     /// How many pods, or which part of them, may be missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_unavailable: Option<Value>,
     /// Which pods it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+    /// Which pods that are not healthy may be evicted all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhealthy_pod_eviction_policy: Option<String>,
 }
 
 /// `status` of a PodDisruptionBudget.
@@ -56,7 +62,7 @@ pub struct BudgetStatus {
     #[serde(deserialize_with = "null_default")]
     pub observed_generation: i64,
     /// Pods whose eviction was allowed and that have not been seen to be deleted, and since when.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "null_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub disrupted_pods: BTreeMap<String, Timestamp>,
     /// How many pods may be evicted now.
     pub disruptions_allowed: i64,

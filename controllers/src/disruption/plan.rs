@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use steersman_framework::selector::LabelSelector;
 use steersman_machinery::clock::truncate_to_second;
 use steersman_machinery::int_or_string::{IntOrPercent, ParseIntOrPercentError};
@@ -118,18 +118,6 @@ fn set_condition(status: &mut BudgetStatus, (value, reason, message): (&str, &st
         Some(present) => *present = condition,
         None => status.conditions.push(condition),
     }
-}
-
-/// The merge patch that gives the budget, and no other version of it, this status.
-pub fn status_patch(budget: &Budget, status: &BudgetStatus) -> Value {
-    let mut body = json!(status);
-    let gone = budget.status.disrupted_pods.keys().filter(|name| !status.disrupted_pods.contains_key(*name));
-    if status.disrupted_pods.is_empty() {
-        body["disruptedPods"] = Value::Null;
-    } else {
-        gone.for_each(|name| body["disruptedPods"][name] = Value::Null);
-    }
-    json!({"metadata": {"resourceVersion": budget.metadata.resource_version}, "status": body})
 }
 
 /// How long a pod may still be marked as to be disrupted without being deleted; `None` if it is not marked, or rightly.

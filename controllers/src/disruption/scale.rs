@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use steersman_framework::api::{Resource, Written, is_not_found};
+use steersman_framework::api::{Resource, is_not_found};
 use steersman_framework::discovery::discover;
 use steersman_framework::meta::{Meta, ObjectKey, OwnerReference};
 
@@ -94,13 +94,23 @@ impl DisruptionController {
         match self.api.get_subresource::<Scale>(&resource, key, "scale").await {
             Ok(scale) if scale.metadata.uid != owner.uid => Ok(None),
             Ok(scale) => Ok(Some(Wish { uid: scale.metadata.uid, replicas: scale.spec.replicas })),
-            Err(error) if is_not_found(&error) => match self.api.get_metadata::<Written>(&resource, key).await {
-                Ok(_) => Err(SyncError::Refused(format!("{resource} does not implement the scale subresource"))),
-                Err(error) if is_not_found(&error) => Ok(None),
-                Err(error) => Err(error.into()),
-            },
+            Err(error) if is_not_found(&error) && self.is_scalable(&resource).await? => Ok(None),
+            Err(error) if is_not_found(&error) => {
+                Err(SyncError::Refused(format!("{resource} does not implement the scale subresource")))
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the objects of a resource can tell of their scale.
+    async fn is_scalable(&self, resource: &Resource) -> Result<bool, SyncError> {
+        let (client, version) = (self.api.client(), resource.api_version());
+        let list = match resource.group.is_empty() {
+            true => client.list_core_api_resources(&version).await?,
+            false => client.list_api_group_resources(&version).await?,
+        };
+        let name = format!("{}/scale", resource.plural);
+        Ok(list.resources.iter().any(|it| it.name == name && it.kind == "Scale"))
     }
 
     async fn resource(&self, owner: &OwnerReference) -> Result<Cow<'static, Resource>, SyncError> {

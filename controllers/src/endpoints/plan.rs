@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use steersman_framework::meta::{StringMap, null_default};
+use steersman_framework::meta::StringMap;
 
+use crate::endpoints::objects::{Address, Subset, SubsetPort};
 use crate::endpointslice::objects::TargetRef;
 use crate::objects::Pod;
 use crate::services::{HEADLESS, Service, ServicePort, is_reachable, parse_ip};
@@ -21,54 +21,6 @@ pub const MAX_ADDRESSES: usize = 1000;
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 /// What it says of ours.
 const MANAGER: &str = "endpoint-controller";
-
-/// Addresses that have the same ports.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Subset {
-    /// Those that can be used.
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<Address>,
-    /// Those that can not.
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
-    pub not_ready_addresses: Vec<Address>,
-    /// The ports.
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<SubsetPort>,
-}
-
-/// A port of a subset: as in a slice, but without a name if that is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct SubsetPort {
-    /// The name of the service's port.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// The number.
-    pub port: i32,
-    /// `TCP`, `UDP` or `SCTP`.
-    pub protocol: String,
-    /// What is spoken there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub app_protocol: Option<String>,
-}
-
-/// An address of a subset.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Address {
-    /// The address.
-    pub ip: String,
-    /// Its name within the service.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hostname: Option<String>,
-    /// Where it runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub node_name: Option<String>,
-    /// The pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_ref: Option<TargetRef>,
-}
 
 /// The subsets of a service with these pods, and whether some did not find room.
 pub fn plan_subsets(service: &Service, pods: &[Arc<Pod>]) -> (Vec<Subset>, bool) {

@@ -10,6 +10,7 @@ use steersman_framework::meta::{OwnerReference, StringMap};
 use crate::endpointslice::objects::{
     Conditions, Endpoint, Hints, MANAGED_BY, MANAGER, Named, Port, SERVICE_NAME, Slice, TargetRef,
 };
+use crate::endpointslice::writing::{Changes, Content, sorted};
 use crate::objects::Pod;
 use crate::services::{HEADLESS, Service, is_reachable, parse_ip};
 
@@ -26,28 +27,6 @@ pub struct Located {
     pub pod: Arc<Pod>,
     /// The zone of its node, if that has one.
     pub zone: Option<String>,
-}
-
-/// What a slice is to hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Content {
-    /// `IPv4` or `IPv6`.
-    pub address_type: &'static str,
-    /// The ports.
-    pub ports: Vec<Port>,
-    /// The endpoints.
-    pub endpoints: Vec<Endpoint>,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Changes {
-    /// Slices to make.
-    pub create: Vec<Content>,
-    /// Slices to write, and what they are to hold.
-    pub update: Vec<(Arc<Slice>, Content)>,
-    /// Slices to delete.
-    pub delete: Vec<Arc<Slice>>,
 }
 
 /// What is to be done so that the slices of a service have these pods.
@@ -101,7 +80,7 @@ fn plan_type<'a>(
     let (ours, theirs): (Vec<_>, Vec<_>) = existing.cloned().partition(|slice| is_owned(slice, service));
     let mut by_ports: BTreeMap<Vec<Port>, Vec<Arc<Slice>>> = BTreeMap::new();
     for slice in ours {
-        by_ports.entry(sorted(slice.ports.clone())).or_default().push(slice);
+        by_ports.entry(sorted(&slice.ports)).or_default().push(slice);
     }
     let mut wanted: Vec<(Place, Vec<Port>)> = Vec::new();
     let mut free: Vec<Arc<Slice>> = Vec::new();
@@ -131,18 +110,13 @@ fn plan_type<'a>(
     changes
 }
 
-fn sorted(mut ports: Vec<Port>) -> Vec<Port> {
-    ports.sort();
-    ports
-}
-
 fn is_owned(slice: &Slice, service: &Service) -> bool {
     let is = |owner: &OwnerReference| (&owner.uid, &*owner.kind) == (&service.metadata.uid, "Service");
     slice.metadata.owner_references.iter().any(is)
 }
 
 fn is_current(service: &Service, slice: &Slice, content: &Content) -> bool {
-    sorted(slice.ports.clone()) == content.ports
+    sorted(&slice.ports) == content.ports
         && slice.endpoints == content.endpoints
         && slice.metadata.labels == labels(service)
 }
@@ -150,7 +124,7 @@ fn is_current(service: &Service, slice: &Slice, content: &Content) -> bool {
 /// Instead of deleting one slice and making another, one is written: rather one that is empty already.
 fn reuse(free: &mut Vec<Arc<Slice>>, content: &Content) -> Option<Arc<Slice>> {
     let fits =
-        |slice: &Arc<Slice>| slice.endpoints == content.endpoints && sorted(slice.ports.clone()) == content.ports;
+        |slice: &Arc<Slice>| slice.endpoints == content.endpoints && sorted(&slice.ports) == content.ports;
     let at = free.iter().position(fits).or_else(|| free.len().checked_sub(1))?;
     Some(free.remove(at))
 }
@@ -173,7 +147,7 @@ fn desired(service: &Service, pods: &[Located], address_type: &str) -> BTreeMap<
     for located in pods.iter().filter(|located| is_reachable(&located.pod, true)) {
         let endpoint = endpoint(service, located, address_type);
         if !endpoint.addresses.is_empty() {
-            desired.entry(sorted(ports(service, &located.pod))).or_default().push(endpoint);
+            desired.entry(sorted(&ports(service, &located.pod))).or_default().push(endpoint);
         }
     }
     desired

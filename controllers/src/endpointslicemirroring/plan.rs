@@ -5,35 +5,20 @@ use std::sync::Arc;
 
 use steersman_framework::meta::StringMap;
 
-use crate::endpoints::plan::{Address, Subset};
+use crate::endpoints::objects::{Address, Endpoints, Subset, SubsetPort, is_own_annotation};
 use crate::endpointslice::objects::{Conditions, Endpoint, MANAGED_BY, Port, SERVICE_NAME, Slice};
+use crate::endpointslice::writing::{Changes, Content, sorted};
 use crate::endpointslicemirroring::MANAGER;
-use crate::endpointslicemirroring::objects::{Endpoints, is_own_annotation};
 use crate::services::parse_ip;
 
 /// How many addresses of a subset are mirrored (upstream's `--mirroring-max-endpoints-per-subset`).
 pub const MAX_ENDPOINTS: usize = 1000;
 
-/// What a slice is to hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Content {
-    /// `IPv4` or `IPv6`.
-    pub address_type: &'static str,
-    /// The ports, in the order of the subset.
-    pub ports: Vec<Port>,
-    /// The endpoints.
-    pub endpoints: Vec<Endpoint>,
-}
-
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Changes {
-    /// Slices to make.
-    pub create: Vec<Content>,
-    /// Slices to write, and what they are to hold.
-    pub update: Vec<(Arc<Slice>, Content)>,
-    /// Slices to delete.
-    pub delete: Vec<Arc<Slice>>,
+pub struct Mirrors {
+    /// To the slices.
+    pub changes: Changes,
     /// How many addresses are none.
     pub invalid: usize,
     /// How many addresses are not mirrored, for whatever reason.
@@ -44,14 +29,15 @@ pub struct Changes {
 type Group = (&'static str, Vec<Port>);
 
 /// What is to be done so that `existing` mirrors `endpoints`.
-pub fn plan_mirrors(endpoints: &Endpoints, existing: &[Arc<Slice>]) -> Changes {
-    let mut changes = Changes::default();
+pub fn plan_mirrors(endpoints: &Endpoints, existing: &[Arc<Slice>]) -> Mirrors {
+    let mut plan = Mirrors::default();
     let mut wanted: BTreeMap<Group, Content> = BTreeMap::new();
     for subset in &endpoints.subsets {
         let (invalid, skipped) = add_subset(&mut wanted, subset);
-        changes.invalid += invalid;
-        changes.skipped += skipped;
+        plan.invalid += invalid;
+        plan.skipped += skipped;
     }
+    let changes = &mut plan.changes;
     let mut present: BTreeMap<Group, Vec<Arc<Slice>>> = BTreeMap::new();
     for slice in existing {
         let address_type = if slice.address_type == "IPv6" { "IPv6" } else { "IPv4" };
@@ -70,13 +56,13 @@ pub fn plan_mirrors(endpoints: &Endpoints, existing: &[Arc<Slice>]) -> Changes {
         }
     }
     changes.delete.extend(present.into_values().flatten());
-    recycle(&mut changes);
-    changes
+    recycle(changes);
+    plan
 }
 
 /// Takes the addresses of a subset in; gives how many are none and how many are left out.
 fn add_subset(wanted: &mut BTreeMap<Group, Content>, subset: &Subset) -> (usize, usize) {
-    let port = |port: &crate::endpoints::plan::SubsetPort| Port {
+    let port = |port: &SubsetPort| Port {
         name: port.name.clone(),
         port: Some(port.port),
         protocol: port.protocol.clone(),
@@ -117,12 +103,6 @@ fn endpoint(address: &Address, ready: bool) -> Option<(&'static str, Endpoint)> 
         ..Endpoint::default()
     };
     Some((if ip.is_ipv6() { "IPv6" } else { "IPv4" }, endpoint))
-}
-
-fn sorted(ports: &[Port]) -> Vec<Port> {
-    let mut ports = ports.to_vec();
-    ports.sort();
-    ports
 }
 
 fn is_mirror(endpoints: &Endpoints, slice: &Slice, content: &Content) -> bool {
@@ -198,8 +178,9 @@ mod tests {
     }
 
     /// What is done, in short: `+IPv4 80 a,b`, `=name IPv4 80 a,b`, `-name`; addresses that are not ready with a `!`.
-    fn check(subsets: Value, existing: &[Arc<Slice>], expect: &[&str]) -> Changes {
-        let changes = plan_mirrors(&endpoints(subsets), existing);
+    fn check(subsets: Value, existing: &[Arc<Slice>], expect: &[&str]) -> Mirrors {
+        let plan = plan_mirrors(&endpoints(subsets), existing);
+        let changes = &plan.changes;
         let show = |content: &Content| {
             let ready = |endpoint: &Endpoint| if endpoint.conditions.ready == Some(true) { "" } else { "!" };
             let ips: Vec<String> =
@@ -211,7 +192,7 @@ mod tests {
         lines.extend(changes.update.iter().map(|(slice, to)| format!("={} {}", slice.metadata.name, show(to))));
         lines.extend(changes.delete.iter().map(|slice| format!("-{}", slice.metadata.name)));
         assert_eq!(lines, expect);
-        changes
+        plan
     }
 
     #[test]
@@ -247,12 +228,12 @@ mod tests {
 
     #[test]
     fn what_is_no_address_and_what_is_too_much_is_left_out_and_counted() {
-        let changes = check(json!([subset(&["here", "010.0.0.1"], &["there"], 80)]), &[], &["+IPv4 80 10.0.0.1"]);
-        assert_eq!((changes.invalid, changes.skipped), (2, 2));
+        let plan = check(json!([subset(&["here", "010.0.0.1"], &["there"], 80)]), &[], &["+IPv4 80 10.0.0.1"]);
+        assert_eq!((plan.invalid, plan.skipped), (2, 2));
         let many: Vec<String> = (0..MAX_ENDPOINTS + 5).map(|n| format!("10.0.{}.{}", n / 200, n % 200 + 1)).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let changes = plan_mirrors(&endpoints(json!([subset(&many, &["10.9.0.1"], 80)])), &[]);
-        assert_eq!((changes.invalid, changes.skipped), (0, 6));
-        assert_eq!(changes.create[0].endpoints.len(), MAX_ENDPOINTS);
+        let plan = plan_mirrors(&endpoints(json!([subset(&many, &["10.9.0.1"], 80)])), &[]);
+        assert_eq!((plan.invalid, plan.skipped), (0, 6));
+        assert_eq!(plan.changes.create[0].endpoints.len(), MAX_ENDPOINTS);
     }
 }

@@ -50,6 +50,20 @@ pub fn choose(pods: &[Arc<Pod>], related: &[Arc<Pod>], count: usize, rules: Rule
     ordered.into_iter().take(count).map(|ranked| ranked.pod).collect()
 }
 
+/// The ages of the ready ones of `chosen` as multiples of that of the youngest ready one of all `pods`; nothing if all were
+/// chosen, since then nobody had to choose. Source: `reportSortingDeletionAgeRatioMetric`.
+pub fn age_ratios(pods: &[Arc<Pod>], chosen: &[Arc<Pod>], now: Timestamp) -> Vec<f64> {
+    if chosen.len() >= pods.len() {
+        return Vec::new();
+    }
+    let age = |pod: &Arc<Pod>| Some(now.duration_since(pod.metadata.creation_timestamp?).as_millis());
+    let ready = |pods: &[Arc<Pod>]| pods.iter().filter(|pod| pod.ready).filter_map(age).collect::<Vec<_>>();
+    // Whole multiples, as upstream observes them.
+    let youngest = ready(pods).into_iter().min().filter(|age| *age > 0);
+    let ratio = |age: i128| youngest.map(|youngest| age / youngest);
+    ready(chosen).into_iter().filter_map(ratio).filter_map(|ratio| i32::try_from(ratio).ok()).map(f64::from).collect()
+}
+
 /// The comparison is not transitive (see [`compare`]), which the standard library's sorts may answer with a panic; this
 /// one always ends, and with the same order for the same input.
 fn merge_sort(mut pods: Vec<Ranked>, rules: Rules) -> Vec<Ranked> {

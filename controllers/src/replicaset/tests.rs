@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use steersman_framework::reflector::{Change, Sink};
 
 use super::*;
@@ -162,7 +162,7 @@ async fn orphans_are_adopted_and_strays_released() {
         "PATCH /api/v1/namespaces/ns/pods/stray".to_owned(),
         format!("GET {SETS}"),
         "PATCH /api/v1/namespaces/ns/pods/orphan".to_owned(),
-        format!("PATCH {STATUS}"),
+        format!("PUT {STATUS}"),
     ];
     assert_eq!(fake.log(), expect);
     assert_eq!(fake.last_body()["status"]["replicas"], 1);
@@ -175,7 +175,7 @@ async fn a_status_is_tried_twice_with_one_look_between() {
         _ => refusal(409, "Conflict", "no"),
     });
     assert_eq!(sync(&controller(&fake, &set(0), &[])).await, Err("no".to_owned()));
-    assert_eq!(fake.log(), [format!("PATCH {STATUS}"), format!("GET {SETS}"), format!("PATCH {STATUS}")]);
+    assert_eq!(fake.log(), [format!("PUT {STATUS}"), format!("GET {SETS}"), format!("PUT {STATUS}")]);
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_set_that_is_being_deleted_only_keeps_its_status() {
     set["metadata"]["deletionTimestamp"] = json!("2026-05-01T10:00:00Z");
     let pods = [pod("mine", Some("set"), "web"), pod("stray", Some("set"), "api"), pod("orphan", None, "web")];
     assert_eq!(sync(&controller(&fake, &set, &pods)).await, Ok(Outcome::Done));
-    assert_eq!(fake.log(), [format!("PATCH {STATUS}")]);
+    assert_eq!(fake.log(), [format!("PUT {STATUS}")]);
     assert_eq!(fake.last_body()["status"]["replicas"], 1);
 }
 

@@ -16,9 +16,12 @@ fn controller(fake: &Fake, phase: &str, root_ca: Option<&str>) -> ServiceAccount
     controller
 }
 
-fn publish(controller: &ServiceAccountController, bundle: &str) {
+fn publish(controller: &ServiceAccountController, bundle: &str, note: &str) {
     let map = json!({
-        "metadata": {"namespace": "ns", "name": BUNDLE, "resourceVersion": "2"}, "data": {BUNDLE_KEY: bundle},
+        "metadata": {
+            "namespace": "ns", "name": BUNDLE, "resourceVersion": "2", "annotations": {"mine": "stays", NOTE: note},
+        },
+        "data": {BUNDLE_KEY: bundle},
     });
     let maps = &controller.root_ca.as_ref().unwrap().maps;
     maps.take(Change::Applied(serde_json::from_value(map).unwrap()), "2");
@@ -49,12 +52,17 @@ async fn a_namespace_that_goes_away_is_no_failure() {
 
 #[tokio::test]
 async fn a_bundle_that_was_changed_is_put_right_and_a_right_one_left_alone() {
-    let fake = Fake::new(|_| (200, json!({"metadata": {"name": BUNDLE}, "data": {"x": "y"}})));
+    let fake = Fake::new(|_| (200, json!({})));
     let controller = controller(&fake, "Active", Some("pem"));
-    publish(&controller, "forged");
-    let (read, written) = (format!("GET {MAP}"), format!("PUT {MAP}"));
-    check(&controller, &fake, &[ACCOUNT_CREATED, &read, &written]).await;
-    assert_eq!(fake.last_body()["data"], json!({"ca.crt": "pem"}));
-    publish(&controller, "pem");
-    check(&controller, &fake, &[ACCOUNT_CREATED, &read, &written, ACCOUNT_CREATED]).await;
+    let written = format!("PUT {MAP}");
+    publish(&controller, "forged", DESCRIPTION);
+    check(&controller, &fake, &[ACCOUNT_CREATED, &written]).await;
+    publish(&controller, "pem", "");
+    check(&controller, &fake, &[ACCOUNT_CREATED, &written, ACCOUNT_CREATED, &written]).await;
+    let body = fake.last_body();
+    assert_eq!(body["data"], json!({"ca.crt": "pem"}));
+    let annotations = json!({"mine": "stays", NOTE: DESCRIPTION});
+    assert_eq!((&body["metadata"]["annotations"], &body["metadata"]["resourceVersion"]), (&annotations, &json!("2")));
+    publish(&controller, "pem", DESCRIPTION);
+    check(&controller, &fake, &[ACCOUNT_CREATED, &written, ACCOUNT_CREATED, &written, ACCOUNT_CREATED]).await;
 }

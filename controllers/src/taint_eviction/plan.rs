@@ -86,12 +86,12 @@ pub fn decide(taints: &[Taint], tolerations: &[Toleration], before: Option<Sched
     let Some(seconds) = used.iter().filter_map(|toleration| toleration.toleration_seconds).min() else {
         return Decision::Stay;
     };
-    let after = |start: Timestamp| start.checked_add(SignedDuration::from_secs(seconds.max(0))).unwrap_or(start);
-    let since = before.map_or(now, |before| before.since);
-    match before {
-        Some(before) if before.at <= after(since) => Decision::Keep,
-        _ => Decision::Go(Scheduled { since, at: after(since) }),
+    // What was planned holds, however long the pod is tolerated by now: upstream never brings an end forward.
+    if before.is_some_and(|before| before.since < now) {
+        return Decision::Keep;
     }
+    let at = now.checked_add(SignedDuration::from_secs(seconds.max(0))).unwrap_or(now);
+    Decision::Go(Scheduled { since: now, at })
 }
 
 #[cfg(test)]
@@ -130,7 +130,8 @@ mod tests {
         check(both(json!(null)), None, Decision::Go(scheduled(0, 300)));
         check(both(json!(-1)), None, Decision::Go(scheduled(0, 0)));
         check(both(json!(30)), Some((-10, 20)), Decision::Keep);
-        check(both(json!(30)), Some((-10, 290)), Decision::Go(scheduled(-10, 20)));
+        check(both(json!(30)), Some((-10, 290)), Decision::Keep);
+        check(both(json!(30)), Some((0, 300)), Decision::Go(scheduled(0, 30)));
         check(json!([{"key": "a"}, {"key": "b", "value": "2"}]), None, Decision::Go(scheduled(0, 0)));
     }
 }
