@@ -19,7 +19,7 @@ use crate::claim::{Claimant, candidates};
 use crate::deployment::rollout::Rollout;
 use crate::deployment::sets::Sets;
 use crate::error::SyncError;
-use crate::features::Features;
+use crate::features::Terminating;
 use crate::objects::{Deployment, PODS, Pod, ReplicaSet};
 use crate::shard::Shard;
 use crate::shared::{Shared, forget_gone, work};
@@ -54,7 +54,7 @@ static STALE: Family = Family::counter(
 /// The running controller.
 pub(crate) struct DeploymentController {
     workloads: &'static Workloads,
-    features: Features,
+    terminating: Terminating,
     shard: Shard,
     api: Api,
     clock: SharedClock,
@@ -72,7 +72,7 @@ impl DeploymentController {
     pub(crate) fn new(shared: &Shared, workloads: &'static Workloads) -> Self {
         let controller = Self {
             workloads,
-            features: shared.features,
+            terminating: Terminating::new(shared.features),
             shard: shared.shard,
             api: shared.api.clone(),
             clock: Arc::clone(&shared.clock),

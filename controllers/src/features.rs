@@ -1,6 +1,7 @@
 //! Switches of single behaviours: those of kube-controller-manager's `--feature-gates` that concern our controllers.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which behaviours are on. Parse it from `Name=true,Other=false`; what is not named keeps its default.
 /// Source: `k8s.io/kubernetes/pkg/features`.
@@ -16,6 +17,27 @@ pub struct Features {
 impl Default for Features {
     fn default() -> Self {
         Self { terminating_replicas: true, pod_deletion_cost: true }
+    }
+}
+
+/// Whether `status.terminatingReplicas` is told. API servers before 1.35 drop the field; what they dropped once is not sent
+/// again, so that a status that cannot be had is not written at every sync.
+pub(crate) struct Terminating(AtomicBool);
+
+impl Terminating {
+    pub(crate) fn new(features: Features) -> Self {
+        Self(AtomicBool::new(features.terminating_replicas))
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Compares what was sent with what the server made of it.
+    pub(crate) fn wrote(&self, sent: Option<i32>, kept: Option<i32>) {
+        if sent.is_some() && kept.is_none() && self.0.swap(false, Ordering::Relaxed) {
+            tracing::info!("the API server does not keep status.terminatingReplicas; it is not told any more");
+        }
     }
 }
 

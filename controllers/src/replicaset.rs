@@ -19,7 +19,7 @@ use steersman_machinery::clock::SharedClock;
 
 use crate::claim::{Claimant, candidates};
 use crate::error::SyncError;
-use crate::features::Features;
+use crate::features::{Features, Terminating};
 use crate::objects::{PODS, Pod, ReplicaSet, ReplicaSetStatus, Whole};
 use crate::replicaset::plan::Scale;
 use crate::replicaset::instruments::Instruments;
@@ -47,6 +47,7 @@ const BATCH_LEAST: Duration = Duration::from_millis(1);
 pub(crate) struct ReplicaSetController {
     workloads: &'static Workloads,
     features: Features,
+    terminating: Terminating,
     shard: Shard,
     api: Api,
     clock: SharedClock,
@@ -65,6 +66,7 @@ impl ReplicaSetController {
         let controller = Self {
             workloads,
             features: shared.features,
+            terminating: Terminating::new(shared.features),
             shard: shared.shard,
             api: shared.api.clone(),
             clock: Arc::clone(&shared.clock),
@@ -157,7 +159,7 @@ impl ReplicaSetController {
         let reason = if pods.active.len() < wanted { "FailedCreate" } else { "FailedDelete" };
         let observed = self.clock.now();
         let failed = failure.as_ref().map(|error| (reason, error.to_string()));
-        let terminating = self.features.terminating_replicas.then_some(pods.terminating);
+        let terminating = self.terminating.is_told().then_some(pods.terminating);
         let status = plan::plan_status(set, &pods.active, terminating, failed, observed);
         if plan::is_status_news(set, &status) {
             self.write_status(set, &status).await?;
@@ -234,6 +236,7 @@ impl ReplicaSetController {
                 self.put_status(&live, status).await?
             }
         };
+        self.terminating.wrote(status.terminating_replicas, written.status.terminating_replicas);
         let version = &written.metadata.resource_version;
         self.consistency.wrote(&set.metadata.uid, "replicasets", version);
         Ok(())

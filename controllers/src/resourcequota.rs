@@ -249,6 +249,7 @@ impl ResourceQuotaController {
                 api: self.0.api.clone(),
                 metadata_only: true,
                 field_selector: String::new(),
+                optional: false,
                 version: |object: &Partial| &object.metadata.resource_version,
                 sink: Counted { inner: Arc::clone(&self.0), evaluator: evaluator(&resource) },
                 resource,

@@ -62,7 +62,8 @@ impl StorageProtectionController {
         let controller = Self {
             api: shared.api.clone(),
             protected,
-            objects: shared.informers.informer(protected.resource),
+            // Classes are served since 1.34.
+            objects: shared.informers.optional(protected.resource),
             queue: shared.queue(protected.queue),
         };
         let queue = controller.queue.clone();

@@ -276,11 +276,24 @@ impl Informers {
         self.selected(resource, "")
     }
 
+    /// The same for a resource that servers may be without: it counts as empty then, and is looked for every 30 seconds.
+    /// Whoever asks first decides.
+    ///
+    /// # Panics
+    /// If it was asked for with another object type before.
+    pub fn optional<T: Cached>(&self, resource: &Resource) -> Informer<T> {
+        self.of(resource, "", true)
+    }
+
     /// The informer of those objects of `resource` that `field_selector` selects.
     ///
     /// # Panics
     /// If it was asked for with another object type before.
     pub fn selected<T: Cached>(&self, resource: &Resource, field_selector: &'static str) -> Informer<T> {
+        self.of(resource, field_selector, false)
+    }
+
+    fn of<T: Cached>(&self, resource: &Resource, field_selector: &'static str, optional: bool) -> Informer<T> {
         let mut informers = self.0.informers.lock();
         let entry = informers.entry((resource.clone(), field_selector)).or_insert_with(|| {
             let informer = Informer::<T>::new(resource.clone());
@@ -289,6 +302,7 @@ impl Informers {
                 resource: resource.clone(),
                 metadata_only: false,
                 field_selector: field_selector.to_owned(),
+                optional,
                 version: |object: &T| &object.meta().resource_version,
                 sink: informer.clone(),
             };

@@ -26,6 +26,7 @@
 //!         resource: NODES.clone(),
 //!         metadata_only: true,
 //!         field_selector: String::new(),
+//!         optional: false,
 //!         version: |node: &Partial| &node.metadata.resource_version,
 //!         sink: Print,
 //!     };
@@ -43,7 +44,7 @@ use kube::core::Request;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::api::{Api, Resource, has_code};
+use crate::api::{Api, Resource, has_code, is_not_found};
 use crate::runtime::Shutdown;
 
 /// Objects a page of the initial list.
@@ -56,6 +57,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const HEALTHY: Duration = Duration::from_secs(5);
 /// After this time the server is asked to end a watch, so that a silently dead connection is noticed.
 const WATCH_SECONDS: u32 = 290;
+/// How often an optional resource is looked for that the server does not have.
+const ABSENT: Duration = Duration::from_secs(30);
 
 /// What happened to the resource.
 #[derive(Debug)]
@@ -86,10 +89,22 @@ pub struct Reflector<T, S> {
     pub metadata_only: bool,
     /// Which of the objects; all of them if it is empty.
     pub field_selector: String,
+    /// Whether servers may be without the resource: those of other versions, or without a definition. It counts as empty
+    /// then, and is looked for every 30 seconds. Once it was there, it is not taken for gone: a server that starts may not
+    /// have found it yet.
+    pub optional: bool,
     /// Gives the version of an object.
     pub version: fn(&T) -> &str,
     /// Takes the changes in.
     pub sink: S,
+}
+
+/// What is known of the resource itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Unknown,
+    Absent,
+    Served,
 }
 
 /// Why a list or watch has to begin again.
@@ -115,12 +130,23 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
     async fn forever(&self) {
         let mut retry = RETRY_BASE;
         let mut version: Option<String> = None;
+        let mut stage = Stage::Unknown;
         loop {
             let begun = Instant::now();
             let result = match version.as_mut() {
                 None => match self.list().await {
                     Ok(listed) => {
                         version = Some(listed);
+                        stage = Stage::Served;
+                        continue;
+                    }
+                    Err(error) if self.optional && stage != Stage::Served && is_not_found(&error) => {
+                        if stage == Stage::Unknown {
+                            tracing::warn!(resource = %self.resource, "the API server does not have this resource");
+                            self.sink.take(Change::Replaced(Vec::new()), "");
+                        }
+                        stage = Stage::Absent;
+                        tokio::time::sleep(ABSENT).await;
                         continue;
                     }
                     Err(error) => Broken::Failed(error),

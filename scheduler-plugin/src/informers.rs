@@ -99,12 +99,13 @@ pub(crate) fn informers(
             Update::Capacities,
         ),
         source.watch(storage("VolumeAttachment", "volumeattachments"), Update::Attachments),
-        source.watch(
+        // Since 1.34.
+        source.optional(
             Resource::namespaced("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims"),
             Update::ResourceClaims,
         ),
-        source.watch(devices("DeviceClass", "deviceclasses"), Update::DeviceClasses),
-        source.watch(devices("ResourceSlice", "resourceslices"), Update::ResourceSlices),
+        source.optional(devices("DeviceClass", "deviceclasses"), Update::DeviceClasses),
+        source.optional(devices("ResourceSlice", "resourceslices"), Update::ResourceSlices),
     ]
     .into_iter()
     .collect();
@@ -126,21 +127,32 @@ impl Source {
         self.watch(resource, wrap)
     }
 
-    fn watch<T>(&self, resource: Resource, wrap: fn(Change<T>) -> Update) -> BoxFuture<'static, ()>
-    where
-        T: Clone + DeserializeOwned + Send + Sync + Versioned + 'static,
-    {
-        let reflector = Reflector {
+    fn watch<T: Told>(&self, resource: Resource, wrap: fn(Change<T>) -> Update) -> BoxFuture<'static, ()> {
+        Box::pin(self.reflector(resource, wrap).run(self.shutdown.clone()))
+    }
+
+    /// What servers may be without.
+    fn optional<T: Told>(&self, resource: Resource, wrap: fn(Change<T>) -> Update) -> BoxFuture<'static, ()> {
+        let reflector = Reflector { optional: true, ..self.reflector(resource, wrap) };
+        Box::pin(reflector.run(self.shutdown.clone()))
+    }
+
+    fn reflector<T: Told>(&self, resource: Resource, wrap: fn(Change<T>) -> Update) -> Reflector<T, Forward<T>> {
+        Reflector {
             api: self.api.clone(),
             resource,
             metadata_only: false,
             field_selector: T::FIELD_SELECTOR.to_owned(),
+            optional: false,
             version: T::version,
             sink: Forward { sender: self.sender.clone(), wrap },
-        };
-        Box::pin(reflector.run(self.shutdown.clone()))
+        }
     }
 }
+
+/// What a reflector can tell of.
+trait Told: Clone + DeserializeOwned + Send + Sync + Versioned + 'static {}
+impl<T: Clone + DeserializeOwned + Send + Sync + Versioned + 'static> Told for T {}
 
 /// An object whose version is known.
 trait Versioned {

@@ -8,6 +8,7 @@ pub mod manifests;
 pub mod processes;
 pub mod proxy;
 pub mod site;
+pub mod skew;
 pub mod stage;
 pub mod wait;
 pub mod webhooks;

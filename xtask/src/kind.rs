@@ -5,6 +5,8 @@ mod config;
 mod execute;
 mod plan;
 
+use std::env;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -61,7 +63,7 @@ pub(crate) fn load(common: &Common) -> Result<()> {
 fn wanted(common: &Common) -> Wanted {
     Wanted {
         cluster: common.name.clone(),
-        engine: common.engine.clone().unwrap_or_else(execute::engine),
+        engine: common.engine.clone().unwrap_or_else(|| execute::engine(&env::var_os("PATH").unwrap_or_default())),
         node_image: config::NODE_IMAGE.to_owned(),
         scheduler: Scheduler::Second,
         image: image::DEFAULT_NAME.to_owned(),
@@ -78,5 +80,6 @@ fn run(steps: &[Step], dry_run: bool) -> Result<()> {
     if let Some(missing) = tools::install_programs_of_people() {
         println!("note: {missing}");
     }
-    execute::execute(steps, &workspace::root(), &workspace::root().join("target/tools/bin"))
+    let path = execute::search_path(&workspace::root().join("target/tools/bin"))?;
+    execute::execute(steps, &workspace::root(), path)
 }

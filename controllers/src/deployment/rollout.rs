@@ -185,7 +185,7 @@ impl<'a> Rollout<'a> {
 
     /// The status without what is switched off.
     fn gated(&self, mut status: DeploymentStatus) -> DeploymentStatus {
-        if !self.controller.features.terminating_replicas {
+        if !self.controller.terminating.is_told() {
             status.terminating_replicas = None;
         }
         status

@@ -51,6 +51,7 @@ impl DeploymentController {
             whole.metadata["resourceVersion"] = annotated.metadata.resource_version.into();
         }
         let mut written: Deployment = self.api.replace_subresource(resource, &key, "status", &whole).await?;
+        self.terminating.wrote(status.terminating_replicas, written.status.terminating_replicas);
         self.wrote_deployment(&written);
         if self.workloads.is_custom() {
             written.spec.strategy.fill_in();

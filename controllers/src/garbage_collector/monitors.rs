@@ -167,6 +167,7 @@ impl Monitors {
             resource: Resource::clone(&resource),
             metadata_only: true,
             field_selector: String::new(),
+            optional: false,
             version: |object: &Partial| &object.metadata.resource_version,
             sink: Monitor {
                 collector: self.collector.clone(),

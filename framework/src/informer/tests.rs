@@ -146,3 +146,31 @@ async fn a_failing_server_is_asked_again_with_growing_pauses() {
     assert_eq!(informer.resource_version(), 1);
     assert_eq!(script.requests().len(), 5, "three failures, a list, a watch");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_does_not_have_is_empty_until_it_has_it_and_is_not_taken_for_gone_afterwards() {
+    let script = Script::default();
+    let absent = json!("404 page not found");
+    script.answer(404, &[absent.clone()]);
+    script.answer(404, &[absent.clone()]);
+    script.answer(200, &[list(7, "", &[pod("a", 5, None)])]);
+    // The server forgot the version, and is about to start: it has not found its resources yet.
+    script.answer(410, &[json!({"kind": "Status", "status": "Failure", "code": 410})]);
+    script.answer(404, &[absent]);
+    let (trigger, shutdown) = Shutdown::new();
+    let informers = Informers::new(Api::new(script.client(), "test"), shutdown);
+    let informer = informers.optional::<Partial>(&PODS);
+    let check = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(informer.all().is_empty() && *informer.0.synced.borrow());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!((informer.all().len(), script.requests().len()), (1, 6));
+        trigger.trigger();
+    };
+    futures::join!(informers.run(), check);
+    // One that has to be there is waited for.
+    let script = Script::default();
+    script.answer(404, &[json!("404 page not found")]);
+    let (informer, _) = observe(&script).await;
+    assert!(!*informer.0.synced.borrow());
+}

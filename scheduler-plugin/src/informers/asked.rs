@@ -13,9 +13,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Update;
 use crate::watched::Source;
 
-/// How often a resource is looked for that the API server does not have.
-const ABSENT: Duration = Duration::from_secs(30);
-
 struct Forward {
     sender: UnboundedSender<Update>,
     place: usize,
@@ -45,24 +42,20 @@ pub(super) fn follow(
 ) -> BoxFuture<'static, ()> {
     let (resource, every) = (source.resource().clone(), source.every());
     let (api, shutdown) = (api.clone(), shutdown.clone());
-    Box::pin(async move {
-        let forward = Forward { sender, place };
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => return,
-            () = served(&api, &resource, &forward) => {}
-        }
-        let Some(every) = every else {
-            let reflector = Reflector {
-                api,
-                resource,
-                metadata_only: false,
-                field_selector: String::new(),
-                version: |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap_or_default(),
-                sink: forward,
-            };
-            return reflector.run(shutdown).await;
+    let forward = Forward { sender, place };
+    let Some(every) = every else {
+        let reflector = Reflector {
+            api,
+            resource,
+            metadata_only: false,
+            field_selector: String::new(),
+            optional: true,
+            version: |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap_or_default(),
+            sink: forward,
         };
+        return Box::pin(reflector.run(shutdown));
+    };
+    Box::pin(async move {
         tokio::select! {
             biased;
             () = shutdown.requested() => {}
@@ -71,27 +64,18 @@ pub(super) fn follow(
     })
 }
 
-/// Waits until the API server has the resource. Meanwhile there are no objects, and nobody has to wait for them.
-async fn served(api: &Api, resource: &Resource, forward: &Forward) {
-    let mut told = false;
-    loop {
-        match api.list::<Value>(resource, "", &ListParams::default().limit(1)).await {
-            Err(error) if is_not_found(&error) => {}
-            // Whatever else is wrong, the reflector tries again.
-            _ => return,
-        }
-        if !std::mem::replace(&mut told, true) {
-            tracing::warn!(%resource, "the API server does not have a resource that a plugin reads");
-            forward.send(Change::Replaced(Vec::new()));
-        }
-        tokio::time::sleep(ABSENT).await;
-    }
-}
-
+/// What the API server does not have counts as empty.
 async fn poll(api: &Api, resource: &Resource, forward: &Forward, every: Duration) {
+    let mut told = false;
     loop {
         match api.list::<Value>(resource, "", &ListParams::default()).await {
             Ok(page) => forward.send(Change::Replaced(page.items)),
+            Err(error) if is_not_found(&error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%resource, "the API server does not have a resource that a plugin reads");
+                }
+                forward.send(Change::Replaced(Vec::new()));
+            }
             Err(error) => tracing::warn!(%resource, %error, "a list for a plugin failed"),
         }
         tokio::time::sleep(every).await;

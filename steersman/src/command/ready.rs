@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use bytes::Bytes;
 use clap::Args;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use http::{StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The time between two attempts.
@@ -14,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More than a component says about its health.
-const MAX_ANSWER: u64 = 64 << 10;
+const MAX_ANSWER: usize = 64 << 10;
 
 /// Whom to ask.
 #[derive(Args, Debug)]
@@ -46,19 +49,16 @@ pub(crate) async fn run(ready: &Ready) -> Result<()> {
 
 /// Asks once. Plain HTTP: components have nothing to hide there.
 async fn ask(url: &str) -> Result<()> {
-    let rest = url.strip_prefix("http://").with_context(|| format!("{url:?} is no http:// URL"))?;
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let address = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-    let mut stream = TcpStream::connect(&address).await.with_context(|| address.clone())?;
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer.split(' ').nth(1).unwrap_or_default();
-    ensure!(!status.is_empty(), "{address} does not speak HTTP");
-    if status != "200" {
-        bail!("{}", answer.lines().last().filter(|line| !line.is_empty()).unwrap_or(status));
+    let uri: Uri = url.parse().with_context(|| format!("{url:?} is no URL"))?;
+    ensure!(uri.scheme_str() == Some("http"), "{url:?} is no http:// URL");
+    // One for each attempt: whoever is asked again may be another by then.
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let answer = client.get(uri).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|error| anyhow!(error))?;
+    if status != StatusCode::OK {
+        let said = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        bail!("{}", said.lines().last().filter(|line| !line.is_empty()).unwrap_or(status.as_str()));
     }
     Ok(())
 }
@@ -66,6 +66,7 @@ async fn ask(url: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     /// A server that answers once with each of these.
@@ -85,13 +86,17 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_not_ready_yet_is_asked_again() {
-        let url = server(&["HTTP/1.1 503 Service Unavailable\r\n\r\nno", "HTTP/1.1 200 OK\r\n\r\nok"]).await;
+        let url = server(&[
+            "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\nno",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok",
+        ])
+        .await;
         run(&Ready { urls: vec![url], timeout: 30 }).await.unwrap();
     }
 
     #[tokio::test]
     async fn who_is_never_ready_is_named_with_its_reason() {
-        let url = server(&["HTTP/1.1 503 Service Unavailable\r\n\r\nno lease"]).await;
+        let url = server(&["HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\nno lease"]).await;
         let error = run(&Ready { urls: vec![url.clone()], timeout: 0 }).await.unwrap_err();
         assert_eq!(format!("{error:#}"), format!("{url} is not ready: no lease"));
         let error = run(&Ready { urls: vec!["ftp://x".to_owned()], timeout: 0 }).await.unwrap_err();

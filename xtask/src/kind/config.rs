@@ -8,6 +8,9 @@ use std::fmt::Write;
 pub(super) const NODE_IMAGE: &str =
     "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed";
 
+/// The kind that knows how to make nodes of it, or an older one of the same.
+pub(super) const KIND: (u32, u32) = (0, 33);
+
 /// The built-in controllers that ours stand in for.
 const REPLACED: [&str; 2] = ["deployment-controller", "replicaset-controller"];
 

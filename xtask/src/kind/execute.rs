@@ -1,61 +1,83 @@
 //! Does what a plan says: prints each command, stops at the first that fails and takes it back.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::plan::{Run, Step};
+use super::plan::{Probe, Run, Step};
 
-/// Does the steps in the folder `root`; programs are looked for in `tools` first.
-pub(super) fn execute(steps: &[Step], root: &Path, tools: &Path) -> Result<()> {
-    let machine = Machine { root: root.to_owned(), path: search_path(tools)? };
+/// Does the steps in the folder `root`; programs are looked for in the folders of `path`.
+pub(super) fn execute(steps: &[Step], root: &Path, path: OsString) -> Result<()> {
+    let machine = Machine { root: root.to_owned(), path };
     // All that is missing at once.
     let missing: Vec<String> = steps.iter().filter_map(|step| machine.missing(step)).collect();
     ensure!(missing.is_empty(), "something is missing:\n{}", missing.join("\n"));
     steps.iter().try_for_each(|step| machine.execute(step))
 }
 
-/// docker if it is there; else podman if that is.
-pub(super) fn engine() -> String {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let has = |program: &&str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    ["docker", "podman"].into_iter().find(has).unwrap_or("docker").to_owned()
-}
-
-struct Machine {
-    root: PathBuf,
-    path: std::ffi::OsString,
-}
-
-fn search_path(tools: &Path) -> Result<std::ffi::OsString> {
+/// Where programs are looked for: in `tools` first.
+pub(super) fn search_path(tools: &Path) -> Result<OsString> {
     let own = env::var_os("PATH").unwrap_or_default();
     env::join_paths(std::iter::once(tools.to_owned()).chain(env::split_paths(&own))).context("the PATH is not usable")
 }
 
+/// docker if it is there; else podman if that is.
+pub(super) fn engine(path: &OsStr) -> String {
+    ["docker", "podman"].into_iter().find(|program| is_there(path, program)).unwrap_or("docker").to_owned()
+}
+
+fn is_there(path: &OsStr, program: &str) -> bool {
+    env::split_paths(path).any(|folder| folder.join(program).is_file())
+}
+
+struct Machine {
+    root: PathBuf,
+    path: OsString,
+}
+
 impl Machine {
     fn missing(&self, step: &Step) -> Option<String> {
-        let Step::Require { program, hint } = step else { return None };
-        let found = env::split_paths(&self.path).any(|folder| folder.join(program).is_file());
-        if !found {
+        let Step::Require { program, version, hint } = step else { return None };
+        if !is_there(&self.path, program) {
             return Some(format!("  {program}: {hint}"));
         }
         // docker's client alone is not enough.
-        let is_engine = matches!(program.as_str(), "docker" | "podman");
-        let answers = !is_engine
-            || self.command(&[program.clone(), "info".to_owned()]).is_ok_and(|mut command| {
-                command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-            });
-        (!answers)
-            .then(|| format!("  {program} is installed, but its engine does not answer (`{program} info`): {hint}"))
+        if matches!(program.as_str(), "docker" | "podman") && self.says(&[program, "info"]).is_none() {
+            return Some(format!(
+                "  {program} is installed, but its engine does not answer (`{program} info`): {hint}"
+            ));
+        }
+        let (wanted, said) = (version.as_ref()?, self.says(&[program, "version"])?);
+        // What does not tell a version is somebody's own.
+        let found = version_in(&said).filter(|found| found < wanted)?;
+        Some(format!("  {program} is too old ({}.{}): {hint}", found.0, found.1))
+    }
+
+    /// What a command prints; `None` if it fails.
+    fn says(&self, words: &[&str]) -> Option<String> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let output = self.command(&words).ok()?.stderr(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     fn execute(&self, step: &Step) -> Result<()> {
         match step {
             Step::Require { .. } => Ok(()),
             Step::Write { path, content } => self.write(path, content),
+            Step::Remove { path } => {
+                println!("+ remove {}", path.display());
+                match fs::remove_file(self.root.join(path)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        Err(error).with_context(|| path.display().to_string())
+                    }
+                    _ => Ok(()),
+                }
+            }
             Step::Run(run) => self.run(run),
             Step::Say(text) => {
                 println!("{text}");
@@ -74,24 +96,51 @@ impl Machine {
 
     fn run(&self, run: &Run) -> Result<()> {
         let text = run.command.join(" ");
-        if let Some((probe, line)) = &run.unless {
-            let output = self.command(probe)?.stderr(Stdio::null()).output().with_context(|| probe.join(" "))?;
-            if String::from_utf8_lossy(&output.stdout).lines().any(|printed| printed == line) {
-                println!("= {text}: done before");
-                return Ok(());
-            }
+        if let Some((undo, marker)) = &run.undo
+            && self.root.join(marker).is_file()
+        {
+            println!("! `{text}` was interrupted before; what it left is taken back");
+            self.take_back(undo, marker)?;
+        }
+        if self.holds(run.unless.as_ref())? == Some(true) {
+            println!("= {text}: done before");
+            return Ok(());
+        }
+        if self.holds(run.when.as_ref())? == Some(false) {
+            println!("= {text}: not needed");
+            return Ok(());
         }
         println!("+ {text}");
+        if let Some((_, marker)) = &run.undo {
+            self.write(marker, &text)?;
+        }
         let status = self.command(&run.command)?.status().with_context(|| text.clone())?;
+        match &run.undo {
+            Some((_, marker)) if status.success() => fs::remove_file(self.root.join(marker))?,
+            // What failed is what counts. What could not be taken back now is when it is tried again.
+            Some((undo, marker)) => drop(self.take_back(undo, marker)),
+            None => {}
+        }
         if status.success() {
             return Ok(());
         }
-        if let Some(undo) = &run.undo {
-            println!("+ {}", undo.join(" "));
-            // What failed is what counts.
-            let _ = self.command(undo)?.status();
-        }
-        bail!("`{text}` failed ({status}); what was done before stays: the same command goes on from there")
+        let hint = run.hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
+        bail!("`{text}` failed ({status}); what was done before stays: the same command goes on from there{hint}")
+    }
+
+    fn take_back(&self, undo: &[String], marker: &Path) -> Result<()> {
+        let text = undo.join(" ");
+        println!("+ {text}");
+        let status = self.command(undo)?.status().with_context(|| text.clone())?;
+        ensure!(status.success(), "`{text}` failed ({status}): what is left half-made has to be removed by hand");
+        fs::remove_file(self.root.join(marker)).with_context(|| marker.display().to_string())
+    }
+
+    /// Whether a command prints a line; `None` if nothing is asked.
+    fn holds(&self, probe: Option<&Probe>) -> Result<Option<bool>> {
+        let Some((command, line)) = probe else { return Ok(None) };
+        let output = self.command(command)?.stderr(Stdio::null()).output().with_context(|| command.join(" "))?;
+        Ok(Some(String::from_utf8_lossy(&output.stdout).lines().any(|printed| printed == line)))
     }
 
     fn command(&self, words: &[String]) -> Result<Command> {
@@ -102,59 +151,13 @@ impl Machine {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(command: &[&str]) -> Run {
-        Run { command: command.iter().map(|word| (*word).to_owned()).collect(), ..Run::default() }
-    }
-
-    fn words(command: &str) -> Vec<String> {
-        command.split_whitespace().map(str::to_owned).collect()
-    }
-
-    fn folder(name: &str) -> PathBuf {
-        let folder = env::temp_dir().join(format!("steersman-xtask-{}-{name}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    #[test]
-    fn what_fails_is_taken_back_and_ends_it() {
-        let root = folder("undo");
-        let steps = [
-            Step::Write { path: "below/a".into(), content: "x".to_owned() },
-            Step::Run(Run { undo: Some(words("touch undone")), ..run(&["false"]) }),
-            Step::Run(run(&["touch", "after"])),
-        ];
-        let error = execute(&steps, &root, &root).unwrap_err().to_string();
-        assert!(error.starts_with("`false` failed"), "{error}");
-        assert!(root.join("below/a").is_file() && root.join("undone").is_file() && !root.join("after").exists());
-        fs::remove_dir_all(root).unwrap();
-    }
-
-    #[test]
-    fn what_was_done_before_is_not_done_again() {
-        let root = folder("again");
-        let unless = |probe: &str| Some((words(probe), "steersman".to_owned()));
-        let steps = [
-            Step::Run(Run { unless: unless("echo steersman"), ..run(&["touch", "again"]) }),
-            Step::Run(Run { unless: unless("echo steersman-two"), ..run(&["touch", "first"]) }),
-        ];
-        execute(&steps, &root, &root).unwrap();
-        assert!(root.join("first").exists() && !root.join("again").exists());
-        fs::remove_dir_all(root).unwrap();
-    }
-
-    #[test]
-    fn everything_that_is_missing_is_told_at_once_and_nothing_is_begun() {
-        let root = folder("missing");
-        let require = |program: &str| Step::Require { program: program.to_owned(), hint: "get it" };
-        let steps = [Step::Run(run(&["touch", "begun"])), require("no-such-a"), require("sh"), require("no-such-b")];
-        let error = execute(&steps, &root, &root).unwrap_err().to_string();
-        assert_eq!(error, "something is missing:\n  no-such-a: get it\n  no-such-b: get it");
-        assert!(!root.join("begun").exists());
-        fs::remove_dir_all(root).unwrap();
-    }
+/// The first `MAJOR.MINOR` in what a program says of its version.
+fn version_in(said: &str) -> Option<(u32, u32)> {
+    said.split(|letter: char| letter.is_whitespace() || matches!(letter, 'v' | '"' | ':')).find_map(|word| {
+        let mut parts = word.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    })
 }
+
+#[cfg(test)]
+mod tests;

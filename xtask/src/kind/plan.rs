@@ -34,10 +34,12 @@ pub(super) enum Scheduler {
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A program has to be there.
-    Require { program: String, hint: &'static str },
+    /// A program has to be there, of this version or a newer one if one is named: `program version` tells.
+    Require { program: String, version: Option<(u32, u32)>, hint: &'static str },
     /// A file is written.
     Write { path: PathBuf, content: String },
+    /// A file is removed if it is there.
+    Remove { path: PathBuf },
     /// A program is run.
     Run(Run),
     /// A person is told.
@@ -50,40 +52,49 @@ pub(super) struct Run {
     /// The program and its arguments.
     pub(super) command: Vec<String>,
     /// It is not run if this other command prints that line.
-    pub(super) unless: Option<(Vec<String>, String)>,
-    /// What takes back what it did by half.
-    pub(super) undo: Option<Vec<String>>,
+    pub(super) unless: Option<Probe>,
+    /// It is run only if this other command prints that line.
+    pub(super) when: Option<Probe>,
+    /// What takes back what it did by half, and a file that is there while it is under way: whoever finds it knows that
+    /// somebody was interrupted, and takes that back first.
+    pub(super) undo: Option<(Vec<String>, PathBuf)>,
+    /// What to do if it fails.
+    pub(super) hint: Option<String>,
 }
 
+/// A command, and a line that it may print.
+pub(super) type Probe = (Vec<String>, String);
+
 /// Where the chart is installed.
-pub(super) const NAMESPACE: &str = "steersman-system";
+const NAMESPACE: &str = "steersman-system";
 /// The release's name, and with it that of its objects.
 const RELEASE: &str = "steersman";
 const CONFIG: &str = "target/kind/cluster.yaml";
+/// Is there while a cluster is being made.
+const HALF_MADE: &str = "target/kind/half-made";
 /// Only this project's: that of the user is left alone.
-pub(super) const KUBECONFIG: &str = "target/kind/kubeconfig";
+const KUBECONFIG: &str = "target/kind/kubeconfig";
+/// Where helm works.
+const IN_CLUSTER: &str = "--kubeconfig target/kind/kubeconfig --namespace steersman-system";
 const ARCHIVE: &str = crate::image::DEFAULT_FILE;
 /// What shows that it works.
 const SAMPLES: [&str; 2] = ["samples/web.yaml", "samples/nginx.yaml"];
 
 /// A cluster that is steered by our controllers and our scheduler.
 pub(super) fn up(wanted: &Wanted) -> Vec<Step> {
-    let name = &wanted.cluster;
     let mut steps = required(wanted);
     steps.push(Step::Write { path: CONFIG.into(), content: config::render(&wanted.node_image) });
-    // Its deployments wait for our controllers: only the nodes are waited for.
-    let create = format!("create cluster --name {name} --config {CONFIG} --kubeconfig {KUBECONFIG} --wait 180s");
-    steps.push(Step::Run(Run {
-        unless: Some((wanted.kind("get clusters").command, name.clone())),
-        undo: Some(delete(wanted).command),
-        ..wanted.kind(&create)
-    }));
-    // A cluster from before may have another port, and the file may be gone.
-    steps.push(Step::Run(wanted.kind(&format!("export kubeconfig --name {name} --kubeconfig {KUBECONFIG}"))));
+    steps.extend(cluster(wanted));
     steps.extend(images(wanted));
-    steps.push(install(wanted));
+    // Whoever binds pods has to be there while ours is replaced.
+    if wanted.scheduler == Scheduler::Second {
+        steps.push(built_in_scheduler(wanted));
+    }
+    steps.extend(install(wanted));
     steps.extend(wait());
-    steps.push(built_in_scheduler(wanted));
+    if wanted.scheduler == Scheduler::Default {
+        steps.push(built_in_scheduler(wanted));
+    }
     for sample in SAMPLES {
         steps.push(Step::Run(kubectl(&format!("apply -f {sample}"))));
     }
@@ -97,7 +108,43 @@ pub(super) fn down(wanted: &Wanted) -> Vec<Step> {
     let mut steps = required(wanted);
     steps.truncate(2);
     steps.push(Step::Run(delete(wanted)));
+    steps.extend([CONFIG, KUBECONFIG, HALF_MADE].map(|path| Step::Remove { path: path.into() }));
     steps
+}
+
+/// The nodes, and the way to them.
+fn cluster(wanted: &Wanted) -> Vec<Step> {
+    let Wanted { cluster: name, engine, node_image, .. } = wanted;
+    let pull = Run {
+        unless: Some((words(&format!("{engine} image inspect --format present {node_image}")), "present".to_owned())),
+        hint: Some(
+            "the nodes' image is some 400 MB; behind a proxy, the engine needs to know of it. --node-image takes one that you \
+             have"
+                .to_owned(),
+        ),
+        ..run(&format!("{engine} pull {node_image}"))
+    };
+    // Its deployments wait for our controllers: only the nodes are waited for.
+    let create = format!("create cluster --name {name} --config {CONFIG} --kubeconfig {KUBECONFIG} --wait 180s");
+    let create = Run {
+        unless: Some((wanted.kind("get clusters").command, name.clone())),
+        undo: Some((delete(wanted).command, HALF_MADE.into())),
+        hint: Some(
+            "what there was of the cluster was deleted. kind.sigs.k8s.io/docs/user/known-issues may know why"
+                .to_owned(),
+        ),
+        ..wanted.kind(&create)
+    };
+    // A cluster from before may have another port, and the file may be gone.
+    let export = wanted.kind(&format!("export kubeconfig --name {name} --kubeconfig {KUBECONFIG}"));
+    let nodes = Run {
+        hint: Some(format!(
+            "nodes that were stopped (by a restart of the machine, say) are started by `{engine} start {name}-control-plane \
+             {name}-worker {name}-worker2`; a cluster that is beyond help by cargo xtask kind-down and kind-up"
+        )),
+        ..kubectl("wait --for=condition=Ready nodes --all --timeout 180s")
+    };
+    [pull, create, export, nodes].map(Step::Run).into()
 }
 
 /// The programs are built anew and the running ones replaced.
@@ -117,13 +164,14 @@ fn required(wanted: &Wanted) -> Vec<Step> {
         _ => "install Docker Engine or Docker Desktop and start it, or use --engine podman",
     };
     let tools = "cargo xtask tools puts it into target/tools/bin";
-    let require = |program: &str, hint| Step::Require { program: program.to_owned(), hint };
+    let require = |program: &str, hint| Step::Require { program: program.to_owned(), version: None, hint };
     vec![
         require(&wanted.engine, engine),
-        require(
-            "kind",
-            "kind 0.33 or newer: apt-get install kind, brew install kind, or `go install sigs.k8s.io/kind@v0.33.0`",
-        ),
+        Step::Require {
+            program: "kind".to_owned(),
+            version: Some(config::KIND),
+            hint: "kind 0.33 or newer: apt-get install kind, brew install kind, or `go install sigs.k8s.io/kind@v0.33.0`",
+        },
         require("kubectl", tools),
         require("helm", tools),
     ]
@@ -138,17 +186,23 @@ fn images(wanted: &Wanted) -> Vec<Step> {
 }
 
 /// Installs the chart, or brings it to what is wanted now.
-fn install(wanted: &Wanted) -> Step {
+fn install(wanted: &Wanted) -> [Step; 2] {
     let scheduler = match wanted.scheduler {
         Scheduler::Second => "second",
         Scheduler::Default => "default",
     };
     let Wanted { image, tag, .. } = wanted;
-    Step::Run(run(&format!(
-        "helm upgrade --install {RELEASE} charts/steersman --kubeconfig {KUBECONFIG} --namespace {NAMESPACE} \
-         --create-namespace --set workloads.apiGroup=apps --set scheduler.mode={scheduler} \
+    // helm refuses to go on where it was interrupted.
+    let take_back = Run {
+        when: Some((words(&format!("helm list --pending --short {IN_CLUSTER}")), RELEASE.to_owned())),
+        ..run(&format!("helm uninstall {RELEASE} {IN_CLUSTER} --wait"))
+    };
+    let install = run(&format!(
+        "helm upgrade --install {RELEASE} charts/steersman {IN_CLUSTER} --create-namespace \
+         --set workloads.apiGroup=apps --set scheduler.mode={scheduler} \
          --set image.repository={image} --set image.tag={tag}"
-    )))
+    ));
+    [take_back, install].map(Step::Run)
 }
 
 /// The controllers first: they bring up the scheduler.
@@ -226,18 +280,21 @@ fn kubectl(arguments: &str) -> Run {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Require { program, hint } => write!(f, "need {program} ({hint})"),
+            Self::Require { program, hint, .. } => write!(f, "need {program} ({hint})"),
+            Self::Remove { path } => write!(f, "remove {}", path.display()),
             Self::Write { path, content } => {
                 write!(f, "write {}:", path.display())?;
                 content.lines().try_for_each(|line| write!(f, "\n    {line}"))
             }
             Self::Run(run) => {
                 write!(f, "run {}", run.command.join(" "))?;
-                if let Some((probe, line)) = &run.unless {
-                    write!(f, "\n    unless `{}` prints {line}", probe.join(" "))?;
+                for (word, probe) in [("unless", &run.unless), ("when", &run.when)] {
+                    if let Some((probe, line)) = probe {
+                        write!(f, "\n    {word} `{}` prints {line}", probe.join(" "))?;
+                    }
                 }
-                if let Some(undo) = &run.undo {
-                    write!(f, "\n    if that fails: {}", undo.join(" "))?;
+                if let Some((undo, marker)) = &run.undo {
+                    write!(f, "\n    if that fails, or was interrupted ({}): {}", marker.display(), undo.join(" "))?;
                 }
                 Ok(())
             }

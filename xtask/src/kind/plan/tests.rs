@@ -32,6 +32,8 @@ fn text(steps: &[Step]) -> String {
 fn every_command_is_told_by_a_dry_run() {
     check("up.txt", &text(&up(&wanted(Scheduler::Second))));
     check("up-default-scheduler.txt", &text(&up(&wanted(Scheduler::Default))));
+    let podman = Wanted { engine: "podman".to_owned(), ..wanted(Scheduler::Second) };
+    check("up-podman.txt", &text(&up(&podman)));
     check("load.txt", &text(&load(&wanted(Scheduler::Second))));
     check("down.txt", &text(&down(&wanted(Scheduler::Second))));
 }
@@ -50,5 +52,5 @@ fn what_is_made_can_be_taken_back_and_is_not_made_twice() {
     });
     let create = create.unwrap();
     assert!(create.unless.is_some());
-    assert!(create.undo.as_ref().unwrap().starts_with(&words("kind delete cluster --name steersman")));
+    assert!(create.undo.as_ref().unwrap().0.starts_with(&words("kind delete cluster --name steersman")));
 }
