@@ -59,6 +59,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use kube::Client;
 use serde_json::{Value, json};
 use steersman_machinery::random::Random;
 
@@ -70,13 +71,16 @@ pub use settings::{
 
 use crate::clock::SystemClock;
 use crate::health::Health;
-use crate::leader_election::lead;
+use crate::leader_election::lead_by;
 use crate::metrics::{Family, Metrics};
 use crate::runtime::{Context, Shutdown};
 use client::polite::{Manners, polite};
 
 /// How long what is in flight may take after the word to stop; less than the 30 seconds that a pod is given.
 const GRACE: Duration = Duration::from_secs(25);
+/// Of the time in which the lease has to be renewed, an answer may take this part before it is asked for over another
+/// connection as well.
+const SHARE_OF_AN_ATTEMPT: u32 = 8;
 /// After how many turns of tasks sockets are asked for news: often, so that a busy component still answers probes.
 const TURNS_BEFORE_SOCKETS: u32 = 16;
 
@@ -161,6 +165,9 @@ where
     let random = Random::seeded(seed());
     let configuration = client::configuration(identity, &settings.client).await?;
     let client = client::connect(&configuration, &metrics)?;
+    // The lease has a connection of its own, which is given up when it hangs: pings find that out too late.
+    let patience = settings.leader_election.as_ref().map(|election| election.renew_deadline / SHARE_OF_AN_ATTEMPT);
+    let lease = patience.map(|patience| client::connect_impatient(&configuration, &metrics, patience)).transpose()?;
     let context = Context { metrics, health, ..Context::new(client, Arc::new(SystemClock), random, shutdown) };
     let configz = json!(configz).to_string();
     routes.add("/configz", move |_| Answer::json(configz.clone()));
@@ -178,7 +185,7 @@ where
     };
     let ended = tokio::select! {
         biased;
-        ended = steer(context, &settings, work) => ended,
+        ended = steer(context, &settings, lease, work) => ended,
         () = signals.obey(trigger) => Ok(()),
         () = late => Err(anyhow::anyhow!("what was in flight did not end in {} seconds", GRACE.as_secs())),
     };
@@ -189,7 +196,12 @@ where
     ended
 }
 
-async fn steer<F>(context: Context, settings: &Settings, work: impl FnOnce(Context) -> F) -> Result<()>
+async fn steer<F>(
+    context: Context,
+    settings: &Settings,
+    lease: Option<Client>,
+    work: impl FnOnce(Context) -> F,
+) -> Result<()>
 where
     F: Future<Output = Result<()>>,
 {
@@ -206,9 +218,9 @@ where
     let work = |context: Context| async move {
         *done = work(Context { client: polite(&context.client, manners), ..context }).await;
     };
-    match &settings.leader_election {
-        Some(election) => lead(context, election.election(replica()), work).await?,
-        None => work(context).await,
+    match (&settings.leader_election, lease) {
+        (Some(election), Some(lease)) => lead_by(lease, context, election.election(replica()), work).await?,
+        _ => work(context).await,
     }
     if ended.is_ok() && !shutdown.is_requested() {
         bail!("the work ended without a reason");

@@ -42,7 +42,7 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
 
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::api::{Api, Resource, has_code, is_not_found};
 use crate::runtime::Shutdown;
@@ -57,6 +57,10 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const HEALTHY: Duration = Duration::from_secs(5);
 /// After this time the server is asked to end a watch, so that a silently dead connection is noticed.
 const WATCH_SECONDS: u32 = 290;
+/// A watch that lasts longer than it was asked to has no server any more that would end it.
+const WATCH_MAX: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 30);
+/// A page of a list that takes longer is not going to come: API servers give up after a minute.
+const PAGE_MAX: Duration = Duration::from_secs(90);
 /// How often an optional resource is looked for that the server does not have.
 const ABSENT: Duration = Duration::from_secs(30);
 
@@ -151,7 +155,7 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
                     }
                     Err(error) => Broken::Failed(error),
                 },
-                Some(version) => self.watch(version).await,
+                Some(version) => timeout(WATCH_MAX, self.watch(version)).await.unwrap_or(Broken::Resume),
             };
             if begun.elapsed() >= HEALTHY {
                 retry = RETRY_BASE;
@@ -180,11 +184,14 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
         let mut items = Vec::new();
         let mut params = ListParams { field_selector: self.field_selector(), ..ListParams::default().limit(PAGE) };
         loop {
-            let page = if self.metadata_only {
-                self.api.list_metadata::<T>(&self.resource, "", &params).await?
-            } else {
-                self.api.list::<T>(&self.resource, "", &params).await?
+            let page = async {
+                match self.metadata_only {
+                    true => self.api.list_metadata::<T>(&self.resource, "", &params).await,
+                    false => self.api.list::<T>(&self.resource, "", &params).await,
+                }
             };
+            let late = |_| Error::Service("a page of a list did not come in time".into());
+            let page = timeout(PAGE_MAX, page).await.map_err(late)??;
             items.extend(page.items);
             if page.metadata.continue_token.is_empty() {
                 let version = page.metadata.resource_version;

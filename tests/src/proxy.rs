@@ -11,8 +11,24 @@ use tokio::task::JoinHandle;
 /// when it is dropped.
 pub struct Proxy {
     address: SocketAddr,
-    cut: watch::Sender<bool>,
+    state: watch::Sender<State>,
     task: JoinHandle<()>,
+}
+
+/// What passes.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    cut: bool,
+    /// How many connections there were so far.
+    connections: usize,
+    /// The first connection that does not hang.
+    first: usize,
+}
+
+impl State {
+    fn passes(&self, connection: usize) -> bool {
+        !self.cut && connection >= self.first
+    }
 }
 
 impl Proxy {
@@ -23,14 +39,17 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port can be had");
         let address = listener.local_addr().expect("it listens");
-        let (cut, is_cut) = watch::channel(false);
+        let state = watch::Sender::new(State::default());
+        let own = state.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
-                connections.spawn(pass_on(near, target, is_cut.clone()));
+                let number = own.borrow().connections;
+                own.send_modify(|state| state.connections += 1);
+                connections.spawn(pass_on(near, target, (number, own.subscribe())));
             }
         });
-        Self { address, cut, task }
+        Self { address, state, task }
     }
 
     /// Where it listens.
@@ -40,12 +59,17 @@ impl Proxy {
 
     /// Lets nothing pass from now on.
     pub fn cut(&self) {
-        self.cut.send_replace(true);
+        self.state.send_modify(|state| state.cut = true);
+    }
+
+    /// Lets nothing pass any more on the connections that there are; later ones are as good as ever.
+    pub fn hang(&self) {
+        self.state.send_modify(|state| state.first = state.connections);
     }
 
     /// Lets everything pass again.
     pub fn mend(&self) {
-        self.cut.send_replace(false);
+        self.state.send_modify(|state| state.cut = false);
     }
 }
 
@@ -55,26 +79,27 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass_on(near: TcpStream, target: SocketAddr, cut: watch::Receiver<bool>) {
-    let mut open = cut.clone();
-    let _ = open.wait_for(|cut| !cut).await;
+async fn pass_on(near: TcpStream, target: SocketAddr, (number, state): (usize, watch::Receiver<State>)) {
+    let mut open = state.clone();
+    let _ = open.wait_for(|state| state.passes(number)).await;
     let Ok(far) = TcpStream::connect(target).await else { return };
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let there = one_way(near_read, far_write, cut.clone());
-    let back = one_way(far_read, near_write, cut);
+    let there = one_way(near_read, far_write, (number, state.clone()));
+    let back = one_way(far_read, near_write, (number, state));
     tokio::join!(there, back);
 }
 
 async fn one_way(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut cut: watch::Receiver<bool>,
+    (number, mut state): (usize, watch::Receiver<State>),
 ) {
     let mut buffer = vec![0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         // What was read while the way was cut waits, and what is behind it.
-        if cut.wait_for(|cut| !cut).await.is_err() || to.write_all(&buffer[..count]).await.is_err() {
+        let open = state.wait_for(|state| state.passes(number)).await.is_ok();
+        if !open || to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
     }

@@ -98,9 +98,12 @@ fn values_that_make_no_sense_are_refused_by_name() {
 
 /// Whether helm installs the chart into the site's cluster, and what it says.
 async fn install(site: &Site, arguments: &str) -> (bool, String) {
-    let chart = chart().display().to_string();
+    install_from(site, &chart(), arguments).await
+}
+
+async fn install_from(site: &Site, chart: &Path, arguments: &str) -> (bool, String) {
     let mut helm = site.command(tool("bin/helm"));
-    helm.args(["upgrade", "--install", "steersman", &chart, "-n", "steersman-system", "--create-namespace"]);
+    helm.args(["upgrade", "--install", "steersman"]).arg(chart).args(["-n", "steersman-system", "--create-namespace"]);
     let output = site.run(helm.args(arguments.split_whitespace()), "").await;
     let (stdout, stderr) = texts(&output);
     (output.status.success(), stdout + &stderr)
@@ -173,4 +176,78 @@ async fn controllers_that_cannot_be_seen_are_known_by_their_lease() {
     apply(&site, &lease("2120-01-02T03:04:05.000000Z")).await;
     let (installed, said) = install(&site, "--set workloads.apiGroup=apps").await;
     assert!(!installed && said.contains("a kube-controller-manager (hidden) is running"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(all(helm, kubectl)), ignore = "needs helm and kubectl in target/tools: cargo xtask tools")]
+async fn neighbours_are_refused_as_well_while_the_clusters_own_ones_run() {
+    let site = Site::start().await;
+    let endpoints = "--set controllers.names={endpoints-controller,garbage-collector-controller}";
+    for flags in ["", ", '--controllers=*,-endpoint'", ", '--controllers=*,-endpoints-controller'"] {
+        replace_manager(&site, flags).await;
+        let (installed, said) = install(&site, endpoints).await;
+        assert!(!installed, "{flags} is no reason to refuse");
+        assert!(said.contains("-controller of this cluster is running"), "{said}");
+        assert!(said.contains("--controllers=*,-endpoints-controller,-garbage-collector-controller"), "{said}");
+    }
+    // By the names of today and by those of former times.
+    for flags in
+        ["'--controllers=*,-endpoints,-garbagecollector'", "'--controllers=*,-endpoint,-garbage-collector-controller'"]
+    {
+        replace_manager(&site, &format!(", {flags}")).await;
+        let (installed, said) = install(&site, endpoints).await;
+        assert!(installed, "{flags}: {said}");
+    }
+}
+
+/// The chart as it was in a version before this one.
+fn previous(home: &Path) -> PathBuf {
+    let copied = Command::new("cp").arg("-r").arg(chart()).arg(home.join("previous")).status().unwrap();
+    assert!(copied.success());
+    let about = home.join("previous/Chart.yaml");
+    let text = fs::read_to_string(&about).unwrap();
+    let older = text.replace("version: 0.1.0", "version: 0.0.9");
+    assert_ne!(text, older, "the version is not what it was when this was written");
+    fs::write(about, older).unwrap();
+    home.join("previous")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(all(helm, kubectl)), ignore = "needs helm and kubectl in target/tools: cargo xtask tools")]
+async fn an_upgrade_and_an_installation_anew_keep_what_there_is() {
+    let site = Site::start().await;
+    let (installed, said) = install_from(&site, &previous(site.home()), "").await;
+    assert!(installed, "{said}");
+    let labels = "{app: web}";
+    apply(
+        &site,
+        &format!(
+            "apiVersion: apps.steersman.dev/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  selector: \
+             {{matchLabels: {labels}}}\n  template:\n    metadata: {{labels: {labels}}}\n    spec: {{containers: [{{name: a, \
+             image: a}}]}}\n"
+        ),
+    )
+    .await;
+    let kubectl =
+        async |arguments: &str| site.ok(site.command(tool("bin/kubectl")).args(arguments.split_whitespace())).await;
+    let uid = async || kubectl("get deployments.apps.steersman.dev web -o jsonpath={.metadata.uid}").await;
+    let chart_of = async |what: &str| {
+        kubectl(&format!("get {what} -o jsonpath={{.metadata.labels.helm\\.sh/chart}} -n steersman-system")).await
+    };
+    let definition = "crd/deployments.apps.steersman.dev";
+    let before = uid().await;
+    assert_eq!(chart_of(definition).await, "steersman-0.0.9");
+
+    // The definitions are brought up to date as well, and values stay.
+    let (upgraded, said) = install(&site, "--reset-then-reuse-values --set scheduler.name=other").await;
+    assert!(upgraded, "{said}");
+    assert_eq!((uid().await, chart_of(definition).await.as_str()), (before.clone(), "steersman-0.1.0"));
+    assert!(chart_of("deployment/steersman-scheduler").await.ends_with("0.1.0"));
+
+    // Whoever uninstalls keeps definitions and objects, and the same release takes them over again.
+    site.ok(site.command(tool("bin/helm")).args("uninstall steersman -n steersman-system --wait".split(' '))).await;
+    assert_eq!(uid().await, before);
+    let (installed, said) = install(&site, "").await;
+    assert!(installed, "{said}");
+    assert_eq!(uid().await, before);
 }

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
@@ -151,6 +153,71 @@ async fn credentials_and_proxies_of_a_kubeconfig_are_used() {
     }
     let asked = proxy.asked();
     assert!(asked.contains(&format!("CONNECT {} HTTP/1.1", site.host())), "{asked:?}");
+}
+
+/// What a kubeconfig says of its user, as bytes.
+fn admin(site: &Site, field: &str) -> String {
+    let text = std::fs::read_to_string(site.home().join("config")).unwrap();
+    let config: Value = serde_saphyr::from_str(&text).unwrap();
+    let data = config["users"][0]["user"][field].as_str().unwrap_or_else(|| panic!("{text}")).to_owned();
+    String::from_utf8(STANDARD.decode(data).unwrap()).unwrap()
+}
+
+/// A certificate that no authority of the cluster has signed, and its key.
+fn stranger() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["me".to_owned()]).unwrap().self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn credentials_that_were_renewed_are_used_without_a_restart() {
+    let builder = Cluster::builder().without_controllers().without_scheduler();
+    let site = Site::of(builder.token_file("secret,me,1,\"system:masters\"").unwrap()).await;
+    let credential = |token: &str| {
+        json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": token}})
+            .to_string()
+    };
+    let (certificate, key) = stranger();
+    // Each user with what is renewed: a file, what is in it at first, and later.
+    let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "cat",
+        "args": [site.home().join("credential.json")], "interactiveMode": "Never"}});
+    let files = json!({"client-certificate": site.home().join("me.crt"), "client-key": site.home().join("me.key")});
+    let cases = [
+        (json!({"tokenFile": site.home().join("token")}), vec![("token", "old".to_owned(), "secret".to_owned())]),
+        (exec, vec![("credential.json", credential("old"), credential("secret"))]),
+        (
+            files,
+            vec![
+                ("me.crt", certificate, admin(&site, "client-certificate-data")),
+                ("me.key", key, admin(&site, "client-key-data")),
+            ],
+        ),
+    ];
+    for (user, renewed) in cases {
+        for (name, before, _) in &renewed {
+            site.file(name, before);
+        }
+        let path = kubeconfig(&site, &user, &json!({}));
+        let mut command = site.command(SCHEDULER);
+        command.arg("--kubeconfig").arg(path).args(["--port", "0", "--leader-elect=false", "--v=4"]);
+        let mut process = Process::spawn(&mut command);
+        // Nobody knows these credentials, and the process goes on.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_ne!(process.get("/readyz").await.0, 200, "{user}");
+        for (name, _, after) in &renewed {
+            site.file(name, after);
+        }
+        let ready = async {
+            while process.get("/readyz").await.0 != 200 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let ready = tokio::time::timeout(Duration::from_secs(45), ready).await;
+        assert!(ready.is_ok(), "{user} is not used:\n{}", process.log());
+        process.signal("TERM").await;
+        assert!(process.end().await.success(), "{}", process.log());
+    }
 }
 
 #[tokio::test]

@@ -31,8 +31,12 @@ struct Replica {
 
 impl Replica {
     async fn start(site: &Site) -> Self {
+        Self::with(site, ARGUMENTS).await
+    }
+
+    async fn with(site: &Site, arguments: &str) -> Self {
         let proxy = Proxy::start(site.host().parse().unwrap()).await;
-        let arguments = format!("--master https://{} {ARGUMENTS}", proxy.address());
+        let arguments = format!("--master https://{} {arguments}", proxy.address());
         Self { process: Process::start(site, CONTROLLERS, &arguments), proxy }
     }
 }
@@ -120,4 +124,25 @@ async fn a_leader_that_is_cut_off_ends_by_itself() {
         assert_eq!(ended.unwrap().code(), Some(1), "{}", leader.process.log());
     };
     roll(cut, async |_: &mut Replica| {}).await;
+}
+
+/// Pings would find out after 45 seconds that nobody is there; the lease has to be renewed within five.
+#[tokio::test]
+async fn a_leader_whose_connections_hang_renews_its_lease_over_others() {
+    let site = Site::of(Cluster::builder().nodes(1).controllers("serviceaccount".parse().unwrap())).await;
+    let longer = "--controllers deployment,replicaset --leader-elect-lease-duration 8s --leader-elect-renew-deadline 5s \
+                  --leader-elect-retry-period 500ms";
+    let leader = Replica::with(&site, longer).await;
+    let first = holder_after(&site, "").await;
+    let leases: Api<Lease> = Api::namespaced(site.cluster.client(), "kube-system");
+    let renewed = |lease: Option<&Lease>| lease.and_then(|lease| lease.spec.as_ref()?.renew_time.clone()).map(|at| at.0);
+    for _ in 0..2 {
+        leader.proxy.hang();
+        let before = renewed(Some(&leases.get("steersman-controllers").await.unwrap())).unwrap();
+        let later = |lease: Option<&Lease>| renewed(lease).is_some_and(|at| at.duration_since(before).as_secs() >= 6);
+        let lease = until(&leases, "steersman-controllers", "renewed", later).await.unwrap();
+        assert_eq!(lease.spec.unwrap().holder_identity.unwrap(), first, "{}", leader.process.log());
+    }
+    assert!(!leader.process.log().contains("leader election lost"), "{}", leader.process.log());
+    assert_eq!(leader.process.get("/livez").await.0, 200);
 }

@@ -358,3 +358,39 @@ async fn the_scheduler_needs_every_rule_of_the_chart_and_no_other() {
     // Kubernetes 1.36 asks for it besides when a claim is given a device; this server does not.
     town.assert_exact("steersman-scheduler", &["resourceclaims/binding"]);
 }
+
+/// With every plugin beyond kube-scheduler's.
+#[tokio::test(start_paused = true)]
+async fn plugins_need_the_rules_that_the_chart_gives_for_them() {
+    let mut town = Town::start("plugins").await;
+    for definition in steersman_crds::scheduling_definitions() {
+        town.create("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, definition.object).await;
+    }
+    let configuration = &chart::objects(&town.rendered, &["ConfigMap"])[0].data["data"]["scheduler.yaml"];
+    let configuration = steersman_scheduler_plugin::Configuration::from_yaml(configuration.as_str().unwrap()).unwrap();
+    let options = steersman_scheduler_plugin::Options { configuration, ..Default::default() };
+    town.run("steersman-scheduler", |context| async {
+        steersman_scheduler_plugin::run(context, options).await.unwrap()
+    });
+    let group = json!({"metadata": {"name": "gang"}, "spec": {"minMember": 2}});
+    town.create("scheduling.x-k8s.io/v1alpha1", "PodGroup", Some("default"), group).await;
+    let ours = json!({"schedulerName": "steersman"});
+    for name in ["gang-0", "gang-1"] {
+        town.pod(name, json!({"scheduling.x-k8s.io/pod-group": "gang"}), ours.clone()).await;
+    }
+    town.until_bound("gang-0").await;
+    town.until_bound("gang-1").await;
+    let roles = town.roles(&[]);
+    town.cluster.assert_role_sufficient(NAMESPACE, "steersman-scheduler", &roles);
+    // Of the plugins' rules each is used; but this server has no groups of scheduling.k8s.io, so that nothing is watched there.
+    let objects = chart::objects(&town.rendered, &["ClusterRole"]);
+    let rules = objects[0].data["rules"].as_array().unwrap().iter();
+    let of_plugins = rules.filter(|rule| {
+        let group = rule["apiGroups"][0].as_str().unwrap();
+        ["scheduling.x-k8s.io", "metrics.k8s.io"].contains(&group)
+    });
+    let rules: Vec<&Value> = of_plugins.collect();
+    assert_eq!(rules.len(), 3);
+    let role = json!({"kind": "ClusterRole", "metadata": {"name": "plugins"}, "rules": rules}).to_string();
+    town.cluster.assert_no_excess(NAMESPACE, "steersman-scheduler", &role);
+}

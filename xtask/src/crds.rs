@@ -10,6 +10,8 @@ use crate::workspace;
 
 /// Where the definitions are, below the workspace. A chart can only hold what is in its own folder.
 const FOLDERS: [&str; 2] = ["crds/yaml", "charts/steersman/files/crds"];
+/// The same for what plugins of the scheduler read.
+const SCHEDULING_FOLDERS: [&str; 2] = ["crds/yaml", "charts/steersman/files/crds-scheduling"];
 
 /// Writes the files, or with `check` fails if a committed one is stale.
 pub(crate) fn run(check: bool) -> Result<()> {
@@ -43,11 +45,12 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         let text = format!("{header}{yaml}");
         files.extend(FOLDERS.map(|folder| (Path::new(folder).join(&definition.file), text.clone())));
     }
-    // What scheduler-plugins would install is for whoever switches those plugins on: not in the chart.
+    // What scheduler-plugins would install is for whoever switches those plugins on.
     let header = "# Written by `cargo xtask crds`. Do not edit.\n";
     for definition in steersman_crds::scheduling_definitions() {
         let yaml = serde_saphyr::to_string(&definition.object).context("writing YAML")?;
-        files.push((Path::new(FOLDERS[0]).join(&definition.file), format!("{header}{yaml}")));
+        let text = format!("{header}{yaml}");
+        files.extend(SCHEDULING_FOLDERS.map(|folder| (Path::new(folder).join(&definition.file), text.clone())));
     }
     Ok(files)
 }

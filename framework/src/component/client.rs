@@ -3,6 +3,7 @@
 mod connector;
 mod no_proxy;
 pub mod polite;
+mod renewal;
 mod token;
 
 use std::error::Error as StdError;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
@@ -59,6 +60,9 @@ pub async fn configuration(identity: Identity, settings: &ClientSettings) -> Res
     if let Some(master) = &settings.master {
         config.cluster_url = master.parse().with_context(|| format!("--master: {master:?} is not a URL"))?;
     }
+    if config.proxy_url.is_none() {
+        config.proxy_url = no_proxy::of_environment(&config.cluster_url)?;
+    }
     let agent = format!("{}/{} ({}/{})", identity.name, identity.version, std::env::consts::OS, architecture());
     config.headers.push((header::USER_AGENT, HeaderValue::from_str(&agent).context("the name fits a header")?));
     Ok(config)
@@ -69,9 +73,7 @@ async fn from_kubeconfig(path: &Path) -> Result<Config> {
     let has_proxy = proxy_of(&kubeconfig).is_some();
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let mut config = config.with_context(|| path.display().to_string())?;
-    // A proxy of the environment, unless the environment makes an exception for this server.
-    let host = config.cluster_url.host().unwrap_or_default();
-    if !has_proxy && no_proxy::is_excepted(host, &no_proxy::exceptions()) {
+    if !has_proxy {
         config.proxy_url = None;
     }
     Ok(config)
@@ -100,6 +102,23 @@ fn architecture() -> &'static str {
 /// # Errors
 /// If the credentials cannot be used.
 pub fn connect(config: &Config, metrics: &Metrics) -> Result<Client> {
+    match renewal::is_renewable(&config.auth_info) {
+        true => renewal::renewing(config, metrics, connect_once),
+        false => connect_once(config, metrics),
+    }
+}
+
+/// The same for what must not wait for a connection that hangs: what is not answered after `patience` is sent once more, over
+/// another connection, and the first answer counts. Only for what may be sent twice.
+///
+/// # Errors
+/// If the credentials cannot be used.
+pub fn connect_impatient(config: &Config, metrics: &Metrics, patience: Duration) -> Result<Client> {
+    renewal::impatient(config, metrics, connect_once, patience)
+}
+
+/// The same with the credentials as they are now.
+fn connect_once(config: &Config, metrics: &Metrics) -> Result<Client> {
     let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -119,10 +138,18 @@ pub fn connect(config: &Config, metrics: &Metrics) -> Result<Client> {
     }
     let send = tower::service_fn(move |mut request: Request<Body>| {
         let (http, metrics, host) = (http.clone(), metrics.clone(), host.clone());
+        let (token, sent) = (token.clone(), Instant::now());
         if let Some(token) = &token {
-            request.headers_mut().insert(header::AUTHORIZATION, token.header(Instant::now()));
+            request.headers_mut().insert(header::AUTHORIZATION, token.header(sent));
         }
-        async move { counted(&http, request, &metrics, &host).await }
+        async move {
+            let result = counted(&http, request, &metrics, &host).await;
+            let is_refused = result.as_ref().is_ok_and(|response| response.status() == StatusCode::UNAUTHORIZED);
+            if let Some(token) = token.filter(|_| is_refused) {
+                token.refused(sent);
+            }
+            result
+        }
     });
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())

@@ -174,3 +174,23 @@ async fn what_a_server_does_not_have_is_empty_until_it_has_it_and_is_not_taken_f
     let (informer, _) = observe(&script).await;
     assert!(!*informer.0.synced.borrow());
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_a_server_that_does_not_answer() {
+    // The connection is there, and nothing comes: neither the list nor, later, the end of a watch.
+    let script = Script::default();
+    let (trigger, shutdown) = Shutdown::new();
+    let informers = Informers::new(Api::new(script.client(), "test"), shutdown);
+    let _informer = informers.informer::<Partial>(&PODS);
+    let check = async {
+        tokio::time::sleep(Duration::from_secs(80)).await;
+        script.answer(200, &[list(7, "", &[])]);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let watches = || script.requests().iter().filter(|request| request.contains("watch=true")).count();
+        assert_eq!((script.requests().len(), watches()), (3, 1));
+        tokio::time::sleep(Duration::from_secs(325)).await;
+        assert_eq!(watches(), 2);
+        trigger.trigger();
+    };
+    futures::join!(informers.run(), check);
+}

@@ -25,6 +25,7 @@ async fn the_components_steer_the_given_cluster() {
     scenarios::our_controllers_are_in_charge(&town).await;
     scenarios::our_scheduler_is_in_charge(&town).await;
     scenarios::a_deployment_lives_its_life(&town).await;
+    scenarios::a_gang_is_bound_as_a_whole(&town).await;
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     for component in ["controllers", "scheduler"] {
         let leader = scenarios::leader(&client, component, "").await;

@@ -186,6 +186,41 @@ pub(crate) async fn a_deployment_lives_its_life(town: &Town) {
     panic!("the pods of a deleted Deployment stay");
 }
 
+/// The pods of a group are bound all or none.
+pub(crate) async fn a_gang_is_bound_as_a_whole(town: &Town) {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("scheduling.x-k8s.io", "v1alpha1", "PodGroup"));
+    let groups: Api<DynamicObject> = Api::namespaced_with(town.client.clone(), &town.namespace, &resource);
+    let group = json!({"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup", "metadata": {"name": "gang"},
+        "spec": {"minMember": 3, "scheduleTimeoutSeconds": 10}});
+    let made = groups.create(&PostParams::default(), &serde_json::from_value(group).unwrap()).await;
+    made.expect("the chart was installed with --set 'scheduler.plugins={Coscheduling}'");
+    let member = async |name: &str| {
+        let labels = json!({"app": "gang", "scheduling.x-k8s.io/pod-group": "gang"});
+        let containers = json!([{"name": "main", "image": IMAGES[0]}]);
+        let mut pod = json!({"metadata": {"name": name, "labels": labels},
+            "spec": {"terminationGracePeriodSeconds": 0, "containers": containers}});
+        if let Some(scheduler) = &town.scheduler {
+            pod["spec"]["schedulerName"] = json!(scheduler);
+        }
+        town.pods().create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    };
+    let is_bound =
+        |pod: Option<&Pod>| pod.and_then(|pod| pod.spec.as_ref()).is_some_and(|spec| spec.node_name.is_some());
+    for name in ["gang-0", "gang-1"] {
+        member(name).await;
+    }
+    // Another pod is bound meanwhile: it is not that nobody works.
+    town.create("alone", 1).await;
+    town.complete("alone").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let early = town.pods_of("gang").await;
+    assert!(early.len() == 2 && !early.iter().any(|pod| is_bound(Some(pod))), "two of three were bound: {early:?}");
+    member("gang-2").await;
+    for name in ["gang-0", "gang-1", "gang-2"] {
+        until_within(PATIENCE, &town.pods(), name, "bound", is_bound).await;
+    }
+}
+
 /// Who holds a lease of the chart; waits until somebody else than `but` does.
 pub(crate) async fn leader(client: &Client, component: &str, but: &str) -> String {
     let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::oci::sha256;
 
+/// What the bill calls the image itself.
+const IMAGE: &str = "image";
+
 /// The bill of the packages that have the programs.
 ///
 /// # Errors
@@ -27,13 +30,15 @@ pub(super) fn bill(metadata: &Metadata, programs: &BTreeSet<PackageId>, version:
         })
         .collect();
     let components: Vec<Value> = components.into_values().collect();
+    let own: BTreeSet<String> = programs.iter().map(|id| reference(&metadata[id])).collect();
+    let image = json!({"ref": IMAGE, "dependsOn": own});
     let mut bill = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {"component": {"type": "container", "name": "steersman", "version": version}},
+        "metadata": {"component": {"bom-ref": IMAGE, "type": "container", "name": "steersman", "version": version}},
         "components": components,
-        "dependencies": dependencies.into_values().collect::<Vec<_>>(),
+        "dependencies": std::iter::once(image).chain(dependencies.into_values()).collect::<Vec<_>>(),
     });
     bill["serialNumber"] = json!(serial_number(&serde_json::to_vec(&bill)?));
     Ok(bill)

@@ -200,7 +200,7 @@ fn install(wanted: &Wanted) -> [Step; 2] {
     let install = run(&format!(
         "helm upgrade --install {RELEASE} charts/steersman {IN_CLUSTER} --create-namespace \
          --set workloads.apiGroup=apps --set scheduler.mode={scheduler} \
-         --set image.repository={image} --set image.tag={tag}"
+         --set scheduler.plugins={{Coscheduling}} --set image.repository={image} --set image.tag={tag}"
     ));
     [take_back, install].map(Step::Run)
 }

@@ -24,6 +24,10 @@ use tower::{BoxError, Service, ServiceExt};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the system asks whether an idle connection is still there. Source: the same.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// And how soon, and how many times, it asks again if there is no answer. Source: Go's `net.KeepAliveConfig`, with fewer times:
+/// HTTP/1.1 has no pings, and whoever is silent for a minute is gone.
+const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_TIMES: u32 = 3;
 /// More than the head of any answer of a proxy.
 const PROXY_HEAD_MAX: usize = 16 << 10;
 
@@ -60,6 +64,8 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_keepalive_interval(Some(KEEP_ALIVE_AGAIN));
+        tcp.set_keepalive_retries(Some(KEEP_ALIVE_TIMES));
         let mut tls = config.rustls_client_config().context("the certificates cannot be used")?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let server_name = config.tls_server_name.clone().map(ServerName::try_from).transpose();

@@ -15,7 +15,8 @@ const PERIOD: Duration = Duration::from_secs(50);
 /// The token of a file, read again from time to time. White space around it does not count.
 pub(super) struct TokenFile {
     path: PathBuf,
-    cached: Mutex<(HeaderValue, Instant)>,
+    /// With when it was read; without, if the server refused it.
+    cached: Mutex<(HeaderValue, Option<Instant>)>,
 }
 
 impl TokenFile {
@@ -23,20 +24,28 @@ impl TokenFile {
     pub(super) fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let header = read(&path)?;
-        Ok(Self { path, cached: Mutex::new((header, Instant::now())) })
+        Ok(Self { path, cached: Mutex::new((header, Some(Instant::now()))) })
     }
 
     /// The value of `Authorization`. If the file cannot be read any more, the last token stays.
     pub(super) fn header(&self, now: Instant) -> HeaderValue {
         let mut cached = self.cached.lock();
-        if now.saturating_duration_since(cached.1) >= PERIOD {
-            cached.1 = now;
+        if cached.1.is_none_or(|read| now.saturating_duration_since(read) >= PERIOD) {
+            cached.1 = Some(now);
             match read(&self.path) {
                 Ok(header) => cached.0 = header,
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "the token stays as it is"),
             }
         }
         cached.0.clone()
+    }
+
+    /// The server refused the token of a request that was sent at that time: the next one reads the file.
+    pub(super) fn refused(&self, sent: Instant) {
+        let mut cached = self.cached.lock();
+        if cached.1.is_some_and(|read| read <= sent) {
+            cached.1 = None;
+        }
     }
 }
 
@@ -64,8 +73,14 @@ mod tests {
         fs::write(&path, "second").unwrap();
         assert_eq!(token.header(start + Duration::from_secs(49)), "Bearer first");
         assert_eq!(token.header(start + Duration::from_secs(50)), "Bearer second");
+        // Refused: read at once, but not for those that were sent before it was read.
+        fs::write(&path, "third").unwrap();
+        token.refused(start);
+        assert_eq!(token.header(start + Duration::from_secs(51)), "Bearer second");
+        token.refused(start + Duration::from_secs(51));
+        assert_eq!(token.header(start + Duration::from_secs(51)), "Bearer third");
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(token.header(start + Duration::from_secs(200)), "Bearer second");
+        assert_eq!(token.header(start + Duration::from_secs(200)), "Bearer third");
         assert!(TokenFile::open(&path).is_err());
     }
 }
