@@ -135,7 +135,8 @@ async fn a_leader_whose_connections_hang_renews_its_lease_over_others() {
     let leader = Replica::with(&site, longer).await;
     let first = holder_after(&site, "").await;
     let leases: Api<Lease> = Api::namespaced(site.cluster.client(), "kube-system");
-    let renewed = |lease: Option<&Lease>| lease.and_then(|lease| lease.spec.as_ref()?.renew_time.clone()).map(|at| at.0);
+    let renewed =
+        |lease: Option<&Lease>| lease.and_then(|lease| lease.spec.as_ref()?.renew_time.clone()).map(|at| at.0);
     for _ in 0..2 {
         leader.proxy.hang();
         let before = renewed(Some(&leases.get("steersman-controllers").await.unwrap())).unwrap();

@@ -47,7 +47,8 @@ impl World {
         let group = json!({"apiGroup": GROUP, "kind": "Group", "name": "system:serviceaccounts:kube-system"});
         world.bind("informers", "informers", group).await;
         // Upstream's is two controllers.
-        let account = json!({"kind": "ServiceAccount", "namespace": "kube-system", "name": "service-account-controller"});
+        let account =
+            json!({"kind": "ServiceAccount", "namespace": "kube-system", "name": "service-account-controller"});
         world.bind("bundles", "system:controller:root-ca-cert-publisher", account).await;
         for (account, controllers) in ACCOUNTS {
             let options = steersman_controllers::Options {
@@ -180,9 +181,7 @@ async fn surround(world: &World) {
     world.create("v1", "Service", HERE, json!({"metadata": {"name": "manual"}, "spec": {"ports": ports}})).await;
     let subsets = json!([{"addresses": [{"ip": "192.0.2.1"}], "ports": ports}]);
     world.create("v1", "Endpoints", HERE, json!({"metadata": {"name": "manual"}, "subsets": subsets})).await;
-    let budget = |name: &str, selector: Value, least: Value| {
-        json!({"metadata": {"name": name}, "spec": {"minAvailable": least, "selector": selector}})
-    };
+    let budget = |name: &str, selector: Value, least: Value| json!({"metadata": {"name": name}, "spec": {"minAvailable": least, "selector": selector}});
     let web = json!({"matchLabels": {"app": "web"}});
     world.create("policy/v1", "PodDisruptionBudget", HERE, budget("web", web, json!("50%"))).await;
     // Pods whose owners have to be asked for their scale; one has none.

@@ -102,6 +102,10 @@ spec:
       args:
         {{- .args | trim | nindent 8 }}
         {{- include "steersman.flags" . | nindent 8 }}
+      {{- with .values.env }}
+      env:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       ports:
         - name: metrics
           containerPort: {{ .port }}

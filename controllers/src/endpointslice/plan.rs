@@ -123,8 +123,7 @@ fn is_current(service: &Service, slice: &Slice, content: &Content) -> bool {
 
 /// Instead of deleting one slice and making another, one is written: rather one that is empty already.
 fn reuse(free: &mut Vec<Arc<Slice>>, content: &Content) -> Option<Arc<Slice>> {
-    let fits =
-        |slice: &Arc<Slice>| slice.endpoints == content.endpoints && sorted(&slice.ports) == content.ports;
+    let fits = |slice: &Arc<Slice>| slice.endpoints == content.endpoints && sorted(&slice.ports) == content.ports;
     let at = free.iter().position(fits).or_else(|| free.len().checked_sub(1))?;
     Some(free.remove(at))
 }
