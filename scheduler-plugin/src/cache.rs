@@ -4,8 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use steersman_framework::reflector::Change;
+
 use crate::pod::{Pod, Specs};
-use crate::snapshot::{SelectingKind, Snapshot};
+use crate::snapshot::{SelectingKind, Snapshot, Stored, Table};
 use crate::wire;
 
 /// Nodes and pods, with assumptions.
@@ -54,6 +58,34 @@ impl Cache {
     /// Adds or replaces a service or an owner that selects pods.
     pub fn set_selecting(&mut self, kind: SelectingKind, object: &wire::Selecting) {
         self.snapshot.set_selecting(kind, object);
+    }
+
+    /// Adds or replaces an object that is kept as the API sends it: of volumes, of devices. False if it is of no such kind.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn set_stored(&mut self, kind: &str, object: &Value) -> Result<bool, serde_json::Error> {
+        fn applied<T: DeserializeOwned + Stored>(
+            object: &Value,
+            table: &mut Table<T>,
+        ) -> Result<bool, serde_json::Error> {
+            table.apply(Change::Applied(T::deserialize(object)?));
+            Ok(true)
+        }
+        let snapshot = &mut self.snapshot;
+        match kind {
+            "PersistentVolumeClaim" => applied(object, &mut snapshot.storage_mut().claims),
+            "PersistentVolume" => applied(object, &mut snapshot.storage_mut().volumes),
+            "StorageClass" => applied(object, &mut snapshot.storage_mut().classes),
+            "CSINode" => applied(object, &mut snapshot.storage_mut().csi_nodes),
+            "CSIDriver" => applied(object, &mut snapshot.storage_mut().csi_drivers),
+            "CSIStorageCapacity" => applied(object, &mut snapshot.storage_mut().capacities),
+            "VolumeAttachment" => applied(object, &mut snapshot.storage_mut().attachments),
+            "ResourceClaim" => applied(object, &mut snapshot.devices_mut().claims),
+            "DeviceClass" => applied(object, snapshot.device_classes_mut()),
+            "ResourceSlice" => applied(object, &mut snapshot.devices_mut().slices),
+            _ => Ok(false),
+        }
     }
 
     /// Adds or replaces a node; returns what it replaced.

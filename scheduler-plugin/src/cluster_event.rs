@@ -1,6 +1,7 @@
 //! What happens in the cluster that can make an unschedulable pod schedulable.
 //! Source: `k8s.io/kube-scheduler/framework`, `ClusterEvent`; KEP-4247 (queueing hints).
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -70,10 +71,14 @@ impl ActionType {
     pub const UPDATE_POD_SCHEDULING_GATES_ELIMINATED: Self = Self(1 << 8);
     /// It changed in another way.
     pub const UPDATE_OTHER: Self = Self(1 << 9);
+    /// A node says that it can do other things.
+    pub const UPDATE_NODE_DECLARED_FEATURE: Self = Self(1 << 10);
+    /// A pod got a claim that was made from its template.
+    pub const UPDATE_POD_GENERATED_RESOURCE_CLAIM: Self = Self(1 << 11);
     /// It changed in any way.
-    pub const UPDATE: Self = Self(0b11_1111_1100);
+    pub const UPDATE: Self = Self(0b1111_1111_1100);
     /// Anything.
-    pub const ALL: Self = Self(0b11_1111_1111);
+    pub const ALL: Self = Self(0b1111_1111_1111);
 
     /// Both sets together.
     #[must_use]
@@ -140,6 +145,8 @@ impl ClusterEvent {
             (ActionType::UPDATE_POD_SCALE_DOWN, "UpdatePodScaleDown"),
             (ActionType::UPDATE_POD_TOLERATION, "UpdatePodToleration"),
             (ActionType::UPDATE_POD_SCHEDULING_GATES_ELIMINATED, "UpdatePodSchedulingGatesEliminated"),
+            (ActionType::UPDATE_NODE_DECLARED_FEATURE, "UpdateNodeDeclaredFeature"),
+            (ActionType::UPDATE_POD_GENERATED_RESOURCE_CLAIM, "UpdatePodGeneratedResourceClaim"),
             (ActionType::UPDATE_OTHER, "Update"),
             (ActionType::UPDATE, "Update"),
             (ActionType::ALL, "All"),
@@ -176,6 +183,13 @@ pub enum EventObject {
         /// Its name.
         name: String,
     },
+    /// An object that is kept as the API sends it; before and after. See [`EventObject::change_of`].
+    Stored {
+        /// As it was; `None` if it is new.
+        old: Option<StoredObject>,
+        /// As it is; `None` if it is gone.
+        new: Option<StoredObject>,
+    },
     /// A node that came or changed; before and after.
     Node {
         /// As it was; `None` if it is new.
@@ -183,6 +197,22 @@ pub enum EventObject {
         /// As it is.
         new: Arc<wire::Node>,
     },
+}
+
+/// An object of any of the kinds that are kept as the API sends them.
+pub type StoredObject = Arc<dyn Any + Send + Sync>;
+
+impl EventObject {
+    /// An object that is kept as the API sends it, before and after what happened; `None` if it is of another kind.
+    pub fn change_of<T: 'static>(&self) -> Option<(Option<&T>, Option<&T>)> {
+        let Self::Stored { old, new } = self else { return None };
+        let is_other = |object: &Option<StoredObject>| object.as_deref().is_some_and(|it| !it.is::<T>());
+        if is_other(old) || is_other(new) {
+            return None;
+        }
+        let (old, new) = (old.as_deref(), new.as_deref());
+        Some((old.and_then(|it| it.downcast_ref()), new.and_then(|it| it.downcast_ref())))
+    }
 }
 
 /// Something that happened.
@@ -210,6 +240,7 @@ pub(crate) fn node_changes(old: &wire::Node, new: &wire::Node) -> Vec<ClusterEve
         (old.status.allocatable != new.status.allocatable, ActionType::UPDATE_NODE_ALLOCATABLE),
         (old.metadata.labels != new.metadata.labels, ActionType::UPDATE_NODE_LABEL),
         (old.spec.taints != new.spec.taints || uncordoned, ActionType::UPDATE_NODE_TAINT),
+        (old.status.declared_features != new.status.declared_features, ActionType::UPDATE_NODE_DECLARED_FEATURE),
     ]
     .into_iter()
     .filter(|(changed, _)| *changed)
@@ -219,6 +250,7 @@ pub(crate) fn node_changes(old: &wire::Node, new: &wire::Node) -> Vec<ClusterEve
 
 /// In which ways a pod changed; a generic update if in none of the known ones.
 pub(crate) fn pod_changes(old: &Pod, new: &Pod) -> Vec<ClusterEvent> {
+    let generated = old.resource_claim_statuses != new.resource_claim_statuses;
     let (old, new) = (&old.spec, &new.spec);
     let (before, after) = (&old.requests, &new.requests);
     let less = after.cpu < before.cpu
@@ -233,6 +265,7 @@ pub(crate) fn pod_changes(old: &Pod, new: &Pod) -> Vec<ClusterEvent> {
             ActionType::UPDATE_POD_SCHEDULING_GATES_ELIMINATED,
         ),
         (old.tolerations.len() != new.tolerations.len(), ActionType::UPDATE_POD_TOLERATION),
+        (generated, ActionType::UPDATE_POD_GENERATED_RESOURCE_CLAIM),
     ];
     let events = known.into_iter().filter(|(changed, _)| *changed).map(|(_, action)| ClusterEvent::pod(action));
     let events: Vec<_> = events.collect();

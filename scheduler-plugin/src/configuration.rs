@@ -13,6 +13,11 @@ use crate::profile::Point;
 pub use extender::{ExtenderConfiguration, ExtenderTls, ManagedResource};
 pub use parse::ConfigurationError;
 
+/// A duration as Go writes it: `1m30s`, `100ms`, `0.5s`.
+pub(crate) fn duration(text: &str) -> Option<std::time::Duration> {
+    parse::extenders::duration(text)
+}
+
 /// The scheduler's configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Configuration {

@@ -402,6 +402,12 @@ pub struct Binding {
 
 /// Does something before a pod is bound, for example prepare volumes.
 pub trait PreBindPlugin: Plugin {
+    /// Whether there is anything to be done for this pod. If so, the pod says on which node it will be while it is done.
+    fn will_act(&self, binding: &Binding) -> bool {
+        let _ = binding;
+        true
+    }
+
     /// Any answer but Success ends the attempt.
     fn pre_bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status>;
 }

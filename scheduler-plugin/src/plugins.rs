@@ -10,6 +10,7 @@ pub mod gang_scheduling;
 pub mod image_locality;
 pub mod inter_pod_affinity;
 pub mod node_affinity;
+pub mod node_declared_features;
 pub mod node_name;
 pub mod node_ports;
 pub mod node_resources_balanced_allocation;
@@ -54,10 +55,8 @@ pub(crate) const DEFAULT: &[(&str, i64)] = &[
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
     ("DefaultBinder", 0),
+    ("NodeDeclaredFeatures", 0),
 ];
-
-/// Upstream's other default plugins: configuration may switch them off and give them arguments.
-pub(crate) const NOT_IMPLEMENTED: [&str; 1] = ["NodeDeclaredFeatures"];
 
 /// Registers a plugin that is made from arguments of a type.
 fn with_args<A, P>(registry: &mut Registry, name: &str, make: fn(A) -> Result<P, String>)
@@ -79,6 +78,7 @@ pub(crate) fn registry() -> Registry {
         .add(priority_sort::PrioritySort)
         .add(node_unschedulable::NodeUnschedulable)
         .add(node_name::NodeName)
+        .add(node_declared_features::NodeDeclaredFeatures)
         .add(taint_toleration::TaintToleration)
         .add(node_ports::NodePorts)
         .add(volume_restrictions::VolumeRestrictions)
@@ -90,8 +90,8 @@ pub(crate) fn registry() -> Registry {
         let plugin: Arc<dyn Plugin> = Arc::new(default_preemption::DefaultPreemption::new(args.parse()?, handle)?);
         Ok(plugin)
     });
-    registry.register(dynamic_resources::NAME, |_, handle| {
-        let plugin: Arc<dyn Plugin> = Arc::new(dynamic_resources::DynamicResources::new(handle));
+    registry.register(dynamic_resources::NAME, |args, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(dynamic_resources::DynamicResources::new(&args.parse()?, handle)?);
         Ok(plugin)
     });
     registry.register(capacity_scheduling::NAME, |_, handle| {
@@ -112,7 +112,11 @@ pub(crate) fn registry() -> Registry {
     });
     with_args(&mut registry, volume_binding::NAME, volume_binding::VolumeBinding::new);
     with_args(&mut registry, node_affinity::NAME, node_affinity::NodeAffinity::new);
-    with_args(&mut registry, node_resources_fit::NAME, node_resources_fit::NodeResourcesFit::new);
+    registry.register(node_resources_fit::NAME, |args, handle| {
+        let devices = handle.device_resources.clone();
+        let plugin: Arc<dyn Plugin> = Arc::new(node_resources_fit::NodeResourcesFit::new(args.parse()?, devices)?);
+        Ok(plugin)
+    });
     with_args(
         &mut registry,
         node_resources_balanced_allocation::NAME,

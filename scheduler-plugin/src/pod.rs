@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::resources::{Requests, amount, pod_requests};
+use crate::resources::{Requests, amount, is_extended, pod_requests};
+use crate::snapshot::DEVICE_CLASS_PREFIX;
 use crate::wire;
 
 /// A pod.
@@ -85,12 +86,29 @@ pub struct PodSpec {
     pub host_ports: Vec<HostPort>,
     /// Its claims on devices.
     pub resource_claims: Vec<wire::PodResourceClaim>,
+    /// Containers that ask for extended resources, which may be devices.
+    pub extended_containers: Box<[ExtendedContainer]>,
+    /// What its node must be able to do.
+    pub required_features: Box<[&'static str]>,
     /// Volumes that only some nodes can have or that cannot be shared.
     pub volumes: Vec<wire::Volume>,
     /// Images of all containers, with a tag.
     pub images: Vec<String>,
     /// Images that are volumes, with a tag.
     pub image_volumes: Vec<String>,
+}
+
+/// A container that asks for extended resources.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExtendedContainer {
+    /// The name.
+    pub name: Box<str>,
+    /// Its place among init containers and containers.
+    pub index: usize,
+    /// Whether it is gone before the pod runs.
+    pub is_short_lived: bool,
+    /// The resources: name, amount, and the place of the name among all that it asks for.
+    pub wants: Box<[(Arc<str>, i64, usize)]>,
 }
 
 /// A port that a pod takes on its node.
@@ -120,14 +138,14 @@ impl Pod {
         format!("{}/{}", self.spec.namespace, self.name)
     }
 
-    /// The names of its claims on devices; `None` for one that is still to be made from its template. A claim that was
-    /// found not to be needed is left out.
-    pub fn resource_claims(&self) -> impl Iterator<Item = Option<&str>> {
+    /// The names of its claims on devices, each with whether it is made from a template; `None` for one that is still to
+    /// be made. A claim that was found not to be needed is left out.
+    pub fn resource_claims(&self) -> impl Iterator<Item = (Option<&str>, bool)> {
         self.spec.resource_claims.iter().filter_map(|claim| match &claim.resource_claim_name {
-            Some(name) => Some(Some(name.as_str())),
+            Some(name) => Some((Some(name.as_str()), false)),
             None => match self.resource_claim_statuses.iter().find(|status| status.name == claim.name) {
-                Some(status) => status.resource_claim_name.as_deref().map(Some),
-                None => Some(None),
+                Some(status) => status.resource_claim_name.as_deref().map(|name| (Some(name), true)),
+                None => Some((None, true)),
             },
         })
     }
@@ -168,6 +186,8 @@ impl PodSpec {
             topology_spread_constraints: spec.topology_spread_constraints.clone(),
             host_ports: host_ports(spec),
             resource_claims: spec.resource_claims.clone(),
+            extended_containers: extended_containers(spec),
+            required_features: required_features(spec),
             volumes: spec.volumes.iter().filter(|volume| volume.matters()).cloned().collect(),
             images: containers.map(|container| normalized_image(&container.image)).collect(),
             image_volumes: image_volumes.map(|image| normalized_image(&image.reference)).collect(),
@@ -182,6 +202,31 @@ impl PodSpec {
     fn has_anti_affinity(&self) -> bool {
         self.affinity.pod_anti_affinity != wire::PodAffinity::default()
     }
+}
+
+fn extended_containers(spec: &wire::PodSpec) -> Box<[ExtendedContainer]> {
+    let init = spec.init_containers.iter().map(|container| (container, container.restart_policy != "Always"));
+    let all = init.chain(spec.containers.iter().map(|container| (container, false)));
+    let wants = |container: &wire::Container| -> Box<[(Arc<str>, i64, usize)]> {
+        let requests = container.resources.requests.iter().enumerate();
+        let extended = requests.filter(|(_, (name, _))| is_extended(name) || name.starts_with(DEVICE_CLASS_PREFIX));
+        let wanted = extended.map(|(place, (name, text))| (Arc::from(name.as_str()), amount(name, text), place));
+        wanted.filter(|(_, amount, _)| *amount > 0).collect()
+    };
+    let extended = all.enumerate().filter_map(|(index, (container, is_short_lived))| {
+        let (name, wants) = (container.name.as_str().into(), wants(container));
+        (!wants.is_empty()).then_some(ExtendedContainer { name, index, is_short_lived, wants })
+    });
+    extended.collect()
+}
+
+/// What a node must declare. Source: `k8s.io/component-helpers/nodedeclaredfeatures`.
+fn required_features(spec: &wire::PodSpec) -> Box<[&'static str]> {
+    let mut rules = spec.containers.iter().chain(&spec.init_containers).flat_map(|it| &it.restart_policy_rules);
+    let restarts = rules.any(|rule| rule.action == "RestartAllContainers");
+    let isolated = spec.host_network && spec.host_users == Some(false);
+    let required = [(restarts, "RestartAllContainersOnContainerExits"), (isolated, "UserNamespacesHostNetworkSupport")];
+    required.into_iter().filter(|(is, _)| *is).map(|(_, feature)| feature).collect()
 }
 
 fn container_cpu(container: &wire::Container) -> (Option<i64>, Option<i64>) {

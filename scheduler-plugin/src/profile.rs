@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::cluster_event::{ClusterEvent, EventResource};
 use crate::configuration::{PluginReference, PluginSet, ProfileConfiguration};
 use crate::plugin::{BindPlugin, Plugin, QueueSortPlugin};
-use crate::plugins::NOT_IMPLEMENTED;
 use crate::pod::Pod;
 use crate::registry::{Args, Handle, Registry};
 use crate::resources::MAX_NODE_SCORE;
@@ -135,11 +134,8 @@ impl Profile {
             })?;
             plugins.insert(name.to_owned(), plugin);
         }
-        for name in configuration.plugin_config.keys().filter(|name| registry.get(name).is_none()) {
-            if !NOT_IMPLEMENTED.contains(&name.as_str()) {
-                return Err(failed(unknown(name)));
-            }
-            tracing::warn!(plugin = name, "arguments of a plugin that is not implemented have no effect");
+        if let Some(name) = configuration.plugin_config.keys().find(|name| registry.get(name).is_none()) {
+            return Err(failed(unknown(name)));
         }
         let mut points = BTreeMap::new();
         for point in Point::ALL {
@@ -233,11 +229,7 @@ impl Profile {
 }
 
 fn unknown(name: &str) -> String {
-    if NOT_IMPLEMENTED.contains(&name) {
-        format!("plugin {name:?} is not implemented")
-    } else {
-        format!("plugin {name:?} does not exist")
-    }
+    format!("plugin {name:?} does not exist")
 }
 
 /// The trait object of the sorter; a profile always has one.

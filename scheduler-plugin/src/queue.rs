@@ -213,7 +213,7 @@ impl Queue {
     pub fn set(&mut self, pod: Arc<Pod>, now: Instant) {
         let uid = pod.uid.clone();
         if let Some((_, old)) = self.in_flight.get_mut(&uid) {
-            let changes = if old.spec_id == pod.spec_id { Vec::new() } else { pod_changes(old, &pod) };
+            let changes = if is_same(old, &pod) { Vec::new() } else { pod_changes(old, &pod) };
             *old = pod.clone();
             for event in changes {
                 self.remember(&Happening { event, object: EventObject::Pod(pod.clone()) });
@@ -228,8 +228,7 @@ impl Queue {
         }
         if let Some(mut queued) = self.unschedulable.remove(&uid) {
             // With an equal spec nothing has changed that a plugin can see; often it was our own write of the status.
-            let same = queued.pod.spec_id == pod.spec_id;
-            let changes = if same { Vec::new() } else { pod_changes(&queued.pod, &pod) };
+            let changes = if is_same(&queued.pod, &pod) { Vec::new() } else { pod_changes(&queued.pod, &pod) };
             queued.pod = pod.clone();
             let own = |event| Happening { event, object: EventObject::Pod(pod.clone()) };
             let worth = changes.into_iter().map(|event| self.is_worth(&queued, &own(event)));
@@ -535,6 +534,11 @@ impl Queue {
             self.active.push(uid, queued, |a, b| less(&profiles, a, b));
         }
     }
+}
+
+/// Whether nothing about a pod has changed that a plugin can see.
+fn is_same(old: &Pod, new: &Pod) -> bool {
+    old.spec_id == new.spec_id && old.resource_claim_statuses == new.resource_claim_statuses
 }
 
 /// The order of pods that are ready; all profiles have the same sorter.

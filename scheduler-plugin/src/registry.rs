@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use http::Request;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -29,6 +30,10 @@ pub struct Handle {
     pub preempting: Preempting,
     /// Claims on devices that exist.
     pub known_claims: KnownClaims,
+    /// Extended resources that can be had as devices.
+    pub device_resources: DeviceResources,
+    /// For what is to be written after an attempt.
+    pub outbox: Outbox,
     /// To have objects of any resource at hand.
     pub watches: Watches,
 }
@@ -54,12 +59,22 @@ impl Preempting {
 
 /// The claims on devices that exist, by namespace and name. Clones share the set.
 #[derive(Clone, Debug, Default)]
-pub struct KnownClaims(Arc<Mutex<BTreeSet<(String, String)>>>);
+pub struct KnownClaims(Arc<Mutex<BTreeMap<(String, String), KnownClaim>>>);
+
+/// What has to be known of a claim before a pod that uses it is tried.
+#[derive(Clone, Debug)]
+struct KnownClaim {
+    is_going: bool,
+    /// The uids of its controlling owners.
+    controllers: Vec<String>,
+}
 
 impl KnownClaims {
-    /// Whether there is such a claim.
-    pub fn contains(&self, namespace: &str, name: &str) -> bool {
-        self.0.lock().contains(&(namespace.to_owned(), name.to_owned()))
+    /// Whether there is such a claim, and it is there to stay. One that was made from a template belongs to one pod.
+    pub fn is_usable(&self, (namespace, name): (&str, &str), generated_for: Option<&str>) -> bool {
+        let known = self.0.lock();
+        let claim = known.get(&(namespace.to_owned(), name.to_owned())).filter(|claim| !claim.is_going);
+        claim.is_some_and(|claim| generated_for.is_none_or(|pod| claim.controllers.iter().any(|uid| uid == pod)))
     }
 
     pub(crate) fn take(&self, change: &Change<ResourceClaim>) {
@@ -67,13 +82,49 @@ impl KnownClaims {
             let metadata = &claim.metadata.common;
             (metadata.namespace.clone(), metadata.name.clone())
         };
+        let known_as = |claim: &ResourceClaim| {
+            let owners = claim.metadata.owners.iter().filter(|owner| owner.controller);
+            let is_going = claim.metadata.common.deletion_timestamp.is_some();
+            (key(claim), KnownClaim { is_going, controllers: owners.map(|owner| owner.uid.clone()).collect() })
+        };
         let mut known = self.0.lock();
         match change {
-            Change::Applied(claim) => _ = known.insert(key(claim)),
+            Change::Applied(claim) => known.extend([known_as(claim)]),
             Change::Deleted(claim) => _ = known.remove(&key(claim)),
-            Change::Replaced(claims) => *known = claims.iter().map(key).collect(),
+            Change::Replaced(claims) => *known = claims.iter().map(known_as).collect(),
             Change::Progress => {}
         }
+    }
+}
+
+/// The extended resources that stand for classes of devices. Clones share the set.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceResources(Arc<Mutex<BTreeSet<Arc<str>>>>);
+
+impl DeviceResources {
+    /// Whether any of these resources can be had as devices.
+    pub fn any<'a>(&self, mut resources: impl Iterator<Item = &'a Arc<str>>) -> bool {
+        let known = self.0.lock();
+        !known.is_empty() && resources.any(|resource| known.contains(resource))
+    }
+
+    pub(crate) fn set(&self, resources: BTreeSet<Arc<str>>) {
+        *self.0.lock() = resources;
+    }
+}
+
+/// Requests to the API server that a plugin wants to be sent when the attempt is over. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox(Arc<Mutex<Vec<Request<Vec<u8>>>>>);
+
+impl Outbox {
+    /// Sends a request later; what the server refuses is only logged.
+    pub fn put(&self, request: Request<Vec<u8>>) {
+        self.0.lock().push(request);
+    }
+
+    pub(crate) fn take(&self) -> Vec<Request<Vec<u8>>> {
+        std::mem::take(&mut *self.0.lock())
     }
 }
 
@@ -91,6 +142,8 @@ impl Handle {
             random,
             preempting: Preempting::default(),
             known_claims: KnownClaims::default(),
+            device_resources: DeviceResources::default(),
+            outbox: Outbox::default(),
             watches: Watches::default(),
         }
     }

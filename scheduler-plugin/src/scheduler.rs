@@ -30,7 +30,7 @@ use crate::plugin::Plugin;
 use crate::pod::Pod;
 use crate::profile::{Point, Profile, ProfileError};
 use crate::queue::{Backoff, Queue, QueuedPod};
-use crate::registry::{Handle, KnownClaims, Preempting, Registry};
+use crate::registry::{DeviceResources, Handle, KnownClaims, Outbox, Preempting, Registry};
 use crate::status::Code;
 use crate::waiting::WaitingPods;
 use crate::watched::{Source, Watches};
@@ -136,6 +136,8 @@ struct Scheduler {
     waiting: WaitingPods,
     preempting: Preempting,
     known_claims: KnownClaims,
+    device_resources: DeviceResources,
+    outbox: Outbox,
     context: Context,
     cache: Cache,
     queue: Queue,
@@ -164,6 +166,8 @@ impl Scheduler {
             random: context.random.clone(),
             preempting: Preempting::default(),
             known_claims: KnownClaims::default(),
+            device_resources: DeviceResources::default(),
+            outbox: Outbox::default(),
             watches: Watches::default(),
         };
         let profiles = Arc::new(profiles(options, &handle)?);
@@ -187,6 +191,8 @@ impl Scheduler {
             waiting,
             preempting: handle.preempting,
             known_claims: handle.known_claims,
+            device_resources: handle.device_resources,
+            outbox: handle.outbox,
             context: context.clone(),
             cache: Cache::default(),
             search,
@@ -303,6 +309,7 @@ impl Scheduler {
                     self.preempt(&pod, &result);
                     nomination = result.nominated_node_name;
                 }
+                self.send_outbox();
                 self.tell(&pod, explained.map(|summary| Summary { message: diagnosis.message(), ..summary }));
                 self.unschedulable(queued, &diagnosis, nomination);
             }
@@ -353,6 +360,17 @@ impl Scheduler {
                 Finished::Written
             });
             self.event_writes.insert(task.id());
+        }
+    }
+
+    /// Sends what plugins want to be sent, beside the loop.
+    fn send_outbox(&mut self) {
+        for write in self.outbox.take() {
+            let client = self.client();
+            self.tasks.spawn(async move {
+                send(&client, write).await;
+                Finished::Written
+            });
         }
     }
 

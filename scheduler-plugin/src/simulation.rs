@@ -14,7 +14,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use steersman_framework::reflector::Change;
 use steersman_machinery::clock::SharedClock;
 use steersman_machinery::random::Random;
 use tokio::time::Instant;
@@ -26,7 +25,7 @@ use crate::pod::Pod;
 use crate::profile::{Point, Profile};
 use crate::registry::Handle;
 use crate::scheduler::{Error, Options, profiles};
-use crate::snapshot::{SelectingKind, Stored, Table};
+use crate::snapshot::SelectingKind;
 use crate::status::Status;
 use crate::waiting::{Held, WaitingPods};
 use crate::watched::Watches;
@@ -158,34 +157,17 @@ impl Simulation {
             "ReplicaSet" => self.cache.set_selecting(SelectingKind::ReplicaSet, &parse(object)?),
             "StatefulSet" => self.cache.set_selecting(SelectingKind::StatefulSet, &parse(object)?),
             _ => {
-                if !self.add_stored(object)? && !self.watches.offer(object) {
+                if !self
+                    .cache
+                    .set_stored(objects::kind(object), object)
+                    .map_err(|error| ObjectError::of(object, error.to_string()))?
+                    && !self.watches.offer(object)
+                {
                     *self.ignored.entry(objects::kind(object).to_owned()).or_default() += 1;
                 }
             }
         }
         Ok(())
-    }
-
-    /// Adds an object that is kept as the API sends it; false if it is of no such kind.
-    fn add_stored(&mut self, object: &Value) -> Result<bool, ObjectError> {
-        fn applied<T: DeserializeOwned + Stored>(object: &Value, table: &mut Table<T>) -> Result<bool, ObjectError> {
-            table.apply(Change::Applied(parse(object)?));
-            Ok(true)
-        }
-        let snapshot = self.cache.snapshot_mut();
-        match objects::kind(object) {
-            "PersistentVolumeClaim" => applied(object, &mut snapshot.storage_mut().claims),
-            "PersistentVolume" => applied(object, &mut snapshot.storage_mut().volumes),
-            "StorageClass" => applied(object, &mut snapshot.storage_mut().classes),
-            "CSINode" => applied(object, &mut snapshot.storage_mut().csi_nodes),
-            "CSIDriver" => applied(object, &mut snapshot.storage_mut().csi_drivers),
-            "CSIStorageCapacity" => applied(object, &mut snapshot.storage_mut().capacities),
-            "VolumeAttachment" => applied(object, &mut snapshot.storage_mut().attachments),
-            "ResourceClaim" => applied(object, &mut snapshot.devices_mut().claims),
-            "DeviceClass" => applied(object, &mut snapshot.devices_mut().classes),
-            "ResourceSlice" => applied(object, &mut snapshot.devices_mut().slices),
-            _ => Ok(false),
-        }
     }
 
     fn add_pod(&mut self, object: &Value) -> Result<(), ObjectError> {

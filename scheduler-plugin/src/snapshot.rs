@@ -22,7 +22,7 @@ pub(crate) use journal::Change;
 pub use labels::{LabelColumn, Labels, Matcher, ValueId};
 pub use node::NodeRef;
 pub use selecting::{Selecting, SelectingKind};
-pub use storage::{Devices, Storage};
+pub use storage::{DEVICE_CLASS_PREFIX, Devices, Storage};
 pub use table::{Stored, Table};
 
 use crate::pod::{HostPort, Pod, PodSpec, SpecId};
@@ -90,6 +90,7 @@ struct NodeCell {
     zone: String,
     labels: Map,
     images: Vec<wire::ContainerImage>,
+    declared_features: Vec<String>,
     ports: Vec<HostPort>,
     pods: Vec<Arc<Pod>>,
     generation: u64,

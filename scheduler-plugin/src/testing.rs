@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use steersman_framework::reflector::Change;
 use steersman_machinery::random::Random;
 
 use crate::cache::Cache;
@@ -14,7 +12,6 @@ use crate::cycle::{Decision, Outcome, Search, post_filter, schedule_one};
 use crate::pod::Pod;
 use crate::profile::Profile;
 use crate::registry::{Handle, Registry};
-use crate::snapshot::{Stored, Table};
 
 /// A cluster in memory, with the default profile unless another is given.
 pub(crate) struct Cluster {
@@ -60,22 +57,7 @@ impl Cluster {
 
     /// Adds an object that is kept as the API sends it; its `kind` says where.
     pub(crate) fn object(&mut self, object: &Value) {
-        fn applied<T: DeserializeOwned + Stored>(object: &Value, table: &mut Table<T>) {
-            table.apply(Change::Applied(serde_json::from_value(object.clone()).unwrap()));
-        }
-        let snapshot = self.cache.snapshot_mut();
-        match object["kind"].as_str().unwrap() {
-            "PersistentVolumeClaim" => applied(object, &mut snapshot.storage_mut().claims),
-            "PersistentVolume" => applied(object, &mut snapshot.storage_mut().volumes),
-            "StorageClass" => applied(object, &mut snapshot.storage_mut().classes),
-            "CSINode" => applied(object, &mut snapshot.storage_mut().csi_nodes),
-            "CSIDriver" => applied(object, &mut snapshot.storage_mut().csi_drivers),
-            "CSIStorageCapacity" => applied(object, &mut snapshot.storage_mut().capacities),
-            "ResourceClaim" => applied(object, &mut snapshot.devices_mut().claims),
-            "DeviceClass" => applied(object, &mut snapshot.devices_mut().classes),
-            "ResourceSlice" => applied(object, &mut snapshot.devices_mut().slices),
-            other => panic!("{other}"),
-        }
+        assert!(self.cache.set_stored(object["kind"].as_str().unwrap(), object).unwrap(), "{object}");
     }
 
     /// A pod with this spec and these labels (`app=web`).

@@ -41,6 +41,11 @@ impl EventText {
         Self { warning: false, reason: "Preempted", action: "Preempting", note }
     }
 
+    pub(crate) fn waiting_for_devices(node: &str) -> Self {
+        let note = format!("waiting for binding conditions for device on node {node}");
+        Self { warning: false, reason: "BindingConditionsPending", action: "Scheduling", note }
+    }
+
     pub(crate) fn failed(note: String) -> Self {
         Self { warning: true, reason: "FailedScheduling", action: "Scheduling", note: truncate(note) }
     }
@@ -214,9 +219,9 @@ pub(crate) fn deletion(victim: &Pod) -> Option<Write> {
     request("DELETE", path(victim), "application/json", &body)
 }
 
-/// The request that gives a nominated node up.
-pub(crate) fn no_nomination(pod: &Pod) -> Option<Write> {
-    let body = json!({"metadata": {"uid": &*pod.uid}, "status": {"nominatedNodeName": null}});
+/// The request that names the node that is held for a pod, or gives it up.
+pub(crate) fn nomination(pod: &Pod, node: Option<&str>) -> Option<Write> {
+    let body = json!({"metadata": {"uid": &*pod.uid}, "status": {"nominatedNodeName": node}});
     request("PATCH", format!("{}/status", path(pod)), STRATEGIC, &body)
 }
 

@@ -103,6 +103,11 @@ impl Case {
             let node = self.generator.node(None);
             self.set_node(&node);
         }
+        let nodes: Vec<String> = self.world.nodes.iter().map(|node| node.metadata.name.clone().unwrap()).collect();
+        for object in self.generator.stored(&nodes) {
+            assert!(self.cache.set_stored(object["kind"].as_str().unwrap(), &object).unwrap(), "{object}");
+            self.world.stored.push(object);
+        }
         for _ in 0..self.generator.below(size.pods) {
             let node = self.some_node();
             let pod = self.generator.running(&node);

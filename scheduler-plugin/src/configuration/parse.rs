@@ -1,6 +1,6 @@
 //! From YAML to [`Configuration`], field by field, so that every complaint names its field.
 
-mod extenders;
+pub(super) mod extenders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

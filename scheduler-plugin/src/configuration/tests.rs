@@ -105,10 +105,6 @@ fn profiles_that_can_not_work_are_refused() {
     check("plugins: {filter: {enabled: [{name: Nobody}]}}", "plugin \"Nobody\" does not exist");
     check("pluginConfig: [{name: Nobody, args: {a: 1}}]", "plugin \"Nobody\" does not exist");
     check(
-        "plugins: {filter: {enabled: [{name: NodeDeclaredFeatures}]}}",
-        "plugin \"NodeDeclaredFeatures\" is not implemented",
-    );
-    check(
         "plugins: {filter: {enabled: [{name: ImageLocality}]}}",
         "plugin \"ImageLocality\" does not extend filter plugin",
     );
@@ -120,11 +116,4 @@ fn profiles_that_can_not_work_are_refused() {
         "pluginConfig: [{name: NodeAffinity, args: {kind: NodeAffinityArgs, added: 1}}]",
         "initializing plugin \"NodeAffinity\": unknown field `added`, expected `addedAffinity`",
     );
-}
-
-#[test]
-fn what_is_not_implemented_may_be_switched_off_and_given_arguments() {
-    let body = "profiles:\n- plugins: {filter: {disabled: [{name: NodeDeclaredFeatures}]}}\n  \
-                pluginConfig: [{name: NodeDeclaredFeatures, args: {}}]\n";
-    assert_eq!(plugins(body, Point::Filter), plugins("", Point::Filter));
 }

@@ -180,6 +180,10 @@ impl Kept {
     }
 
     fn begin(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Option<()> {
+        // What plugins depend on can change with what changed.
+        if !can_be_kept(pod, profile) {
+            return None;
+        }
         self.state = CycleState::default();
         for entry in profile.at(Point::PreFilter) {
             prepare(&mut self.state, pod, snapshot, entry)?;

@@ -49,9 +49,8 @@ pub(super) fn pre_filter(
                 Code::Skip => state.skip_filter(plugin),
                 // What could be resolved by preemption lets the others prepare, for PostFilter to use.
                 Code::Unschedulable => _ = rejection.get_or_insert(status.by(plugin)),
-                code if code.is_rejected() => {
-                    return Err(rejected_before(snapshot, &status.by(plugin), &prepared.restricting));
-                }
+                // Who has restricted the nodes before plays no role.
+                code if code.is_rejected() => return Err(rejected_before(snapshot, &status.by(plugin), &[])),
                 _ => {
                     let message = format!("running PreFilter plugin {plugin:?}: {status}");
                     return Err(Outcome::Error(Status::error(message).by(plugin)));

@@ -14,15 +14,18 @@ pub use scoring::{
     RequestedToCapacityRatio, ResourceSpec, ScoringStrategy, ScoringStrategyType, UtilizationShapePoint,
 };
 
-use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{
     Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, ScorePlugin, Scored,
 };
+use crate::plugins::dynamic_resources::is_left_to_devices;
 use crate::pod::Pod;
+use crate::registry::DeviceResources;
 use crate::resources::{amount, is_extended};
-use crate::snapshot::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeRef, PODS, ResourceId, Row, Snapshot};
+use crate::snapshot::{CPU, DEVICE_CLASS_PREFIX, EPHEMERAL_STORAGE, MEMORY, NodeRef, PODS, ResourceId, Row, Snapshot};
 use crate::status::{Code, Status};
+use crate::wire::{DeviceClass, Map, Node};
 
 pub(super) const NAME: &str = "NodeResourcesFit";
 const PRE_FILTER: &str = "PreFilterNodeResourcesFit";
@@ -45,7 +48,11 @@ pub struct NodeResourcesFit {
     ignored: BTreeSet<String>,
     ignored_groups: BTreeSet<String>,
     scorer: ResourceScorer,
+    devices: DeviceResources,
 }
+
+/// Resources that are not counted as scalars, apart from pods.
+const NATIVE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// One resource that a pod asks for.
 struct Want {
@@ -53,6 +60,8 @@ struct Want {
     id: Option<ResourceId>,
     amount: i64,
     insufficient: Cow<'static, str>,
+    /// Whether nodes that have none of it may have devices instead: then DynamicResources decides.
+    may_be_devices: bool,
 }
 
 struct Wants(Vec<Want>);
@@ -62,8 +71,9 @@ impl NodeResourcesFit {
     ///
     /// # Errors
     /// If the scoring strategy makes no sense.
-    pub fn new(args: NodeResourcesFitArgs) -> Result<Self, String> {
+    pub fn new(args: NodeResourcesFitArgs, devices: DeviceResources) -> Result<Self, String> {
         Ok(Self {
+            devices,
             ignored: args.ignored_resources,
             ignored_groups: args.ignored_resource_groups,
             scorer: ResourceScorer::new(args.scoring_strategy)?,
@@ -79,15 +89,46 @@ impl NodeResourcesFit {
         ];
         let mut wants: Vec<Want> = native
             .into_iter()
-            .map(|(id, amount, insufficient)| Want { id: Some(id), amount, insufficient: insufficient.into() })
+            .map(|(id, amount, insufficient)| Want {
+                id: Some(id),
+                amount,
+                insufficient: insufficient.into(),
+                may_be_devices: false,
+            })
             .collect();
         wants.extend(requests.scalars.iter().filter(|(name, _)| !self.is_ignored(name)).map(|(name, amount)| Want {
             id: snapshot.resource_id(name),
             amount: *amount,
             insufficient: format!("Insufficient {name}").into(),
+            may_be_devices: is_left_to_devices(name, snapshot),
         }));
         wants.retain(|want| want.amount > 0);
         Wants(wants)
+    }
+
+    /// Whether a node with these amounts has room for the pod if nobody else is there.
+    fn fits_at_all(&self, pod: &Pod, allocatable: &Map) -> bool {
+        let requests = &pod.spec.requests;
+        let has = |name: &str| allocatable.get(name).map_or(0, |text| amount(name, text));
+        let may_be_devices = |name: &Arc<str>| has(name) == 0 && self.devices.any(std::iter::once(name));
+        has("pods") >= 1
+            && NATIVE.iter().all(|name| requests.get(name) <= has(name))
+            && requests
+                .scalars
+                .iter()
+                .all(|(name, want)| self.is_ignored(name) || *want <= has(name) || may_be_devices(name))
+    }
+
+    /// Whether there is more of anything that the pod asks for.
+    fn has_grown(&self, pod: &Pod, old: &Map, new: &Map) -> bool {
+        let requests = &pod.spec.requests;
+        let of = |list: &Map, name: &str| list.get(name).map_or(0, |text| amount(name, text));
+        let grew = |name: &str| of(new, name) > of(old, name);
+        let became_devices =
+            |name: &Arc<str>| of(new, name) == 0 && of(old, name) > 0 && self.devices.any(std::iter::once(name));
+        grew("pods")
+            || NATIVE.iter().any(|name| requests.get(name) > 0 && grew(name))
+            || requests.scalars.iter().any(|(name, want)| *want > 0 && (grew(name) || became_devices(name)))
     }
 
     fn is_ignored(&self, name: &Arc<str>) -> bool {
@@ -109,19 +150,26 @@ impl Plugin for NodeResourcesFit {
         vec![
             ClusterEvent::pod(ActionType::DELETE.or(ActionType::UPDATE_POD_SCALE_DOWN)),
             ClusterEvent::node(ActionType::ADD.or(ActionType::UPDATE_NODE_ALLOCATABLE)),
+            ClusterEvent::of(EventResource::DeviceClass, ActionType::ADD.or(ActionType::UPDATE)),
         ]
     }
 
     fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
         let helps = match &happening.object {
-            EventObject::Node { new, .. } => {
-                let requests = &pod.spec.requests;
-                let has = |name: &str| new.status.allocatable.get(name).map_or(0, |text| amount(name, text));
-                has("pods") >= 1
-                    && ["cpu", "memory", "ephemeral-storage"].iter().all(|name| requests.get(name) <= has(name))
-                    && requests.scalars.iter().all(|(name, want)| self.is_ignored(name) || *want <= has(name))
+            EventObject::Node { old, new } => {
+                let grew = |old: &Arc<Node>| self.has_grown(pod, &old.status.allocatable, &new.status.allocatable);
+                self.fits_at_all(pod, &new.status.allocatable) && old.as_ref().is_none_or(grew)
             }
-            _ => true,
+            object => object.change_of::<DeviceClass>().is_none_or(|(_, class)| {
+                let is_asked_for = |name: &Arc<str>| {
+                    let implicit = name.strip_prefix(DEVICE_CLASS_PREFIX);
+                    class.is_some_and(|class| {
+                        class.spec.extended_resource_name.as_deref() == Some(name)
+                            || implicit == Some(class.metadata.name.as_str())
+                    })
+                };
+                pod.spec.requests.scalars.keys().any(is_asked_for)
+            }),
         };
         if helps { QueueingHint::Queue } else { QueueingHint::Skip }
     }
@@ -148,7 +196,9 @@ impl PreFilterPlugin for NodeResourcesFit {
 
 fn lacks(want: &Want, snapshot: &Snapshot, row: Row) -> bool {
     let column = want.id.map(|id| snapshot.resource(id));
-    column.is_none_or(|column| want.amount > column.allocatable[row as usize] - column.requested[row as usize])
+    let lacks =
+        column.is_none_or(|column| want.amount > column.allocatable[row as usize] - column.requested[row as usize]);
+    lacks && !(want.may_be_devices && column.is_none_or(|column| column.allocatable[row as usize] == 0))
 }
 
 impl FilterPlugin for NodeResourcesFit {

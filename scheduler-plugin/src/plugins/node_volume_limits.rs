@@ -4,14 +4,14 @@ mod driver;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot, Storage};
 use crate::status::Status;
-use crate::wire::CsiNode;
+use crate::wire::{CsiNode, VolumeAttachment};
 use driver::{Attachable, of_claim, of_inline, of_persistent};
 
 const PRE_FILTER: &str = "PreFilterNodeVolumeLimits";
@@ -39,7 +39,23 @@ impl Plugin for NodeVolumeLimits {
     }
 
     fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
-        volumes::hint(pod, happening)
+        let object = &happening.object;
+        let helps = if let Some(helps) = volumes::claim_helps(pod, happening) {
+            helps
+        } else if let Some((Some(old), Some(new))) = object.change_of::<CsiNode>() {
+            let before = |driver: &str| limits(Some(old)).find(|(name, _)| *name == driver).map(|(_, limit)| limit);
+            let was_there = |driver: &str| old.spec.drivers.iter().any(|it| it.name == driver);
+            // A driver without a limit that has got one can attach less than before.
+            limits(Some(new)).any(|(driver, limit)| before(driver).map_or(!was_there(driver), |before| limit > before))
+        } else if let Some((Some(attachment), _)) = object.change_of::<VolumeAttachment>() {
+            let of_driver = |volume: Attachable| volume.driver == attachment.spec.attacher;
+            pod.claims().next().is_some() || pod.spec.volumes.iter().filter_map(of_inline).any(of_driver)
+        } else if let EventObject::AssignedPod { old: Some(old), new: None } = object {
+            old.claims().next().is_some() || old.spec.volumes.iter().any(|volume| of_inline(volume).is_some())
+        } else {
+            true
+        };
+        volumes::hint(helps)
     }
 
     fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {

@@ -23,6 +23,7 @@ use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
 use crate::status::Status;
+use crate::wire::{CsiDriver, CsiNode, CsiStorageCapacity, StorageClass};
 use assumed::Assumed;
 use find::find;
 use prepare::Prepared;
@@ -30,6 +31,8 @@ use prepare::Prepared;
 /// The name of the plugin.
 pub const NAME: &str = "VolumeBinding";
 const PRE_FILTER: &str = "PreFilterVolumeBinding";
+/// The annotation of a `CSINode` that says which volumes of old are handled by CSI drivers.
+const MIGRATED_PLUGINS: &str = "storage.alpha.kubernetes.io/migrated-plugins";
 /// How long a pod waits for its volumes by default.
 const BIND_TIMEOUT_SECONDS: u64 = 600;
 
@@ -83,7 +86,22 @@ impl Plugin for VolumeBinding {
     }
 
     fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
-        volumes::hint(pod, happening)
+        let object = &happening.object;
+        let helps = if let Some(helps) = volumes::claim_helps(pod, happening) {
+            helps
+        } else if let Some((Some(old), Some(new))) = object.change_of::<StorageClass>() {
+            old.allowed_topologies != new.allowed_topologies
+        } else if let Some((Some(old), Some(new))) = object.change_of::<CsiNode>() {
+            let migrated = |node: &CsiNode| node.metadata.annotations.get(MIGRATED_PLUGINS).cloned();
+            migrated(old) != migrated(new)
+        } else if let Some((Some(old), Some(new))) = object.change_of::<CsiDriver>() {
+            old.spec.storage_capacity && !new.spec.storage_capacity
+        } else if let Some((Some(old), Some(new))) = object.change_of::<CsiStorageCapacity>() {
+            prepare::limit(new) > prepare::limit(old)
+        } else {
+            true
+        };
+        volumes::hint(helps)
     }
 
     fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {
@@ -143,6 +161,10 @@ impl ReservePlugin for VolumeBinding {
 }
 
 impl PreBindPlugin for VolumeBinding {
+    fn will_act(&self, binding: &Binding) -> bool {
+        self.assumed.lock().choice(&binding.pod.uid).is_some()
+    }
+
     fn pre_bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status> {
         let choice = self.assumed.lock().choice(&binding.pod.uid);
         async move {

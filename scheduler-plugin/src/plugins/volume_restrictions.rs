@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::plugins::volumes;
@@ -86,7 +86,16 @@ impl Plugin for VolumeRestrictions {
     }
 
     fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
-        volumes::hint(pod, happening)
+        let helps = match &happening.object {
+            EventObject::AssignedPod { old: Some(old), new: None } => {
+                let same_disk = |volume: &Volume| old.spec.volumes.iter().any(|other| conflict(volume, other));
+                let shared = |claim: &str| old.claims().any(|(_, name)| name == claim);
+                old.spec.namespace == pod.spec.namespace
+                    && (pod.spec.volumes.iter().any(same_disk) || pod.claims().any(|(_, name)| shared(&name)))
+            }
+            _ => volumes::claim_helps(pod, happening).unwrap_or(true),
+        };
+        volumes::hint(helps)
     }
 
     fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {

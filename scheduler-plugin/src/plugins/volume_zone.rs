@@ -1,5 +1,7 @@
 //! VolumeZone: a pod runs where its volumes' zones are.
 
+use std::collections::BTreeSet;
+
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
@@ -7,7 +9,7 @@ use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
 use crate::status::Status;
-use crate::wire::{Claim, PersistentVolume};
+use crate::wire::{Claim, PersistentVolume, StorageClass};
 
 const PRE_FILTER: &str = "PreFilterVolumeZone";
 /// Labels that say where something is, and the names that they had before.
@@ -25,17 +27,19 @@ const SEPARATOR: &str = "__";
 pub struct VolumeZone;
 
 /// A label that a node must have, under either of its names, with one of the values.
+#[derive(PartialEq, Eq)]
 struct Topology {
     key: &'static str,
     newer: &'static str,
-    values: Vec<String>,
+    values: BTreeSet<String>,
 }
 
+/// A label that cannot be read is passed over.
 fn topologies(volume: &PersistentVolume) -> impl Iterator<Item = Topology> {
     let labels = &volume.metadata.common.labels;
     TOPOLOGY_LABELS.into_iter().filter_map(|(key, newer)| {
-        let values = labels.get(key)?.split(SEPARATOR).map(|value| value.trim().to_owned()).collect();
-        Some(Topology { key, newer, values })
+        let values: BTreeSet<String> = labels.get(key)?.split(SEPARATOR).map(|value| value.trim().to_owned()).collect();
+        (!values.contains("")).then_some(Topology { key, newer, values })
     })
 }
 
@@ -79,7 +83,19 @@ impl Plugin for VolumeZone {
     }
 
     fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
-        volumes::hint(pod, happening)
+        let object = &happening.object;
+        let helps = if let Some((_, new)) = object.change_of::<Claim>() {
+            let named = |claim: &Claim| pod.claims().any(|(it, name)| it.ephemeral.is_none() && *name == *claim.name());
+            new.is_some_and(|claim| volumes::uses(pod, claim) && named(claim))
+        } else if let Some((_, new)) = object.change_of::<StorageClass>() {
+            let mode = new.and_then(|class| class.volume_binding_mode.as_deref());
+            mode == Some("WaitForFirstConsumer")
+        } else if let Some((Some(old), Some(new))) = object.change_of::<PersistentVolume>() {
+            !topologies(old).eq(topologies(new))
+        } else {
+            true
+        };
+        volumes::hint(helps)
     }
 
     fn as_pre_filter(&self) -> Option<&dyn PreFilterPlugin> {
@@ -118,7 +134,7 @@ impl FilterPlugin for VolumeZone {
         }
         let is_there = |topology: &Topology| {
             let value = node.label(topology.key).or_else(|| node.label(topology.newer));
-            value.is_some_and(|value| topology.values.iter().any(|other| other == value))
+            value.is_some_and(|value| topology.values.contains(value))
         };
         if wanted.iter().all(is_there) {
             Status::success()

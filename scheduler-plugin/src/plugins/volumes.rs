@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster_event::{EventObject, EventResource, Happening, QueueingHint};
+use crate::cluster_event::{Happening, QueueingHint};
 use crate::pod::Pod;
 use crate::snapshot::Storage;
 use crate::wire::Claim;
@@ -31,14 +31,19 @@ pub(super) fn was_made_for(claim: &Claim, pod: &Pod) -> Result<(), String> {
     ))
 }
 
-/// A claim is of interest to the pods that use it; every other event to all pods that wait for it.
-pub(super) fn hint(pod: &Pod, happening: &Happening) -> QueueingHint {
-    match &happening.object {
-        EventObject::Named { namespace, name } if happening.event.resource == EventResource::Claim => {
-            let uses = *namespace == *pod.spec.namespace && pod.claims().any(|(_, claim)| claim == *name);
-            if uses { QueueingHint::Queue } else { QueueingHint::Skip }
-        }
-        EventObject::AssignedPod { old: Some(old), new: None } if old.spec.volumes.is_empty() => QueueingHint::Skip,
-        _ => QueueingHint::Queue,
-    }
+/// Whether a claim is one of the pod's.
+pub(super) fn uses(pod: &Pod, claim: &Claim) -> bool {
+    let metadata = &claim.metadata.common;
+    *metadata.namespace == *pod.spec.namespace && pod.claims().any(|(_, name)| name == metadata.name)
+}
+
+/// Whether what happened to a claim is of interest to a pod; `None` if it happened to something else.
+pub(super) fn claim_helps(pod: &Pod, happening: &Happening) -> Option<bool> {
+    let (_, new) = happening.object.change_of::<Claim>()?;
+    Some(new.is_some_and(|claim| uses(pod, claim)))
+}
+
+/// The hint for whether something helps.
+pub(super) fn hint(helps: bool) -> QueueingHint {
+    if helps { QueueingHint::Queue } else { QueueingHint::Skip }
 }

@@ -19,7 +19,7 @@ use crate::profile::Point;
 use crate::queue::QueuedPod;
 use crate::status::{Code, Status};
 use crate::waiting::Held;
-use crate::writer::EventText;
+use crate::writer::{self, EventText};
 
 /// A pod whose binding has come to an end.
 pub(super) struct Bound {
@@ -115,6 +115,7 @@ impl Scheduler {
         let node = placed.node_name.as_deref().unwrap_or_default();
         if let Some(profile) = self.profiles.get(&placed.spec.scheduler_name) {
             commit::unreserve(profile, placed, node, &mut state);
+            self.send_outbox();
         }
         if self.cache.forget(&placed.uid).is_none() && self.cache.pod(&placed.uid).is_some() {
             // The API has shown the pod on a node: it is bound, whatever the answer to the request was.
@@ -134,6 +135,7 @@ impl Scheduler {
 impl Journey {
     async fn travel(mut self) -> Result<(), Status> {
         after(self.earlier.take()).await;
+        self.tell_expectation().await;
         if let Some(held) = self.held.take() {
             let begun = self.instruments.now();
             let verdict = held.verdict().await;
@@ -157,6 +159,19 @@ impl Journey {
         }
         self.instruments.ran(profile, Point::PostBind, Code::Success, begun);
         Ok(())
+    }
+
+    /// Says on the pod where it will be, if that takes a while: others can count on it. Source: KEP-5278.
+    async fn tell_expectation(&self) {
+        let Binding { pod, node_name, client } = &self.binding;
+        let acts = |plugin: &Arc<dyn Plugin>| plugin.as_pre_bind().is_some_and(|it| it.will_act(&self.binding));
+        let takes_time = self.held.is_some() || self.pre_bind.iter().any(acts);
+        if takes_time
+            && pod.nominated_node_name.as_ref() != Some(node_name)
+            && let Some(write) = writer::nomination(pod, Some(node_name))
+        {
+            writer::send(client, write).await;
+        }
     }
 
     async fn pre_bind(&self) -> Result<(), Status> {

@@ -9,7 +9,7 @@ use steersman_framework::api::has_code;
 use super::{Finished, Scheduler};
 use crate::plugin::PostFilterResult;
 use crate::pod::Pod;
-use crate::writer::{EventText, Write, deletion, disruption, no_nomination};
+use crate::writer::{EventText, Write, deletion, disruption, nomination};
 
 impl Scheduler {
     /// Room is to be made for a pod on the node that it was given.
@@ -54,7 +54,7 @@ impl Scheduler {
         let lower = held.iter().filter(|other| other.spec.priority < pod.spec.priority);
         for other in lower.cloned().collect::<Vec<_>>() {
             self.cache.snapshot_mut().nominate(&other, None);
-            if let Some(write) = no_nomination(&other) {
+            if let Some(write) = nomination(&other, None) {
                 self.write_condition(&other, write);
             }
         }

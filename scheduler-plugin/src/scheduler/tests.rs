@@ -1,5 +1,6 @@
 //! The whole loop against a scripted server, under virtual time.
 
+mod devices;
 mod enqueue;
 mod gangs;
 mod quotas;
@@ -252,7 +253,8 @@ async fn a_pod_that_nobody_permits_gives_everything_back() {
     beside(&world, options, seconds(31)).await;
     assert_eq!(*log.lock(), ["reserve a n1", "unreserve a n1"]);
     let message = "0/1 nodes are available: 1 rejected due to timeout after waiting 30s at plugin Patient.";
-    assert_eq!(world.writes()[0], format!("FailedScheduling {message}"));
+    let nominated = r#"status a {"nominatedNodeName":"n1"}"#;
+    assert_eq!(world.writes()[..2], [nominated.to_owned(), format!("FailedScheduling {message}")]);
     assert_eq!(world.node_of("a"), None);
 }
 
@@ -304,7 +306,7 @@ async fn a_plugin_that_panics_gives_back_what_was_reserved_and_its_pod_waits_lon
     // After 0, 1, 3 and 7 seconds, or a little less: backoffs end together.
     assert_eq!(*log.lock(), ["reserve", "unreserve"].repeat(4));
     assert!(
-        world.writes()[1].ends_with("PodScheduled=False SchedulerError: a plugin panicked"),
+        world.writes()[2].ends_with("PodScheduled=False SchedulerError: a plugin panicked"),
         "{:?}",
         world.writes()
     );

@@ -37,7 +37,10 @@ impl Scheduler {
                 self.known_claims.take(&change);
                 self.stored(15, change, |snapshot| &mut snapshot.devices_mut().claims);
             }
-            Update::DeviceClasses(change) => self.stored(16, change, |snapshot| &mut snapshot.devices_mut().classes),
+            Update::DeviceClasses(change) => {
+                self.stored(16, change, Snapshot::device_classes_mut);
+                self.device_resources.set(self.cache.snapshot().devices().resources());
+            }
             Update::ResourceSlices(change) => self.stored(17, change, |snapshot| &mut snapshot.devices_mut().slices),
             Update::Attachments(change) => self.stored(14, change, |snapshot| &mut snapshot.storage_mut().attachments),
         }

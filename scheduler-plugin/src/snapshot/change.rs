@@ -34,6 +34,7 @@ impl Snapshot {
         cell.zone = zone;
         let old = std::mem::replace(&mut cell.labels, node.metadata.labels.clone());
         self.labels.set(row, &old, &node.metadata.labels);
+        cell.declared_features.clone_from(&node.status.declared_features);
         if cell.images != node.status.images {
             self.images.set(row, &cell.images, &node.status.images);
             cell.images.clone_from(&node.status.images);
@@ -54,6 +55,7 @@ impl Snapshot {
         self.unschedulable[index] = false;
         let cell = &mut self.nodes[index];
         cell.known = false;
+        cell.declared_features.clear();
         let labels = std::mem::take(&mut cell.labels);
         let images = std::mem::take(&mut cell.images);
         self.labels.set(row, &labels, &Map::new());

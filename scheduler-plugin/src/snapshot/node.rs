@@ -48,6 +48,11 @@ impl<'a> NodeRef<'a> {
         &self.snapshot.taint_lists[self.snapshot.taints[self.row as usize] as usize]
     }
 
+    /// What it says that it can do.
+    pub fn declared_features(self) -> &'a [String] {
+        &self.snapshot.nodes[self.row as usize].declared_features
+    }
+
     /// Whether the node was cordoned.
     pub fn is_unschedulable(self) -> bool {
         self.snapshot.unschedulable[self.row as usize]

@@ -1,6 +1,7 @@
 //! Volumes, devices, and claims on both, as the API shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Table;
 use crate::pod::Pod;
@@ -38,6 +39,31 @@ pub struct Devices {
     pub slices: Table<wire::ResourceSlice>,
 }
 
+/// Before the name of a class: the resource by which pods can ask for its devices in any case.
+/// Source: `k8s.io/api/resource/v1.ResourceDeviceClassPrefix`.
+pub const DEVICE_CLASS_PREFIX: &str = "deviceclass.resource.kubernetes.io/";
+
+impl Devices {
+    /// The class that an extended resource stands for. If several say so it is the youngest, and of those of one age the
+    /// first by name.
+    pub fn class_of(&self, resource: &str) -> Option<&Arc<wire::DeviceClass>> {
+        if let Some(class) = resource.strip_prefix(DEVICE_CLASS_PREFIX) {
+            return self.classes.get("", class);
+        }
+        let says_so = |class: &&Arc<wire::DeviceClass>| class.spec.extended_resource_name.as_deref() == Some(resource);
+        let age = |class: &Arc<wire::DeviceClass>| class.metadata.creation_timestamp;
+        // The first of those that are equal is kept.
+        self.classes.iter().filter(says_so).reduce(|best, next| if age(next) > age(best) { next } else { best })
+    }
+
+    /// All resources that stand for classes.
+    pub(crate) fn resources(&self) -> BTreeSet<Arc<str>> {
+        let implicit = |class: &Arc<wire::DeviceClass>| format!("{DEVICE_CLASS_PREFIX}{}", class.metadata.name);
+        let explicit = |class: &Arc<wire::DeviceClass>| class.spec.extended_resource_name.as_deref().map(Arc::from);
+        self.classes.iter().flat_map(|class| [Some(Arc::from(implicit(class))), explicit(class)]).flatten().collect()
+    }
+}
+
 impl Storage {
     /// Whether a pod on a node uses that claim.
     pub fn is_in_use(&self, namespace: &str, claim: &str) -> bool {
@@ -72,6 +98,12 @@ impl super::Snapshot {
     pub(crate) fn devices_mut(&mut self) -> &mut Devices {
         self.journal.note(super::Change::Storage);
         &mut self.devices
+    }
+
+    /// Classes of devices, to be changed. Which extended resources can be had depends on them, whoever asks.
+    pub(crate) fn device_classes_mut(&mut self) -> &mut Table<wire::DeviceClass> {
+        self.journal.note(super::Change::All);
+        &mut self.devices.classes
     }
 
     /// Volumes and claims, to be changed.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use steersman_framework::reflector::Change;
 
-use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource};
+use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource, StoredObject};
 use crate::wire;
 
 /// Objects of one resource, by namespace and name.
@@ -19,7 +19,7 @@ impl<T> Default for Table<T> {
 }
 
 /// An object of a [`Table`].
-pub trait Stored {
+pub trait Stored: Send + Sync + 'static {
     /// Which resource it belongs to.
     const RESOURCE: EventResource;
 
@@ -75,14 +75,23 @@ impl<T: Stored> Table<T> {
                         self.0.remove(&namespace);
                     }
                 }
-                vec![happened(ActionType::DELETE, &object)]
+                vec![happened(Some(Arc::new(object)), None)]
             }
             Change::Replaced(objects) => {
                 let old = std::mem::take(&mut self.0);
-                let mut events: Vec<_> = objects.into_iter().map(|object| self.set(object)).collect();
-                let old = old.iter().flat_map(|(namespace, objects)| objects.iter().map(move |it| (namespace, it)));
-                let gone = old.filter(|(namespace, (name, _))| self.get(namespace, name).is_none());
-                events.extend(gone.map(|(_, (_, object))| happened(ActionType::DELETE, object.as_ref())));
+                let events = objects.into_iter().map(|object| {
+                    let ((namespace, name), object) = (key(&object), Arc::new(object));
+                    let before = old.get(&namespace).and_then(|objects| objects.get(&name)).cloned();
+                    self.0.entry(namespace).or_default().insert(name, object.clone());
+                    happened(before, Some(object))
+                });
+                let mut events: Vec<_> = events.collect();
+                let known = |object: &Arc<T>| {
+                    let (namespace, name) = key(object.as_ref());
+                    self.get(&namespace, &name).is_some()
+                };
+                let gone = old.into_values().flat_map(BTreeMap::into_values).filter(|object| !known(object));
+                events.extend(gone.map(|object| happened(Some(object), None)));
                 events
             }
             Change::Progress => Vec::new(),
@@ -92,8 +101,7 @@ impl<T: Stored> Table<T> {
     fn set(&mut self, object: T) -> (ClusterEvent, EventObject) {
         let ((namespace, name), object) = (key(&object), Arc::new(object));
         let old = self.0.entry(namespace).or_default().insert(name, object.clone());
-        let action = if old.is_some() { ActionType::UPDATE } else { ActionType::ADD };
-        happened(action, object.as_ref())
+        happened(old, Some(object))
     }
 }
 
@@ -102,7 +110,13 @@ fn key<T: Stored>(object: &T) -> (String, String) {
     (metadata.namespace.clone(), metadata.name.clone())
 }
 
-fn happened<T: Stored>(action: ActionType, object: &T) -> (ClusterEvent, EventObject) {
-    let (namespace, name) = key(object);
-    (ClusterEvent { resource: T::RESOURCE, action }, EventObject::Named { namespace, name })
+fn happened<T: Stored>(old: Option<Arc<T>>, new: Option<Arc<T>>) -> (ClusterEvent, EventObject) {
+    let action = match (&old, &new) {
+        (None, _) => ActionType::ADD,
+        (Some(_), Some(_)) => ActionType::UPDATE,
+        (Some(_), None) => ActionType::DELETE,
+    };
+    let stored = |object: Option<Arc<T>>| object.map(|object| object as StoredObject);
+    let object = EventObject::Stored { old: stored(old), new: stored(new) };
+    (ClusterEvent { resource: T::RESOURCE, action }, object)
 }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AnnotatedMetadata, Metadata, NodeSelector, Toleration, nullable};
+use super::{AnnotatedMetadata, Map, Metadata, NodeSelector, Toleration, nullable};
 
 /// `v1.PodResourceClaim`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -102,7 +103,31 @@ pub struct ExactDeviceRequest {
     pub admin_access: bool,
     /// Which taints of devices it puts up with.
     #[serde(deserialize_with = "nullable")]
-    pub tolerations: Vec<Toleration>,
+    pub tolerations: Vec<DeviceToleration>,
+    /// How much of each device is wanted.
+    #[serde(deserialize_with = "nullable")]
+    pub capacity: CapacityRequirements,
+}
+
+/// `resource.k8s.io/v1.DeviceToleration`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DeviceToleration {
+    /// What it tolerates.
+    #[serde(flatten)]
+    pub of: Toleration,
+    /// For how long, if not for ever.
+    #[serde(rename = "tolerationSeconds")]
+    pub seconds: Option<i64>,
+}
+
+/// `resource.k8s.io/v1.CapacityRequirements`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CapacityRequirements {
+    /// Amounts by the name of the capacity.
+    #[serde(deserialize_with = "nullable")]
+    pub requests: Map,
 }
 
 /// `resource.k8s.io/v1.DeviceSelector`.
@@ -146,7 +171,7 @@ pub struct DeviceConfiguration {
 }
 
 /// `resource.k8s.io/v1.ResourceClaimStatus`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceClaimStatus {
     /// The devices that it has got.
@@ -154,6 +179,41 @@ pub struct ResourceClaimStatus {
     /// The pods that may use them.
     #[serde(deserialize_with = "nullable")]
     pub reserved_for: Vec<ConsumerReference>,
+    /// What drivers say of devices.
+    #[serde(deserialize_with = "nullable")]
+    pub devices: Vec<AllocatedDeviceStatus>,
+}
+
+/// `resource.k8s.io/v1.AllocatedDeviceStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AllocatedDeviceStatus {
+    /// The driver.
+    pub driver: String,
+    /// The pool.
+    pub pool: String,
+    /// The device.
+    pub device: String,
+    /// Its conditions.
+    #[serde(deserialize_with = "nullable")]
+    pub conditions: Vec<DeviceCondition>,
+}
+
+/// A condition of a device, as `metav1.Condition`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct DeviceCondition {
+    /// The type.
+    #[serde(rename = "type")]
+    pub condition_type: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, for programs.
+    #[serde(deserialize_with = "nullable")]
+    pub reason: String,
+    /// Why, for people.
+    #[serde(deserialize_with = "nullable")]
+    pub message: String,
 }
 
 /// `resource.k8s.io/v1.ResourceClaimConsumerReference`.
@@ -165,7 +225,7 @@ pub struct ConsumerReference {
 }
 
 /// `resource.k8s.io/v1.AllocationResult`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AllocationResult {
     /// The devices.
@@ -173,10 +233,12 @@ pub struct AllocationResult {
     pub devices: DeviceAllocationResult,
     /// On which nodes they can be used; on all if it is absent.
     pub node_selector: Option<NodeSelector>,
+    /// When it was decided.
+    pub allocation_timestamp: Option<Timestamp>,
 }
 
 /// `resource.k8s.io/v1.DeviceAllocationResult`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct DeviceAllocationResult {
     /// One for each device.
@@ -185,7 +247,7 @@ pub struct DeviceAllocationResult {
 }
 
 /// `resource.k8s.io/v1.DeviceRequestAllocationResult`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AllocatedDevice {
     /// The driver.
@@ -197,6 +259,18 @@ pub struct AllocatedDevice {
     /// Whether others can have it, too.
     #[serde(deserialize_with = "nullable")]
     pub admin_access: bool,
+    /// Which share of the device it is, if others can have other shares.
+    #[serde(rename = "shareID")]
+    pub share_id: Option<String>,
+    /// How much of the device it takes.
+    #[serde(deserialize_with = "nullable")]
+    pub consumed_capacity: Map,
+    /// Conditions of the device without which the pod must not be bound.
+    #[serde(deserialize_with = "nullable")]
+    pub binding_conditions: Vec<String>,
+    /// Conditions of the device with which it never will.
+    #[serde(deserialize_with = "nullable")]
+    pub binding_failure_conditions: Vec<String>,
 }
 
 /// `resource.k8s.io/v1.DeviceClass`.
@@ -211,8 +285,10 @@ pub struct DeviceClass {
 
 /// `resource.k8s.io/v1.DeviceClassSpec`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct DeviceClassSpec {
+    /// The extended resource by which pods can ask for its devices, too.
+    pub extended_resource_name: Option<String>,
     /// What must hold of a device of the class.
     #[serde(deserialize_with = "nullable")]
     pub selectors: Vec<DeviceSelector>,
@@ -302,14 +378,50 @@ pub struct Device {
     /// Whether several requests can have it.
     #[serde(deserialize_with = "nullable")]
     pub allow_multiple_allocations: bool,
+    /// Whether it can be used on one node only, once it was given, whichever could reach it before.
+    #[serde(deserialize_with = "nullable")]
+    pub binds_to_node: bool,
+    /// Conditions without which a pod must not be bound.
+    #[serde(deserialize_with = "nullable")]
+    pub binding_conditions: Vec<String>,
+    /// Conditions with which a pod never will be.
+    #[serde(deserialize_with = "nullable")]
+    pub binding_failure_conditions: Vec<String>,
 }
 
-/// `resource.k8s.io/v1.DeviceCapacity`.
+/// `resource.k8s.io/v1.DeviceCapacity` and `Counter`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct DeviceCapacity {
     /// How much.
     pub value: String,
+    /// Which amounts can be had of a device that several requests share.
+    pub request_policy: Option<CapacityRequestPolicy>,
+}
+
+/// `resource.k8s.io/v1.CapacityRequestPolicy`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CapacityRequestPolicy {
+    /// The amount of who does not say.
+    pub default: Option<String>,
+    /// The only amounts; ascending.
+    #[serde(deserialize_with = "nullable")]
+    pub valid_values: Vec<String>,
+    /// Or a range of them.
+    pub valid_range: Option<CapacityRequestPolicyRange>,
+}
+
+/// `resource.k8s.io/v1.CapacityRequestPolicyRange`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CapacityRequestPolicyRange {
+    /// The least.
+    pub min: Option<String>,
+    /// The most.
+    pub max: Option<String>,
+    /// Amounts are the least and multiples of this beyond it.
+    pub step: Option<String>,
 }
 
 /// `resource.k8s.io/v1.CounterSet` and `DeviceCounterConsumption`.

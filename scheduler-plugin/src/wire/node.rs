@@ -45,8 +45,11 @@ pub struct NodeSpec {
 
 /// `v1.NodeStatus`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
+    /// What it says that it can do.
+    #[serde(deserialize_with = "nullable")]
+    pub declared_features: Vec<String>,
     /// What pods can have.
     #[serde(deserialize_with = "nullable")]
     pub allocatable: Map,

@@ -57,6 +57,11 @@ pub struct PodSpec {
     /// Tolerations.
     #[serde(deserialize_with = "nullable")]
     pub tolerations: Vec<Toleration>,
+    /// Whether it uses the node's network.
+    #[serde(deserialize_with = "nullable")]
+    pub host_network: bool,
+    /// Whether its users are those of the node.
+    pub host_users: Option<bool>,
     /// Gates that hold the pod back.
     #[serde(deserialize_with = "nullable")]
     pub scheduling_gates: Vec<SchedulingGate>,
@@ -107,6 +112,17 @@ pub struct Container {
     /// Ports.
     #[serde(deserialize_with = "nullable")]
     pub ports: Vec<ContainerPort>,
+    /// What happens when the container ends.
+    #[serde(deserialize_with = "nullable")]
+    pub restart_policy_rules: Vec<RestartPolicyRule>,
+}
+
+/// `v1.ContainerRestartRule`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RestartPolicyRule {
+    /// `Restart` or `RestartAllContainers`.
+    pub action: String,
 }
 
 /// `v1.ResourceRequirements` of a pod as a whole.

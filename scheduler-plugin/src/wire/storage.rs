@@ -318,7 +318,7 @@ pub struct StorageClass {
 }
 
 /// `v1.TopologySelectorTerm`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TopologySelectorTerm {
     /// Labels that the node must have, all of them.
@@ -327,7 +327,7 @@ pub struct TopologySelectorTerm {
 }
 
 /// `v1.TopologySelectorLabelRequirement`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct TopologySelectorLabelRequirement {
     /// The label.
@@ -457,6 +457,11 @@ fn mode(field: &str) -> &str {
 }
 
 impl Claim {
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.metadata.common.name
+    }
+
     /// The class of volumes that it asks for; may be empty.
     pub fn class(&self) -> &str {
         class(&self.metadata, &self.spec.storage_class_name)

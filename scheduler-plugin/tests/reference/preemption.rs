@@ -62,8 +62,9 @@ pub fn post_filter(reference: &Reference<'_>, pod: &Pod, verdict: &Verdict) -> P
     if verdict.aborted {
         return Preemption::Nothing("not found".to_owned());
     }
+    let first = if verdict.state.devices.is_empty() { "no new claims to deallocate" } else { "still not schedulable" };
     match preempt(reference, pod, verdict) {
-        Preemption::Nothing(why) => Preemption::Nothing(format!("no new claims to deallocate, {why}")),
+        Preemption::Nothing(why) => Preemption::Nothing(format!("{first}, {why}")),
         nodes @ Preemption::Nodes(_) => nodes,
     }
 }

@@ -331,6 +331,17 @@ impl Generator {
             let image = self.pick(&["app:1", "registry:5000/db"]);
             spec["volumes"] = json!([{"name": "v", "image": {"reference": image}}]);
         }
+        if self.once_in(5) {
+            let volumes = spec["volumes"].as_array().cloned().unwrap_or_default();
+            spec["volumes"] = json!([volumes, self.volumes_of_pod()].concat());
+        }
+        if self.once_in(8) {
+            let claim = |number: u64| {
+                let name = format!("c{}", self.below(if self.once_in(10) { 9 } else { 6 }));
+                json!({"name": format!("x{number}"), "resourceClaimName": name})
+            };
+            spec["resourceClaims"] = (0..=self.below(2)).map(claim).collect();
+        }
         let mut metadata = json!({"name": name, "namespace": namespace, "uid": name, "labels": self.pod_labels()});
         if self.once_in(3) {
             let (kind, version) =
@@ -367,6 +378,162 @@ impl Generator {
     pub fn start_time(&mut self) -> Value {
         self.names += 1;
         json!(format!("2026-01-01T00:00:0{}.{:06}Z", self.below(10), self.names))
+    }
+
+    /// What there is of volumes and devices, each with its kind.
+    pub fn stored(&mut self, nodes: &[String]) -> Vec<Value> {
+        let mut all = Vec::new();
+        let places = json!([{"matchLabelExpressions": [{"key": "topology.kubernetes.io/zone", "values": ["a", "b"]}]}]);
+        for (name, provisioner, mode) in [
+            ("made", "csi.example.com", "WaitForFirstConsumer"),
+            ("static", "kubernetes.io/no-provisioner", "WaitForFirstConsumer"),
+            ("now", "csi.example.com", "Immediate"),
+        ] {
+            let mut class = json!({"kind": "StorageClass", "metadata": {"name": name}, "provisioner": provisioner,
+                "volumeBindingMode": mode});
+            if self.once_in(2) {
+                class["allowedTopologies"] = places.clone();
+            }
+            all.push(class);
+        }
+        for number in 0..10 {
+            let (volume, claim) = self.volume(number);
+            all.extend(volume);
+            all.extend(claim);
+        }
+        for node in nodes {
+            if self.once_in(3) {
+                let driver =
+                    json!({"name": "csi.example.com", "nodeID": node, "allocatable": {"count": 1 + self.below(3)}});
+                all.push(json!({"kind": "CSINode", "metadata": {"name": node}, "spec": {"drivers": [driver]}}));
+            }
+            if self.once_in(2) {
+                all.push(self.slice(node, json!({"nodeName": node})));
+            }
+        }
+        all.push(self.slice("everywhere", json!({"allNodes": true})));
+        all.push(json!({"kind": "DeviceClass", "metadata": {"name": "gpu"}, "spec": {}}));
+        for number in 0..6 {
+            all.push(self.device_claim(number, nodes));
+        }
+        all
+    }
+
+    /// A volume and the claim on it; one of them may be missing.
+    fn volume(&self, number: u64) -> (Option<Value>, Option<Value>) {
+        let (name, claim_name) = (format!("v{number}"), format!("c{number}"));
+        let class = self.pick(&["made", "static", "static", "now"]);
+        let size = format!("{}Gi", 1 + self.below(4));
+        let mut labels = json!({});
+        if self.once_in(3) {
+            labels["topology.kubernetes.io/zone"] = json!(self.pick(&["a", "b", "a__c"]));
+        }
+        let mut volume = json!({
+            "kind": "PersistentVolume", "metadata": {"name": name, "labels": labels},
+            "spec": {"storageClassName": class, "capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"],
+                "csi": {"driver": "csi.example.com", "volumeHandle": name}},
+        });
+        if self.once_in(3) {
+            let term = json!({"matchExpressions": [self.node_requirement()]});
+            volume["spec"]["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [term]}});
+        }
+        let size = format!("{}Gi", 1 + self.below(4));
+        let namespace = self.pick(&["default", "default", "other"]);
+        let mode = self.pick(&["ReadWriteOnce", "ReadWriteOnce", "ReadWriteOncePod"]);
+        let mut claim = json!({
+            "kind": "PersistentVolumeClaim", "metadata": {"name": claim_name, "namespace": namespace, "uid": claim_name},
+            "spec": {"storageClassName": class, "accessModes": [mode], "resources": {"requests": {"storage": size}}},
+            "status": {"phase": "Pending"},
+        });
+        if self.once_in(2) {
+            claim["metadata"]["annotations"] = json!({"pv.kubernetes.io/bind-completed": "yes"});
+            claim["spec"]["volumeName"] = json!(name);
+            claim["status"]["phase"] = json!("Bound");
+            volume["status"] = json!({"phase": "Bound"});
+            volume["spec"]["claimRef"] = json!({"namespace": namespace, "name": claim_name, "uid": claim_name});
+        } else {
+            claim["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
+            volume["status"] = json!({"phase": self.pick(&["Available", "Available", "Released"])});
+        }
+        match self.below(20) {
+            0 => claim["status"]["phase"] = json!("Lost"),
+            1 => claim["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z"),
+            _ => {}
+        }
+        ((!self.once_in(10)).then_some(volume), (!self.once_in(15)).then_some(claim))
+    }
+
+    fn slice(&self, name: &str, place: Value) -> Value {
+        let mut devices = Vec::new();
+        for number in 0..self.below(4) {
+            let mut attributes = json!({"model": {"string": self.pick(&["old", "new"])}});
+            if !self.once_in(4) {
+                attributes["board"] = json!({"int": self.below(2)});
+            }
+            let mut device = json!({"name": format!("d{number}"), "attributes": attributes});
+            if self.once_in(5) {
+                device["taints"] = json!([{"key": "broken", "effect": "NoSchedule"}]);
+            }
+            devices.push(device);
+        }
+        let pool = json!({"name": name, "generation": 1, "resourceSliceCount": 1});
+        let mut slice = json!({"kind": "ResourceSlice", "metadata": {"name": name},
+            "spec": {"driver": "gpu", "pool": pool, "devices": devices}});
+        slice["spec"].as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+        slice
+    }
+
+    fn device_claim(&self, number: u64, nodes: &[String]) -> Value {
+        let mut requests = Vec::new();
+        for name in ["r", "s"].into_iter().take(1 + usize::from(self.once_in(3))) {
+            let class = if self.once_in(20) { "none" } else { "gpu" };
+            let mut wanted =
+                json!({"deviceClassName": class, "allocationMode": "ExactCount", "count": 1 + self.below(2)});
+            if self.once_in(2) {
+                let expression = format!("device.attributes[\"gpu\"].model == {:?}", self.pick(&["old", "new"]));
+                wanted["selectors"] = json!([{"cel": {"expression": expression}}]);
+            }
+            if self.once_in(4) {
+                wanted["tolerations"] = json!([{"key": "broken", "operator": "Exists"}]);
+            }
+            requests.push(json!({"name": name, "exactly": wanted}));
+        }
+        let mut claim = json!({
+            "kind": "ResourceClaim",
+            "metadata": {"name": format!("c{number}"), "namespace": "default", "uid": format!("d{number}")},
+            "spec": {"devices": {"requests": requests}}, "status": {},
+        });
+        if self.once_in(3) {
+            claim["spec"]["devices"]["constraints"] = json!([{"matchAttribute": "gpu/board"}]);
+        }
+        if self.once_in(4) {
+            let pool = nodes.first().map_or("everywhere", String::as_str);
+            let result = json!({"request": "r", "driver": "gpu", "pool": self.pick(&[pool, "everywhere"]),
+                "device": format!("d{}", self.below(3))});
+            let term = json!({"matchExpressions": [self.node_requirement()]});
+            // Somebody else uses it, too: so that nobody takes its devices away.
+            let other = json!([{"resource": "pods", "name": "x", "uid": "x"}]);
+            claim["status"] = json!({"reservedFor": other, "allocation": {"devices": {"results": [result]},
+                "nodeSelector": {"nodeSelectorTerms": [term]}}});
+        }
+        if self.once_in(20) {
+            claim["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
+        }
+        claim
+    }
+
+    fn volumes_of_pod(&self) -> Vec<Value> {
+        let one = |number: u64| {
+            let source = match self.below(6) {
+                0 => json!({"gcePersistentDisk": {"pdName": self.pick(&["a", "b"]), "readOnly": self.once_in(2)}}),
+                1 => json!({"awsElasticBlockStore": {"volumeID": self.pick(&["a", "b"])}}),
+                _ => json!({"persistentVolumeClaim": {"claimName": format!("c{}", self.below(10))}}),
+            };
+            let mut volume = json!({"name": format!("w{number}")});
+            volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+            volume
+        };
+        (0..=self.below(2)).map(one).collect()
     }
 
     /// Services and owners, each with its kind.

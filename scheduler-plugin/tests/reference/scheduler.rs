@@ -4,11 +4,13 @@
 //! Source: `pkg/scheduler` of Kubernetes 1.36.
 
 pub mod affinity;
+pub mod devices;
 pub mod nodes;
 pub mod preemption;
 pub mod resources;
 pub mod selectors;
 pub mod spread;
+pub mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,7 @@ use k8s_openapi::api::core::v1::{
     Namespace, Node, NodeAffinity, Pod, ReplicationController, Service, TopologySpreadConstraint,
 };
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde_json::Value;
 
 pub type Map = BTreeMap<String, String>;
 
@@ -34,6 +37,8 @@ pub struct World {
     pub replica_sets: Vec<ReplicaSet>,
     pub stateful_sets: Vec<StatefulSet>,
     pub budgets: Vec<PodDisruptionBudget>,
+    /// Volumes, devices, claims on both, and whatever belongs to them, each with its kind.
+    pub stored: Vec<Value>,
 }
 
 /// A node with the pods on it.
@@ -104,6 +109,8 @@ pub struct State {
     pub skipped: BTreeSet<&'static str>,
     pub affinity: affinity::Counts,
     pub spread: spread::Counts,
+    pub claims: volumes::Claims,
+    pub devices: devices::Claims,
 }
 
 /// What a plugin gives the feasible nodes.
@@ -133,21 +140,38 @@ pub struct Verdict {
     pub aborted: bool,
 }
 
-pub const FILTERS: [&str; 8] = [
+impl Verdict {
+    /// A PreFilter plugin ends the cycle.
+    fn abort(mut self, total: usize, (plugin, why): (&'static str, String)) -> Self {
+        self.message = Some(format!("0/{total} nodes are available: {why}."));
+        self.rejectors.insert(plugin);
+        self.aborted = true;
+        self
+    }
+}
+
+pub const FILTERS: [&str; 13] = [
     "NodeUnschedulable",
     "NodeName",
     "TaintToleration",
     "NodeAffinity",
     "NodePorts",
     "NodeResourcesFit",
+    "VolumeRestrictions",
+    "NodeVolumeLimits",
+    "VolumeBinding",
+    "VolumeZone",
     "PodTopologySpread",
     "InterPodAffinity",
+    "DynamicResources",
 ];
 
 pub struct Reference<'a> {
     pub world: &'a World,
     pub args: &'a Args,
     pub infos: Vec<NodeInfo>,
+    /// Pods on nodes that are gone.
+    pub strays: Vec<Pod>,
 }
 
 impl<'a> Reference<'a> {
@@ -156,7 +180,12 @@ impl<'a> Reference<'a> {
             let here = |pod: &&Pod| pod.spec.as_ref().unwrap().node_name == node.metadata.name;
             NodeInfo { node: node.clone(), pods: world.pods.iter().filter(here).cloned().collect() }
         };
-        Self { world, args, infos: world.nodes.iter().map(info).collect() }
+        let is_known = |pod: &Pod| {
+            let name = &pod.spec.as_ref().unwrap().node_name;
+            world.nodes.iter().any(|node| node.metadata.name == *name)
+        };
+        let strays = world.pods.iter().filter(|pod| !is_known(pod)).cloned().collect();
+        Self { world, args, infos: world.nodes.iter().map(info).collect(), strays }
     }
 
     pub fn enabled(&self, plugin: &str) -> bool {
@@ -178,15 +207,16 @@ impl<'a> Reference<'a> {
                 nodes::PreFilter::All => {}
                 nodes::PreFilter::Only(names) => allowed = Some(names),
                 nodes::PreFilter::Conflict => {
-                    verdict.message = Some(format!("0/{total} nodes are available: pod affinity terms conflict."));
-                    verdict.rejectors.insert("NodeAffinity");
-                    verdict.aborted = true;
-                    return verdict;
+                    return verdict.abort(total, ("NodeAffinity", "pod affinity terms conflict".to_owned()));
                 }
             }
         }
         if nodes::host_ports(pod).is_empty() {
             verdict.state.skipped.insert("NodePorts");
+        }
+        match volumes::pre_filter(self, pod, &mut verdict.state.skipped) {
+            Ok(claims) => verdict.state.claims = claims,
+            Err(why) => return verdict.abort(total, why),
         }
         verdict.state.spread = spread::pre_filter(self, pod);
         if verdict.state.spread.constraints.is_empty() {
@@ -195,6 +225,15 @@ impl<'a> Reference<'a> {
         verdict.state.affinity = affinity::pre_filter(self, pod);
         if verdict.state.affinity.is_skipped() {
             verdict.state.skipped.insert("InterPodAffinity");
+        }
+        match devices::pre_filter(self, pod) {
+            Ok(claims) => verdict.state.devices = claims,
+            Err(why) => {
+                verdict = verdict.abort(total, ("DynamicResources", why));
+                // It has noted that there is nothing to be given back.
+                verdict.aborted = false;
+                return verdict;
+            }
         }
         let nominated = pod.status.as_ref().and_then(|status| status.nominated_node_name.clone());
         if let Some(info) = self.infos.iter().find(|info| nominated.as_deref() == Some(info.name())) {
@@ -255,6 +294,11 @@ impl<'a> Reference<'a> {
                 "NodeAffinity" => nodes::node_affinity(pod, self.args, info)?,
                 "NodePorts" => nodes::node_ports(pod, info)?,
                 "NodeResourcesFit" => resources::fit(pod, self.args, info)?,
+                "VolumeRestrictions" => volumes::restrictions(pod, &state.claims, info)?,
+                "NodeVolumeLimits" => volumes::limits(self, pod, info)?,
+                "VolumeBinding" => volumes::binding(self, pod, info)?,
+                "VolumeZone" => volumes::zone(self, pod, info)?,
+                "DynamicResources" => devices::filter(self, &state.devices, info)?,
                 "PodTopologySpread" => spread::filter(pod, &state.spread, info)?,
                 _ => affinity::filter(pod, self, &state.affinity, info)?,
             }
@@ -290,6 +334,9 @@ impl<'a> Reference<'a> {
     }
 
     fn tell(&self, pod: &Pod, other: &Pod, (state, info): (&mut State, &NodeInfo), amount: i64) {
+        if !state.skipped.contains("VolumeRestrictions") {
+            volumes::change(pod, other, &mut state.claims, amount);
+        }
         if self.enabled("PodTopologySpread") && !state.skipped.contains("PodTopologySpread") {
             spread::change(pod, other, (&mut state.spread, info), amount);
         }

@@ -66,7 +66,7 @@ fn timeout(node: &Node<'_>) -> Result<Duration> {
 }
 
 /// A duration as Go writes it: `1m30s`, `100ms`, `0.5s`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(in crate::configuration) fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use steersman_machinery::quantity::Quantity;
+
 use crate::node_selector::Terms;
-use crate::resources::parse_quantity;
 use crate::snapshot::{NodeRef, Snapshot, Table};
 use crate::wire::{Counters, Device, NodeSelector, Reach, ResourceSlice};
 
@@ -46,6 +47,18 @@ impl Place {
 struct Pool {
     generation: i64,
     slices: Vec<Arc<ResourceSlice>>,
+    /// Whether no name stands for two devices, or for two sets of counters.
+    is_valid: bool,
+}
+
+/// What a node can reach.
+pub(super) struct Reachable {
+    /// The devices that can be given; those that a pod may have to wait for come last.
+    pub(super) devices: Vec<Place>,
+    /// A pool that is being updated, by its name with the driver's.
+    pub(super) incomplete: Option<String>,
+    /// A pool that nobody can make sense of.
+    pub(super) invalid: Option<String>,
 }
 
 /// All pools of the cluster.
@@ -54,51 +67,61 @@ pub(super) struct Pools(BTreeMap<(String, String), Pool>);
 impl Pools {
     pub(super) fn new(slices: &Table<ResourceSlice>) -> Self {
         let mut pools: BTreeMap<(String, String), Pool> = BTreeMap::new();
+        let new = |generation| Pool { generation, slices: Vec::new(), is_valid: true };
         for slice in slices.iter() {
             let spec = &slice.spec;
             let generation = spec.pool.generation;
             let pool = pools.entry((spec.driver.clone(), spec.pool.name.clone()));
-            let pool = pool.or_insert_with(|| Pool { generation, slices: Vec::new() });
+            let pool = pool.or_insert_with(|| new(generation));
             if generation > pool.generation {
-                *pool = Pool { generation, slices: Vec::new() };
+                *pool = new(generation);
             }
             if generation == pool.generation {
                 pool.slices.push(slice.clone());
             }
         }
+        for pool in pools.values_mut() {
+            pool.is_valid = pool.has_unique_names();
+        }
         Self(pools)
     }
 
-    /// The devices that a node can reach, and whether all slices of their pools are there. A pool in which a name stands
-    /// for two devices is left out.
-    pub(super) fn reachable(&self, node: NodeRef<'_>) -> (Vec<Place>, bool) {
-        let (mut places, mut complete) = (Vec::new(), true);
-        for pool in self.0.values() {
-            let here: Vec<Place> = pool.places().filter(|place| reaches(place.reach(), node)).collect();
-            if here.is_empty() || !pool.has_unique_names() {
+    /// What a node can reach. Only pools of which a slice is meant for the node play a role.
+    pub(super) fn reachable(&self, node: NodeRef<'_>) -> Reachable {
+        let (mut found, mut waiting) = (Vec::new(), Vec::new());
+        let (mut incomplete, mut invalid) = (None, None);
+        for ((driver, name), pool) in &self.0 {
+            let here: Vec<_> = pool.slices.iter().filter(|slice| is_meant_for(slice, node)).collect();
+            let Some(first) = here.first() else { continue };
+            if first.spec.pool.resource_slice_count != pool.slices.len() {
+                incomplete.get_or_insert_with(|| format!("{driver}/{name}"));
                 continue;
             }
-            let whole = pool.slices.iter().all(|slice| slice.spec.pool.resource_slice_count <= pool.slices.len());
-            complete &= whole;
-            if whole {
-                places.extend(here);
+            if !pool.is_valid {
+                invalid.get_or_insert_with(|| format!("{driver}/{name}"));
+                continue;
             }
+            let places = here.into_iter().flat_map(places).filter(|place| reaches(place.reach(), node));
+            let places: Vec<Place> = places.collect();
+            let waits = places.iter().any(|place| !place.device().binding_conditions.is_empty());
+            if waits { waiting.extend(places) } else { found.extend(places) }
         }
-        (places, complete)
+        found.append(&mut waiting);
+        Reachable { devices: found, incomplete, invalid }
     }
 
     /// What is left of the counters that devices share, once these devices are taken.
-    pub(super) fn counters_left(&self, taken: &BTreeSet<DeviceId>) -> CountersLeft {
+    pub(super) fn counters_left(&self, taken: &AllocatedState) -> CountersLeft {
         let mut left = CountersLeft::default();
         for ((driver, name), pool) in &self.0 {
             for set in pool.slices.iter().flat_map(|slice| &slice.spec.shared_counters) {
                 for (counter, amount) in &set.counters {
                     let key = (driver.clone(), name.clone(), set.name.clone(), counter.clone());
-                    left.0.insert(key, milli(&amount.value));
+                    left.0.insert(key, quantity(&amount.value));
                 }
             }
-            for place in pool.places().filter(|place| taken.contains(&place.id())) {
-                left.change(&place, -1);
+            for place in pool.slices.iter().flat_map(places).filter(|place| taken.has_any(&place.id())) {
+                left.take(&place);
             }
         }
         left
@@ -106,18 +129,24 @@ impl Pools {
 }
 
 impl Pool {
-    fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let of = |slice: &Arc<ResourceSlice>| {
-            let slice = slice.clone();
-            (0..slice.spec.devices.len()).map(move |index| Place { slice: slice.clone(), index })
-        };
-        self.slices.iter().flat_map(of)
-    }
-
     fn has_unique_names(&self) -> bool {
-        let mut names = BTreeSet::new();
-        self.places().all(|place| names.insert(place.device().name.clone()))
+        let (mut devices, mut sets) = (BTreeSet::new(), BTreeSet::new());
+        self.slices.iter().flat_map(places).all(|place| devices.insert(place.device().name.clone()))
+            && self.slices.iter().flat_map(|slice| &slice.spec.shared_counters).all(|set| sets.insert(&set.name))
     }
+}
+
+fn places(slice: &Arc<ResourceSlice>) -> impl Iterator<Item = Place> {
+    let slice = slice.clone();
+    (0..slice.spec.devices.len()).map(move |index| Place { slice: slice.clone(), index })
+}
+
+/// Whether a slice has anything for a node; it need not be a device.
+fn is_meant_for(slice: &ResourceSlice, node: NodeRef<'_>) -> bool {
+    if slice.spec.per_device_node_selection {
+        return slice.spec.devices.iter().any(|device| reaches(&device.reach, node));
+    }
+    reaches(&slice.spec.reach, node)
 }
 
 fn reaches(reach: &Reach, node: NodeRef<'_>) -> bool {
@@ -136,13 +165,43 @@ pub(super) fn matches(selector: &NodeSelector, snapshot: &Snapshot, node: NodeRe
     Terms::new(selector, snapshot).matches(snapshot, node.row())
 }
 
-fn milli(quantity: &str) -> i64 {
-    parse_quantity(quantity, 3).unwrap_or(0)
+/// A quantity; unreadable text counts 0: the API server does not let it through.
+pub(super) fn quantity(text: &str) -> Quantity {
+    Quantity::parse(text).unwrap_or(Quantity::from_milli(0))
+}
+
+/// The devices that somebody has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AllocatedState {
+    /// Those that somebody has for himself.
+    pub(super) devices: BTreeSet<DeviceId>,
+    /// How much of each capacity is taken of those that several have.
+    pub(super) shared: BTreeMap<DeviceId, BTreeMap<String, Quantity>>,
+}
+
+impl AllocatedState {
+    /// Counts a device that somebody has.
+    pub(super) fn add(&mut self, device: DeviceId, share: Option<&BTreeMap<String, String>>) {
+        match share {
+            None => _ = self.devices.insert(device),
+            Some(consumed) => {
+                let taken = self.shared.entry(device).or_default();
+                for (name, amount) in consumed {
+                    let sum = taken.entry(name.clone()).or_insert(Quantity::from_milli(0));
+                    *sum = *sum + quantity(amount);
+                }
+            }
+        }
+    }
+
+    fn has_any(&self, device: &DeviceId) -> bool {
+        self.devices.contains(device) || self.shared.contains_key(device)
+    }
 }
 
 /// Amounts by driver, pool, set and counter.
-#[derive(Default)]
-pub(super) struct CountersLeft(BTreeMap<(String, String, String, String), i64>);
+#[derive(Clone, Default)]
+pub(super) struct CountersLeft(BTreeMap<(String, String, String, String), Quantity>);
 
 impl CountersLeft {
     /// Whether there is enough left for a device.
@@ -150,18 +209,28 @@ impl CountersLeft {
         let enough = |set: &Counters| {
             set.counters.iter().all(|(counter, amount)| {
                 let key = (place.driver().to_owned(), place.pool().to_owned(), set.name.clone(), counter.clone());
-                self.0.get(&key).is_some_and(|left| *left >= milli(&amount.value))
+                self.0.get(&key).is_some_and(|left| *left >= quantity(&amount.value))
             })
         };
         place.device().consumes_counters.iter().all(enough)
     }
 
-    /// A device is taken (-1) or given back (1).
-    pub(super) fn change(&mut self, place: &Place, sign: i64) {
+    /// A device is taken.
+    pub(super) fn take(&mut self, place: &Place) {
+        self.change(place, |left, amount| left - amount);
+    }
+
+    /// A device is given back.
+    pub(super) fn give_back(&mut self, place: &Place) {
+        self.change(place, |left, amount| left + amount);
+    }
+
+    fn change(&mut self, place: &Place, to: fn(Quantity, Quantity) -> Quantity) {
         for set in &place.device().consumes_counters {
             for (counter, amount) in &set.counters {
                 let key = (place.driver().to_owned(), place.pool().to_owned(), set.name.clone(), counter.clone());
-                *self.0.entry(key).or_default() += sign * milli(&amount.value);
+                let left = self.0.entry(key).or_insert(Quantity::from_milli(0));
+                *left = to(*left, quantity(&amount.value));
             }
         }
     }

@@ -1,12 +1,19 @@
 //! What is the same for all nodes: which claims have devices, what the others ask for, and what others have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::allocate::{Allocation, Alternative, Ground, Request, Search};
-use super::pools::{DeviceId, Pools, matches};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use steersman_machinery::clock::Clock;
+use steersman_machinery::random::Random;
+
+use super::allocate::{Allocation, Alternative, Failure, Ground, Request, Search};
+use super::conditions;
+use super::extended::{Asked, Extended};
+use super::in_flight::{InFlight, Progress, key};
+use super::pools::{AllocatedState, CountersLeft, Pools, matches};
 use super::selectors::Selectors;
-use super::{Allocations, Choices};
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot, Table};
 use crate::status::Status;
@@ -16,89 +23,50 @@ use crate::wire::{DeviceClass, DeviceRequest, ExactDeviceRequest, ResourceClaim}
 /// Source: `k8s.io/api/resource/v1.ResourceClaimReservedForMaxSize`.
 const MAX_RESERVED_FOR: usize = 256;
 
-/// Claims of a pod that the API does not show as decided yet.
-#[derive(Default)]
-pub(super) struct InFlight {
-    /// What was allocated, by claim, with the uid of the claim: another one may have its name later.
-    allocated: BTreeMap<(String, String), (String, Arc<Allocation>)>,
-    /// What is to be written for a pod, by its uid.
-    work: BTreeMap<Arc<str>, Work>,
-}
-
-/// What is to be written for a pod.
-#[derive(Clone)]
-pub(super) struct Work {
-    /// All claims of the pod.
-    pub(super) claims: Vec<Arc<ResourceClaim>>,
-    /// What those get that have nothing yet.
-    pub(super) allocations: Allocations,
-}
-
-fn key(claim: &ResourceClaim) -> (String, String) {
-    (claim.metadata.common.namespace.clone(), claim.metadata.common.name.clone())
-}
-
-impl InFlight {
-    pub(super) fn begin(&mut self, uid: &Arc<str>, claims: &[Arc<ResourceClaim>], allocations: Allocations) {
-        for allocation in &allocations {
-            let claim = &claims[allocation.claim];
-            let uid = claim.metadata.common.uid.clone();
-            self.allocated.insert(key(claim), (uid, allocation.clone()));
-        }
-        self.work.insert(uid.clone(), Work { claims: claims.to_vec(), allocations });
-    }
-
-    pub(super) fn work(&self, uid: &str) -> Option<Work> {
-        self.work.get(uid).cloned()
-    }
-
-    pub(super) fn settle(&mut self, uid: &str) {
-        self.work.remove(uid);
-    }
-
-    pub(super) fn give_up(&mut self, uid: &str) {
-        let Some(work) = self.work.remove(uid) else { return };
-        for allocation in &work.allocations {
-            self.allocated.remove(&key(&work.claims[allocation.claim]));
-        }
-    }
-
-    /// Forgets what the API shows, and what was about claims that are gone.
-    pub(super) fn forget_confirmed(&mut self, claims: &Table<ResourceClaim>) {
-        self.allocated.retain(|(namespace, name), (uid, _)| {
-            let claim = claims.get(namespace, name).filter(|claim| claim.metadata.common.uid == *uid);
-            claim.is_some_and(|claim| claim.status.allocation.is_none())
-        });
-    }
-
-    fn has(&self, claim: &ResourceClaim) -> bool {
-        self.allocated.contains_key(&key(claim))
-    }
-
-    fn devices(&self) -> impl Iterator<Item = &DeviceId> {
-        self.allocated.values().flat_map(|(_, allocation)| &allocation.devices)
-    }
+/// What was found for a pod on one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choice {
+    pub(super) allocations: Vec<Arc<Allocation>>,
+    /// What the claim for its extended resources asks for.
+    pub(super) asked: Asked,
 }
 
 /// A pod's claims, ready to be asked for one node after the other.
 pub(super) struct Prepared {
     claims: Vec<Arc<ResourceClaim>>,
-    requests: Vec<Request>,
+    requests: Vec<Arc<Request>>,
+    pub(super) extended: Option<Extended>,
     pools: Pools,
-    allocated: BTreeSet<DeviceId>,
-    choices: Choices,
+    allocated: AllocatedState,
+    counters: OnceLock<CountersLeft>,
+    choices: Mutex<BTreeMap<Arc<str>, Choice>>,
+    /// The places of claims that some node could not use.
+    pub(super) unavailable: Mutex<BTreeSet<usize>>,
+    /// What the API was told of, for who has to take it back.
+    pub(super) progress: Arc<Progress>,
+}
+
+/// What is needed to look for devices.
+pub(super) struct Tools<'a> {
+    pub(super) selectors: &'a Selectors,
+    pub(super) random: &'a Random,
+    pub(super) clock: &'a dyn Clock,
+    /// When to give up.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl Prepared {
-    pub(super) fn new(pod: &Pod, snapshot: &Snapshot, in_flight: &InFlight) -> Result<Self, Status> {
+    /// `None` if the pod claims nothing.
+    pub(super) fn new(pod: &Pod, snapshot: &Snapshot, in_flight: &InFlight) -> Result<Option<Self>, Status> {
         let devices = snapshot.devices();
         let (mut claims, mut requests) = (Vec::new(), Vec::new());
-        for name in pod.resource_claims() {
-            let claim = name.and_then(|name| devices.claims.get(&pod.spec.namespace, name));
-            let Some(claim) = claim else {
-                let name = name.unwrap_or_default();
-                return Err(Status::unresolvable(format!("resourceclaim.resource.k8s.io {name:?} not found")));
-            };
+        let found = pod.resource_claims().map(|(name, generated)| find(pod, &devices.claims, (name, generated)));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        let extended = Extended::new(pod, devices);
+        if found.is_empty() && extended.is_none() {
+            return Ok(None);
+        }
+        for claim in found {
             let place = claims.len();
             claims.push(claim.clone());
             check(claim, pod)?;
@@ -111,57 +79,108 @@ impl Prepared {
                 return Err(Status::unresolvable(why));
             }
             for request in &claim.spec.devices.requests {
-                requests.push(prepare(place, request, &devices.classes).map_err(Status::unresolvable)?);
+                let request = prepare(place, request, &devices.classes).map_err(Status::unresolvable)?;
+                requests.push(Arc::new(request));
             }
         }
-        let results = devices.claims.iter().filter_map(|claim| claim.status.allocation.as_ref());
-        let results = results.flat_map(|allocation| &allocation.devices.results).filter(|it| !it.admin_access);
-        let mut allocated: BTreeSet<DeviceId> =
-            results.map(|it| (it.driver.clone(), it.pool.clone(), it.device.clone())).collect();
-        allocated.extend(in_flight.devices().cloned());
-        Ok(Self { claims, requests, pools: Pools::new(&devices.slices), allocated, choices: Choices::default() })
+        Ok(Some(Self {
+            claims,
+            requests,
+            extended,
+            pools: Pools::new(&devices.slices),
+            allocated: in_flight.allocated(&devices.claims),
+            counters: OnceLock::new(),
+            choices: Mutex::default(),
+            unavailable: Mutex::default(),
+            progress: Arc::default(),
+        }))
     }
 
-    /// All claims of the pod.
+    /// All claims of the pod that exist.
     pub(super) fn claims(&self) -> &[Arc<ResourceClaim>] {
         &self.claims
     }
 
-    /// Whether the node can use the devices that claims have already.
-    pub(super) fn allocated_reach(&self, node: NodeRef<'_>) -> bool {
-        let allocations = self.claims.iter().filter_map(|claim| claim.status.allocation.as_ref());
-        let mut selectors = allocations.filter_map(|allocation| allocation.node_selector.as_ref());
-        selectors.all(|selector| matches(selector, node.snapshot(), node))
+    /// Whether the node can use the devices that claims have already; notes the claims for which it can't.
+    pub(super) fn allocated_reach(&self, node: NodeRef<'_>, until: impl Fn(Timestamp) -> bool) -> bool {
+        let can_use = |claim: &ResourceClaim| {
+            let Some(allocation) = &claim.status.allocation else { return true };
+            let selector = allocation.node_selector.as_ref();
+            selector.is_none_or(|selector| matches(selector, node.snapshot(), node))
+                && !conditions::is_hopeless(claim, &until)
+        };
+        let claims = self.claims.iter().enumerate();
+        let unavailable: Vec<usize> = claims.filter(|(_, claim)| !can_use(claim)).map(|(place, _)| place).collect();
+        let all = unavailable.is_empty();
+        self.unavailable.lock().extend(unavailable);
+        all
     }
 
     /// Whether the node has devices for all claims that have none; remembers which.
-    pub(super) fn allocate(&self, node: NodeRef<'_>, selectors: &Selectors) -> Result<bool, String> {
-        if self.requests.is_empty() {
+    pub(super) fn allocate(&self, node: NodeRef<'_>, tools: &Tools<'_>) -> Result<bool, Failure> {
+        let asked = self.extended.as_ref().map(|extended| extended.asked(node)).unwrap_or_default();
+        if self.requests.is_empty() && asked.requests.is_empty() {
             return Ok(true);
         }
-        let (devices, complete) = self.pools.reachable(node);
-        let ground = Ground {
-            devices: &devices,
-            complete,
-            allocated: self.allocated.clone(),
-            counters: self.pools.counters_left(&self.allocated),
-            node: node.name(),
+        let (claims, requests);
+        let (claims, requests) = if asked.requests.is_empty() {
+            (&self.claims, &self.requests)
+        } else {
+            // The claim that is to be made comes last.
+            claims = self.claims.iter().cloned().chain([Arc::default()]).collect();
+            let own = self.requests.iter().cloned();
+            requests = own.chain(asked.requests(self.claims.len()).map(Arc::new)).collect();
+            (&claims, &requests)
         };
-        let found = Search::new(&self.claims, &self.requests, selectors, ground).run()?;
-        Ok(found.map(|allocations| self.choices.lock().insert(node.name().clone(), allocations)).is_some())
+        let reachable = self.pools.reachable(node);
+        let counters = self.counters.get_or_init(|| self.pools.counters_left(&self.allocated));
+        let ground = Ground {
+            reachable: &reachable,
+            allocated: &self.allocated,
+            counters: counters.clone(),
+            selectors: tools.selectors,
+            node: node.name(),
+            until: tools.until.map(|until| (tools.clock, until)),
+        };
+        let mut search = Search::new(claims, requests, ground);
+        if !search.run()? {
+            return Ok(false);
+        }
+        let allocations = search.allocations(tools.random).into_iter().map(Arc::new).collect();
+        self.choices.lock().insert(node.name().clone(), Choice { allocations, asked });
+        Ok(true)
     }
 
     /// What was found for a node.
-    pub(super) fn chosen(&self, node: &str) -> Option<Allocations> {
+    pub(super) fn chosen(&self, node: &str) -> Option<Choice> {
         self.choices.lock().get(node).cloned()
     }
 }
 
-fn check(claim: &ResourceClaim, pod: &Pod) -> Result<(), Status> {
-    let name = &claim.metadata.common.name;
-    if claim.metadata.common.deletion_timestamp.is_some() {
-        return Err(Status::unresolvable(format!("resourceclaim {name:?} is being deleted")));
+/// A claim of the pod, or why it cannot be used.
+fn find<'a>(
+    pod: &Pod,
+    claims: &'a Table<ResourceClaim>,
+    (name, generated): (Option<&str>, bool),
+) -> Result<&'a Arc<ResourceClaim>, Status> {
+    let claim = name.and_then(|name| claims.get(&pod.spec.namespace, name));
+    let Some(claim) = claim else {
+        let name = name.unwrap_or_default();
+        return Err(Status::unresolvable(format!("resourceclaim.resource.k8s.io {name:?} not found")));
+    };
+    let metadata = &claim.metadata.common;
+    if metadata.deletion_timestamp.is_some() {
+        return Err(Status::unresolvable(format!("resourceclaim {:?} is being deleted", metadata.name)));
     }
+    if generated && !claim.metadata.owners.iter().any(|owner| owner.controller && owner.uid == *pod.uid) {
+        let (namespace, name) = key(claim);
+        let why = format!("ResourceClaim {namespace}/{name} was not created for pod {} (pod is not owner)", pod.key());
+        return Err(Status::unresolvable(why));
+    }
+    Ok(claim)
+}
+
+fn check(claim: &ResourceClaim, pod: &Pod) -> Result<(), Status> {
     let reserved = &claim.status.reserved_for;
     let own = reserved.iter().any(|it| it.uid == *pod.uid);
     if claim.status.allocation.is_some() && !own && reserved.len() >= MAX_RESERVED_FOR {

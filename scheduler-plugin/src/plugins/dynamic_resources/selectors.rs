@@ -50,9 +50,20 @@ impl Selectors {
         let program = self.program(expression)?;
         let value = value_of(&program, driver, device)?;
         let variables = Variables::new().with("device", value);
-        let result = program.evaluate(&variables, &mut Budget::new(MAX_COST)).map_err(|error| error.to_string())?;
+        let result =
+            program.evaluate(&variables, &mut Budget::new(MAX_COST)).map_err(|error| advised(error.to_string()))?;
         result.as_bool().ok_or_else(|| "CEL expression did not return bool".to_owned())
     }
+}
+
+/// An error, with advice where people often need it.
+fn advised(error: String) -> String {
+    if error.starts_with("no such key:") {
+        return format!(
+            "{error}. Consider using CEL optional chaining (?), has() macro, or orValue() for optional fields"
+        );
+    }
+    error
 }
 
 /// The domain of an attribute, and its name there. Without a domain it belongs to the driver.

@@ -13,7 +13,7 @@ use crate::pod::Pod;
 use crate::selector;
 use crate::snapshot::{Snapshot, Storage};
 use crate::status::Status;
-use crate::wire::{Claim, LabelSelector, PersistentVolume, StorageClass, TopologySelectorTerm};
+use crate::wire::{Claim, CsiStorageCapacity, LabelSelector, PersistentVolume, StorageClass, TopologySelectorTerm};
 
 /// The class of volumes that nobody makes.
 const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
@@ -163,6 +163,12 @@ fn will_do(volume: &PersistentVolume, claim: &Claim) -> bool {
         && claim.spec.access_modes.iter().all(|mode| volume.spec.access_modes.contains(mode))
 }
 
+/// The largest volume for which there is room.
+pub(super) fn limit(room: &CsiStorageCapacity) -> Option<i64> {
+    let limit = room.maximum_volume_size.as_ref().or(room.capacity.as_ref());
+    limit.map(|limit| crate::resources::amount("storage", limit))
+}
+
 impl Provision {
     fn new(claim: &Claim, class: &StorageClass, storage: &Storage) -> Option<Self> {
         if class.provisioner.is_empty() || class.provisioner == NO_PROVISIONER {
@@ -172,10 +178,7 @@ impl Provision {
         let tells = driver.is_some_and(|driver| driver.spec.storage_capacity);
         let room = claim.requested().filter(|_| tells).map(|size| {
             let of_class = storage.capacities.iter().filter(|room| room.storage_class_name == class.metadata.name);
-            let enough = of_class.filter(|room| {
-                let limit = room.maximum_volume_size.as_ref().or(room.capacity.as_ref());
-                limit.is_some_and(|limit| crate::resources::amount("storage", limit) >= size)
-            });
+            let enough = of_class.filter(|room| limit(room).is_some_and(|limit| limit >= size));
             enough.filter_map(|room| room.node_topology.clone()).collect()
         });
         Some(Self { topologies: class.allowed_topologies.clone(), room })

@@ -87,7 +87,8 @@ async fn who_waits_for_the_others_waits_as_long_as_the_group_says() {
     world.set("pods", other);
     let script = async {
         seconds(19).await;
-        assert_eq!(world.writes(), [""; 0], "they wait");
+        let nominated = |name: &str| format!(r#"status {name} {{"nominatedNodeName":"n1"}}"#);
+        assert_eq!(world.writes(), ["a000", "a001"].map(nominated), "they wait");
         seconds(2).await;
         let timeout = "rejected due to timeout after waiting 20s at plugin Coscheduling";
         assert!(world.writes().iter().any(|write| write.contains(timeout)), "{:?}", world.writes());

@@ -104,6 +104,9 @@ impl World {
         let last = path.iter().rev().take(2).map(String::as_str).collect::<Vec<_>>();
         match (last.as_slice(), parts.method) {
             (["binding", name], Method::POST) => self.bind(name, &body),
+            (["status", name], Method::PATCH) if path.contains(&"resourceclaims".to_owned()) => {
+                self.patch("resourceclaims", name, &body)
+            }
             (["status", name], Method::PATCH) => self.patch_status(name, &body),
             (["events", _], Method::POST) => {
                 let note = format!("{} {}", body["reason"].as_str().unwrap(), body["note"].as_str().unwrap());
@@ -113,6 +116,20 @@ impl World {
             ([_, "events"], Method::PATCH) => {
                 self.0.lock().writes.push(format!("series {}", body["series"]["count"]));
                 answer(200, &body)
+            }
+            (["resourceclaims", _], Method::POST) => {
+                let mut claim = body;
+                let name = format!("{}1", claim["metadata"]["generateName"].as_str().unwrap());
+                self.0.lock().writes.push(format!("create {name}"));
+                claim["metadata"]["name"] = json!(name);
+                claim["metadata"]["uid"] = json!("made");
+                self.set("resourceclaims", claim);
+                answer(201, &self.get("resourceclaims", &name))
+            }
+            ([name, "resourceclaims"], Method::DELETE) => {
+                self.0.lock().writes.push(format!("delete {name}"));
+                self.delete("resourceclaims", name);
+                answer(200, &json!({"kind": "Status", "status": "Success"}))
             }
             ([name, "pods"], Method::DELETE) => {
                 let line = format!("delete {name} {}", body["preconditions"]["uid"].as_str().unwrap());
@@ -131,7 +148,11 @@ impl World {
     fn patch(&self, collection: &str, name: &str, change: &Value) -> Response<Answer> {
         self.0.lock().writes.push(format!("patch {collection} {name}"));
         let mut object = self.get(collection, name);
-        merge(&mut object, change.clone());
+        let mut change = change.clone();
+        if change["status"]["reservedFor"][0]["$patch"] == "delete" {
+            change["status"]["reservedFor"] = Value::Null;
+        }
+        merge(&mut object, change);
         self.set(collection, object);
         answer(200, &self.get(collection, name))
     }
@@ -172,6 +193,13 @@ impl World {
             self.0.lock().writes.push(format!("annotate {name}"));
             let mut pod = self.get("pods", name);
             pod["metadata"]["annotations"] = json!(annotations);
+            self.set("pods", pod.clone());
+            return answer(200, &pod);
+        }
+        if body["status"]["conditions"].is_null() {
+            self.0.lock().writes.push(format!("status {name} {}", body["status"]));
+            let mut pod = self.get("pods", name);
+            merge(&mut pod, body.clone());
             self.set("pods", pod.clone());
             return answer(200, &pod);
         }
