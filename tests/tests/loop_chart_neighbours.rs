@@ -1,5 +1,6 @@
 //! The roles that the chart gives to the controllers that it can run besides those of Deployments and ReplicaSets: each
 //! controller runs alone as an account with exactly its rules, all of them in one cluster, through what makes them use each.
+//! That takes some seconds: a node is lost for many minutes, while sixteen controllers watch, two of them every kind there is.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use std::collections::BTreeMap;
