@@ -74,7 +74,10 @@ async fn what_a_server_puts_off_or_fails_at_is_done_in_the_end() {
             Context::new(client, cluster.clock(), Random::seeded(seed), shutdown.clone())
         };
         tokio::spawn(steersman_controllers::run(context(seed), steersman_controllers::Options::default()));
-        tokio::spawn(steersman_scheduler_plugin::run(context(seed + 9), steersman_scheduler_plugin::Options::default()));
+        tokio::spawn(steersman_scheduler_plugin::run(
+            context(seed + 9),
+            steersman_scheduler_plugin::Options::default(),
+        ));
         let deployments: Api<Deployment> = Api::default_namespaced(cluster.client());
         deployments.create(&PostParams::default(), &deployment_with("web", 5, json!({}))).await.unwrap();
         until_rolled_out(&deployments, "web").await;
