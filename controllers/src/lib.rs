@@ -20,6 +20,7 @@ use steersman_framework::runtime::{Context, Shutdown};
 use crate::clusterrole_aggregation::ClusterRoleAggregation;
 use crate::deployment::DeploymentController;
 use crate::disruption::DisruptionController;
+use crate::elasticquota::ElasticQuotaController;
 use crate::endpoints::EndpointsController;
 use crate::endpointslice::EndpointSliceController;
 use crate::endpointslicemirroring::EndpointSliceMirroringController;
@@ -27,6 +28,7 @@ use crate::garbage_collector::GarbageCollector;
 use crate::namespace::NamespaceController;
 use crate::node_lifecycle::NodeLifecycleController;
 use crate::pod_gc::PodGarbageCollector;
+use crate::podgroup::PodGroupController;
 use crate::replicaset::ReplicaSetController;
 use crate::resourcequota::ResourceQuotaController;
 use crate::serviceaccount::ServiceAccountController;
@@ -41,6 +43,7 @@ pub mod clusterrole_aggregation;
 pub mod command;
 pub mod deployment;
 pub mod disruption;
+mod elasticquota;
 pub mod endpoints;
 pub mod endpointslice;
 pub mod endpointslicemirroring;
@@ -51,6 +54,7 @@ pub mod namespace;
 pub mod node_lifecycle;
 pub mod objects;
 pub mod pod_gc;
+mod podgroup;
 pub mod replicaset;
 pub mod resourcequota;
 mod selection;
@@ -66,7 +70,7 @@ pub mod ttl_after_finished;
 mod workloads;
 
 pub use features::{Features, InvalidFeature};
-pub use selection::{ControllerSelection, NAMES, UnknownController};
+pub use selection::{ControllerSelection, NAMES, OPT_IN, UnknownController};
 pub use shard::{InvalidShard, Shard};
 pub use workloads::{ApiGroups, UnknownApiGroup, Workloads};
 
@@ -134,7 +138,7 @@ impl Options {
     /// # Errors
     /// [`Error::NoWorkers`].
     pub fn check(&self) -> Result<(), Error> {
-        match NAMES.iter().find(|name| self.syncs(name) == 0) {
+        match NAMES.iter().chain(&OPT_IN).find(|name| self.syncs(name) == 0) {
             Some(name) => Err(Error::NoWorkers(name)),
             None => Ok(()),
         }
@@ -207,6 +211,10 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
     });
     start("ttl-after-finished-controller", &|syncs, shutdown| {
         Box::pin(TtlAfterFinishedController::new(shared).run(syncs, shutdown))
+    });
+    start("podgroup-controller", &|syncs, shutdown| Box::pin(PodGroupController::new(shared).run(syncs, shutdown)));
+    start("elasticquota-controller", &|syncs, shutdown| {
+        Box::pin(ElasticQuotaController::new(shared).run(syncs, shutdown))
     });
     start("resourcequota-controller", &|syncs, shutdown| {
         Box::pin(ResourceQuotaController::new(shared).run(syncs, shutdown))

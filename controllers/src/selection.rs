@@ -26,6 +26,9 @@ pub const NAMES: [&str; 18] = [
     "volumeattributesclass-protection-controller",
 ];
 
+/// Controllers of scheduler-plugins: for kinds that a cluster need not have, so that they run where they are named only.
+pub const OPT_IN: [&str; 2] = ["elasticquota-controller", "podgroup-controller"];
+
 /// Names from before 1.28 that are more than a name of today without its ending.
 /// Source: `k8s.io/kubernetes/cmd/kube-controller-manager/names` (`KCMControllerAliases`).
 const OLD_NAMES: [(&str, &str); 6] = [
@@ -37,8 +40,8 @@ const OLD_NAMES: [(&str, &str); 6] = [
     ("pvc-protection", "persistentvolumeclaim-protection-controller"),
 ];
 
-/// A set of controllers. Parse it from a comma-separated list: names switch controllers on, `*` or `all` all of them,
-/// `none` none, and `-name` one off. `-controller` at the end of a name may be left out.
+/// A set of controllers. Parse it from a comma-separated list: names switch controllers on, `*` or `all` all of them but
+/// those of [`OPT_IN`], `none` none, and `-name` one off. `-controller` at the end of a name may be left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControllerSelection(BTreeSet<&'static str>);
 
@@ -108,7 +111,7 @@ impl FromStr for ControllerSelection {
 pub(crate) fn full_name(name: &str) -> Result<&'static str, UnknownController> {
     let name = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new);
     let matches = |known: &&&str| **known == name || known.strip_suffix("-controller") == Some(name);
-    NAMES.iter().find(matches).copied().ok_or_else(|| UnknownController { name: name.to_owned() })
+    NAMES.iter().chain(&OPT_IN).find(matches).copied().ok_or_else(|| UnknownController { name: name.to_owned() })
 }
 
 #[cfg(test)]
@@ -133,6 +136,7 @@ mod tests {
         check("*,-deployment-controller,-replicaset", &without(&["deployment", "replicaset"]));
         check("-namespace, *", &without(&["namespace"]));
         check("endpoint,garbagecollector", &["endpoints", "garbage-collector"]);
+        check("podgroup,elasticquota-controller", &["elasticquota", "podgroup"]);
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct Decision {
     pub state: CycleState,
     /// How long the extension points took, if that was asked for.
     pub(crate) took: Vec<Took>,
+    /// Nodes that extenders refused, and what they said.
+    pub(crate) refused_by_extenders: Vec<(Row, Status)>,
     measuring: bool,
 }
 
@@ -122,6 +124,7 @@ impl Decision {
             totals: Vec::new(),
             state: CycleState::default(),
             took: Vec::new(),
+            refused_by_extenders: Vec::new(),
             measuring: false,
         }
     }

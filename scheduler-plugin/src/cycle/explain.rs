@@ -40,12 +40,21 @@ impl Decision {
         let places: BTreeMap<Row, usize> = self.feasible.iter().enumerate().map(|(place, row)| (*row, place)).collect();
         let verdict = |row: Row| {
             if let Some(&place) = places.get(&row) {
-                let scores = self.scores.iter().map(|scores| (scores.plugin, scores.scores[place])).collect();
-                return Verdict::Feasible { scores, total: self.totals.get(place).copied().unwrap_or(0) };
+                let mut scores: Vec<_> =
+                    self.scores.iter().map(|scores| (scores.plugin, scores.scores[place])).collect();
+                let total = self.totals.get(place).copied().unwrap_or(0);
+                let beside = total - scores.iter().map(|(_, score)| score).sum::<i64>();
+                if beside != 0 {
+                    scores.push((crate::extender::NAME, beside));
+                }
+                return Verdict::Feasible { scores, total };
             }
             if let Outcome::Unschedulable(diagnosis) = &self.outcome
                 && let Some(status) = diagnosis.status_of(row)
             {
+                return Verdict::Refused(status.clone());
+            }
+            if let Some((_, status)) = self.refused_by_extenders.iter().find(|(refused, _)| *refused == row) {
                 return Verdict::Refused(status.clone());
             }
             let status = filter_one(pod, snapshot, profile, &self.state, row);

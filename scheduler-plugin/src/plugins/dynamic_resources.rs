@@ -240,7 +240,7 @@ impl FilterPlugin for DynamicResources {
         if prepared.extended.as_ref().is_some_and(|extended| extended.stale.is_some()) {
             return Status::unresolvable("cannot schedule extended resource claim");
         }
-        let reach = prepared.allocated_reach(node, |since| self.is_late(since));
+        let out_of_reach = prepared.out_of_reach(node, |since| self.is_late(since));
         let now = self.clock.now();
         let until = (!self.filter_timeout.is_zero()).then(|| now.saturating_add(self.filter_timeout).ok()).flatten();
         let (selectors, random) = (&self.selectors, &self.random);
@@ -249,8 +249,11 @@ impl FilterPlugin for DynamicResources {
             Err(Failure::Claim(why)) => Status::error(why),
             Err(Failure::Node(why)) => Status::unresolvable(why),
             Ok(false) => Status::unresolvable("cannot allocate all claims"),
-            Ok(true) if !reach => Status::unresolvable("resourceclaim not available on the node"),
-            Ok(true) => Status::success(),
+            Ok(true) if out_of_reach.is_empty() => Status::success(),
+            Ok(true) => {
+                prepared.unavailable.lock().extend(out_of_reach);
+                Status::unresolvable("resourceclaim not available on the node")
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Scheduler;
-use crate::cycle::{Decision, Outcome, choose, find, post_filter};
+use crate::cycle::{Decision, Outcome, Summary, choose, find, post_filter};
 use crate::diagnosis::Diagnosis;
 use crate::extender::{Extender, MetaPod, MetaVictims, NAME, Question};
 use crate::plugin::PostFilterResult;
@@ -46,14 +46,24 @@ impl Scheduler {
         self.instruments.decided(&profile.scheduler_name, begun, &decision.took);
         match decided {
             Ok(node) => {
+                decision.outcome = Outcome::Node(node.clone());
+                let explained = self.explain(&pod, profile, &decision);
+                self.tell(&pod, explained);
                 let binder = whole.interested.iter().find(|extender| extender.binds()).cloned();
                 self.place(queued, &node, (decision.state, binder));
             }
             Err(Outcome::Unschedulable(mut diagnosis)) => {
+                let explained = self.explanations.is_some().then(|| Outcome::Unschedulable(diagnosis.clone()));
+                let explained = explained.and_then(|outcome| {
+                    decision.outcome = outcome;
+                    self.explain(&pod, profile, &decision)
+                });
                 let notes = (&mut decision.state, &mut *diagnosis);
                 let result = post_filter(&pod, self.cache.snapshot_mut(), profile, notes);
                 let result = self.ask_about_victims(&whole, result, (&decision, &mut diagnosis)).await;
+                self.send_outbox();
                 self.preempt(&pod, &result);
+                self.tell(&pod, explained.map(|summary| Summary { message: diagnosis.message(), ..summary }));
                 self.unschedulable(queued, &diagnosis, result.nominated_node_name);
             }
             Err(Outcome::Error(status)) => self.failed(queued, &status),
@@ -151,6 +161,7 @@ impl Scheduler {
                     (None, Some(reason)) => Status::unschedulable(reason.clone()),
                     (None, None) => continue,
                 };
+                decision.refused_by_extenders.push((*row, status.clone().by(NAME)));
                 why.node_to_status.insert(*row, status.by(NAME));
             }
             let mut place = names.iter();

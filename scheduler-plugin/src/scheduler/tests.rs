@@ -1,5 +1,6 @@
 //! The whole loop against a scripted server, under virtual time.
 
+mod catalogue;
 mod devices;
 mod enqueue;
 mod gangs;

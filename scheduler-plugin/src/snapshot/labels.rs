@@ -162,6 +162,11 @@ impl LabelColumn {
         }
     }
 
+    /// The number of a value; `None` if no node has had it.
+    pub fn number_of(&self, text: &str) -> Option<ValueId> {
+        self.ids.get(text).copied()
+    }
+
     /// One more than the highest number in use: the length of a table by value.
     pub fn values(&self) -> usize {
         self.values.len()

@@ -101,7 +101,7 @@ impl Generator {
         let name = name.map_or_else(|| self.name("n"), str::to_owned);
         let mut labels = Map::new();
         for (key, values) in [
-            ("topology.kubernetes.io/zone", &["a", "b", "c"][..]),
+            ("topology.kubernetes.io/zone", &["a", "b", "c", "a", "b", "c", ""][..]),
             ("rack", &["1", "2", "7", "x"]),
             ("disk", &["ssd", "hdd"]),
         ] {

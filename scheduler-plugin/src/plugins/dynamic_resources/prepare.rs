@@ -101,19 +101,16 @@ impl Prepared {
         &self.claims
     }
 
-    /// Whether the node can use the devices that claims have already; notes the claims for which it can't.
-    pub(super) fn allocated_reach(&self, node: NodeRef<'_>, until: impl Fn(Timestamp) -> bool) -> bool {
+    /// The places of claims that have devices which the node cannot use.
+    pub(super) fn out_of_reach(&self, node: NodeRef<'_>, is_late: impl Fn(Timestamp) -> bool) -> Vec<usize> {
         let can_use = |claim: &ResourceClaim| {
             let Some(allocation) = &claim.status.allocation else { return true };
             let selector = allocation.node_selector.as_ref();
             selector.is_none_or(|selector| matches(selector, node.snapshot(), node))
-                && !conditions::is_hopeless(claim, &until)
+                && !conditions::is_hopeless(claim, &is_late)
         };
         let claims = self.claims.iter().enumerate();
-        let unavailable: Vec<usize> = claims.filter(|(_, claim)| !can_use(claim)).map(|(place, _)| place).collect();
-        let all = unavailable.is_empty();
-        self.unavailable.lock().extend(unavailable);
-        all
+        claims.filter(|(_, claim)| !can_use(claim)).map(|(place, _)| place).collect()
     }
 
     /// Whether the node has devices for all claims that have none; remembers which.

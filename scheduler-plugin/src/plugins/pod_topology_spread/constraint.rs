@@ -60,6 +60,11 @@ impl Constraint {
         self.column.map_or(0, |column| snapshot.labels().numbered(column).value(row) as usize)
     }
 
+    /// The number of the empty value, if there is one: it stands for the same place as no label at all.
+    pub(super) fn empty_value(&self, snapshot: &Snapshot) -> Option<usize> {
+        self.column.and_then(|column| snapshot.labels().numbered(column).number_of("")).map(|id| id as usize)
+    }
+
     /// The length of a table by value.
     pub(super) fn values(&self, snapshot: &Snapshot) -> usize {
         self.column.map_or(1, |column| snapshot.labels().numbered(column).values())

@@ -25,6 +25,8 @@ struct Spread {
     /// By the value's number, or by row if every host is a domain.
     counts: Vec<i64>,
     by_row: bool,
+    /// The number of the empty value.
+    empty: Option<usize>,
     /// By the value's number: whether a feasible node has it.
     domain: Vec<bool>,
     /// Which nodes' pods count.
@@ -50,20 +52,21 @@ impl Spread {
         let (constraints, require_all) = all;
         let takes_part = |row: Row| !require_all || has_all_keys(constraints, snapshot, row);
         let by_row = constraint.topology_key == HOSTNAME;
-        let value = |row: Row| constraint.value(snapshot, row);
+        let empty = constraint.empty_value(snapshot);
+        let value = |row: Row| place_of(constraint.value(snapshot, row), empty);
         let counts = vec![0; if by_row { snapshot.rows() } else { constraint.values(snapshot) }];
         let mut domain = vec![false; counts.len()];
         let filtered = nodes.iter().filter(|row| takes_part(**row));
         let size = if by_row {
             filtered.count()
         } else {
-            // A missing label counts as a domain of its own.
+            // A missing label counts as a domain of its own, together with an empty one.
             filtered.for_each(|row| domain[value(*row)] = true);
             domain.iter().filter(|present| **present).count()
         };
         let required = RequiredNodeAffinity::new(pod, snapshot);
         let weight = (size as f64 + 2.0).ln();
-        let mut spread = Self { constraint: constraint.clone(), counts, by_row, domain, required, weight };
+        let mut spread = Self { constraint: constraint.clone(), counts, by_row, empty, domain, required, weight };
         for group in snapshot.specs().filter(|group| constraint.counts(pod, &group.spec)) {
             for (&row, &count) in &group.rows {
                 spread.add(all, (pod, snapshot), row, i64::from(count));
@@ -79,7 +82,7 @@ impl Spread {
             return;
         }
         let (constraints, require_all) = all;
-        let value = self.constraint.value(snapshot, row);
+        let value = place_of(self.constraint.value(snapshot, row), self.empty);
         let counts = self.domain[value]
             && snapshot.is_known(row)
             && (!require_all || has_all_keys(constraints, snapshot, row))
@@ -93,10 +96,15 @@ impl Spread {
     #[expect(clippy::cast_precision_loss, reason = "numbers of pods are small")]
     fn score(&self, snapshot: &Snapshot, row: Row) -> Option<f64> {
         let value = self.constraint.value(snapshot, row);
-        let place = if self.by_row { row as usize } else { value };
+        let place = if self.by_row { row as usize } else { place_of(value, self.empty) };
         let count = self.counts[place] as f64;
         (value > 0).then(|| count * self.weight + (self.constraint.max_skew - 1) as f64)
     }
+}
+
+/// The domain of a value.
+fn place_of(value: usize, empty: Option<usize>) -> usize {
+    if Some(value) == empty { 0 } else { value }
 }
 
 impl PreScorePlugin for PodTopologySpread {
