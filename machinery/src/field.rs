@@ -17,17 +17,27 @@ impl Path {
 
     /// The field `name` below this one.
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self::new(name) } else { Self(format!("{}.{name}", self.0)) }
+        if self.0.is_empty() { Self::new(name) } else { self.followed_by(&[".", name]) }
     }
 
     /// The list item at `index`.
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        self.followed_by(&["[", &index.to_string(), "]"])
     }
 
     /// The map entry `key`.
     pub fn key(&self, key: &str) -> Self {
-        Self(format!("{}[{key}]", self.0))
+        self.followed_by(&["[", key, "]"])
+    }
+
+    /// Validation makes a path for every field that it looks at: one allocation each, and no formatting.
+    fn followed_by(&self, parts: &[&str]) -> Self {
+        let mut text = String::with_capacity(self.0.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+        text.push_str(&self.0);
+        for part in parts {
+            text.push_str(part);
+        }
+        Self(text)
     }
 
     /// The path as text; empty for the root.

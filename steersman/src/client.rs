@@ -1,5 +1,7 @@
 //! A `kube::Client` that enters the API server at the same door as HTTPS and only skips the socket.
 
+mod parallel;
+
 use std::task::{Context, Poll};
 
 use http::{HeaderValue, Request, header};
@@ -13,6 +15,7 @@ use tower::util::option_layer;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 use crate::trace::WriteTrace;
+use parallel::Parallel;
 
 /// The namespace of requests that name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -39,6 +42,7 @@ pub(crate) fn in_process_as(
     trace: Option<&WriteTrace>,
 ) -> Client {
     let server = ServiceExt::<Request<Body>>::map_err(api_server.service_as(identity.user), BoxError::from);
+    let server = Parallel(server);
     let service = ServiceBuilder::new().layer(RetryLayer::new(RetryPolicy::server_retry())).service(UserAgent {
         // Within, so that the trace has the agent as well.
         inner: ServiceBuilder::new().layer(option_layer(trace.cloned())).service(server),

@@ -43,8 +43,10 @@ pub fn run() -> Result<()> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    // One thread: everything that waits, waits for messages; and one heap is smaller than several.
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let mut runtime = match &arguments.command {
+        Command::Up(up) => runtime_of(up.threads.get()),
+        _ => runtime_of(1),
+    };
     let runtime = runtime.enable_all().event_interval(TURNS_BEFORE_SOCKETS).build().context("no runtime")?;
     runtime.block_on(async {
         match arguments.command {
@@ -55,6 +57,16 @@ pub fn run() -> Result<()> {
             Command::Schedule(schedule) => schedule::run(&schedule),
         }
     })
+}
+
+/// One thread does for most: everything that waits, waits for messages, and one heap is smaller than several.
+fn runtime_of(threads: usize) -> tokio::runtime::Builder {
+    if threads == 1 {
+        return tokio::runtime::Builder::new_current_thread();
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(threads);
+    runtime
 }
 
 /// After how many turns of tasks sockets are asked for news. Tokio's 61 are many when each sends a piece of a long list: whoever

@@ -16,6 +16,8 @@ pub(crate) const LEAST_EVENTS: usize = 16;
 pub(crate) struct History {
     objects: Objects,
     events: Vector<Event>,
+    /// Bytes of the objects as they are now.
+    live: usize,
     /// Bytes of objects that only `events` holds.
     superseded: usize,
     /// The revision of the last event that was dropped; 0 if none was.
@@ -27,12 +29,13 @@ pub(crate) struct History {
 impl History {
     /// Without objects; revisions before `oldest` were compacted.
     pub(crate) fn starting_at(oldest: Revision) -> Self {
-        Self { objects: Objects::new(), events: Vector::new(), superseded: 0, forgotten: 0, oldest }
+        Self { objects: Objects::new(), events: Vector::new(), live: 0, superseded: 0, forgotten: 0, oldest }
     }
 
     /// With these objects, as of `revision`; how they came about is not known.
     pub(crate) fn restored(objects: Objects, revision: Revision) -> Self {
-        Self { objects, events: Vector::new(), superseded: 0, forgotten: revision, oldest: revision }
+        let live = objects.iter().map(|slot| slot.0.bytes().len()).sum();
+        Self { objects, events: Vector::new(), live, superseded: 0, forgotten: revision, oldest: revision }
     }
 
     /// The objects now.
@@ -81,10 +84,11 @@ impl History {
             EventKind::Delete => snapshot::remove(&mut self.objects, &event.entry.key),
         }
         self.superseded += superseded_by(&event);
+        self.live = self.live.saturating_add_signed(growth(&event));
         self.events.push_back(event);
-        while self.events.len() > limits.history.max(LEAST_EVENTS)
-            || (self.superseded > limits.history_bytes && self.events.len() > LEAST_EVENTS)
-        {
+        let most = limits.history.max(limits.rewrites * self.objects.len()).max(LEAST_EVENTS);
+        let most_bytes = limits.history_bytes.max(limits.rewrites * self.live);
+        while self.events.len() > most || (self.superseded > most_bytes && self.events.len() > LEAST_EVENTS) {
             self.drop_first();
         }
     }
@@ -145,5 +149,15 @@ fn superseded_by(event: &Event) -> usize {
     match event.kind {
         EventKind::Put => previous,
         EventKind::Delete => previous + event.entry.bytes().len(),
+    }
+}
+
+/// By how many bytes the objects grow with this event.
+fn growth(event: &Event) -> isize {
+    let size = |entry: &Arc<Entry>| entry.bytes().len().cast_signed();
+    let before = event.previous.as_ref().map_or(0, size);
+    match event.kind {
+        EventKind::Put => size(&event.entry) - before,
+        EventKind::Delete => -before,
     }
 }

@@ -29,6 +29,11 @@ pub const DEFAULT_HISTORY: usize = 8192;
 /// versions of a usual pod.
 pub const DEFAULT_HISTORY_BYTES: usize = 8 << 20;
 
+/// How often all objects of a resource are written before their versions are forgotten. A watcher that falls behind the
+/// history has to list all objects anew, so that a limit which does not grow with them makes a rollout of many pods cost
+/// their square: every list takes longer than the history lasts.
+pub const DEFAULT_REWRITES: usize = 3;
+
 /// How much history a [`MemoryStore`] keeps for each resource; the tighter limit holds. At least 16 events are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -36,6 +41,8 @@ pub struct Options {
     pub history: usize,
     /// Bytes of objects that were superseded or deleted.
     pub history_bytes: usize,
+    /// Both limits are at least this many times what the resource has now, in objects and in their bytes.
+    pub rewrites: usize,
 }
 
 /// A store in memory: as fast as it gets, and gone with the process.
@@ -57,7 +64,7 @@ pub(crate) struct Writer {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { history: DEFAULT_HISTORY, history_bytes: DEFAULT_HISTORY_BYTES }
+        Self { history: DEFAULT_HISTORY, history_bytes: DEFAULT_HISTORY_BYTES, rewrites: DEFAULT_REWRITES }
     }
 }
 

@@ -17,6 +17,9 @@ use anyhow::{Context, Result};
 use load::Figures;
 use target::Target;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Pods that all but the last measurement have.
 const PODS: usize = 10_000;
 /// Pods of the last measurement.
@@ -51,6 +54,11 @@ async fn main() -> Result<()> {
     {
         return server::serve(port.parse()?).await;
     }
+    if let [mode, pods] = arguments.as_slice()
+        && mode == "in-process"
+    {
+        return in_process(pods.parse()?).await;
+    }
     let many = arguments.first().map_or(Ok(MANY_PODS), |text| text.parse()).context("the most pods")?;
     let folder = std::env::temp_dir().join(format!("steersman-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -79,8 +87,13 @@ async fn measure(folder: &Path, many: usize) -> Result<()> {
         println!("{:<34}{:>9.0} MB", format!("resident with {many} pods"), target.resident()? as f64 / 1e6);
     }
     drop(target);
-    println!("\nin process, {many} pods");
-    in_process::run(many, |what, figures| {
+    in_process(many).await
+}
+
+/// The part without sockets; alone, it is what to put under a profiler.
+async fn in_process(pods: usize) -> Result<()> {
+    println!("\nin process, {pods} pods");
+    in_process::run(pods, |what, figures| {
         report((what, None), figures, Rate::PerSecond);
     })
     .await

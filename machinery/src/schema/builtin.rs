@@ -39,6 +39,11 @@ static RESOURCES: LazyLock<Vec<ResourceInfo>> = LazyLock::new(|| {
     resources::parse(include_str!("resources.txt")).expect("the table is well formed: a test reads it")
 });
 
+static BY_KIND: LazyLock<BTreeMap<(&str, &str, &str), &ResourceInfo>> = LazyLock::new(|| {
+    // Of two resources of one kind the first one counts.
+    RESOURCES.iter().rev().map(|it| ((it.kind.as_str(), it.group.as_str(), it.version.as_str()), it)).collect()
+});
+
 /// All built-in types.
 pub fn schema() -> &'static Arc<Schema> {
     &TABLES.schema
@@ -74,7 +79,7 @@ pub fn resource(group_version: &GroupVersion, resource: &str) -> Option<&'static
 
 /// The resource whose objects have that kind.
 pub fn resource_of_kind(kind: &GroupVersionKind) -> Option<&'static ResourceInfo> {
-    resources().iter().find(|it| it.group == kind.group && it.version == kind.version && it.kind == kind.kind)
+    BY_KIND.get(&(kind.kind.as_str(), kind.group.as_str(), kind.version.as_str())).copied()
 }
 
 /// The last three parts of a definition's name: `core.v1.Pod`.

@@ -62,7 +62,8 @@ async fn start_server(command: &PathBuf, nodes: usize) -> Result<Running> {
     let folder = tempfile::tempdir()?;
     let kubeconfig = folder.path().join("kubeconfig");
     let mut server = Command::new(command);
-    server.args(["up", "--port", "0", "--controllers", "none", "--nodes", &nodes.to_string(), "--kubeconfig"]);
+    server.args(["up", "--port", "0", "--threads", "2", "--controllers", "none", "--nodes", &nodes.to_string()]);
+    server.arg("--kubeconfig");
     server.arg(&kubeconfig).stdout(std::process::Stdio::null()).kill_on_drop(true);
     if nodes == 0 {
         server.arg("--no-scheduler");

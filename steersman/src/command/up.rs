@@ -5,6 +5,7 @@ mod requests;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,10 @@ pub(crate) struct Up {
     /// The port to listen at; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 6443)]
     port: u16,
+    /// Threads that share the work. One is enough for kubectl and for tests; more serve many clients, and thousands of pods,
+    /// sooner.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) threads: NonZeroUsize,
     /// How many nodes to simulate.
     #[arg(long, value_name = "N", default_value_t = 3)]
     nodes: usize,

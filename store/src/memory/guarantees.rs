@@ -159,7 +159,7 @@ proptest! {
 
     #[test]
     fn watches_and_snapshots_tell_one_history(steps in steps(), history in 16..64usize) {
-        let store = MemoryStore::new(Options { history, history_bytes: 3_000 });
+        let store = MemoryStore::new(Options { history, history_bytes: 3_000, rewrites: 0 });
         let mut models = [Model::default(), Model::default()];
         let (mut watch, mut objects) = (ready(store.watch(RESOURCES[0], 0)).unwrap(), Objects::new());
         for step in steps {

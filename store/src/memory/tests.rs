@@ -7,7 +7,7 @@ use crate::testing::{delete, draft, put, ready};
 use crate::{Attributes, Draft};
 
 fn store(history: usize, history_bytes: usize) -> MemoryStore {
-    MemoryStore::new(Options { history, history_bytes })
+    MemoryStore::new(Options { history, history_bytes, rewrites: 0 })
 }
 
 /// Writes `count` new versions of `name`; returns the last revision.
@@ -189,6 +189,30 @@ async fn a_watch_that_is_not_read_costs_nothing_and_learns_that_it_fell_behind()
     assert!(store.watch("pods", 979).await.is_err());
     let mut fresh = store.watch("pods", 980).await.unwrap();
     assert_eq!(fresh.next().await.unwrap().revision, 981);
+}
+
+#[tokio::test]
+async fn history_grows_with_what_there_is_and_shrinks_with_it() {
+    let store = MemoryStore::new(Options { history: 4, history_bytes: 100, rewrites: 2 });
+    let large = "x".repeat(1000);
+    for name in 0..50 {
+        store.commit(put("pods", &name.to_string(), &large, Expect::Absent)).await.unwrap();
+    }
+    assert_eq!(store.history("pods").kept(), 50, "new objects supersede nothing");
+    write_versions(&store, "pods", "0", 500).await;
+    let history = store.history("pods");
+    assert_eq!(history.kept(), 100, "twice the objects");
+    assert!(history.superseded() <= 2 * 50 * 1100, "twice their bytes: {}", history.superseded());
+    for name in 0..50 {
+        let key = Key::new("pods", "ns", &name.to_string());
+        let expect = Expect::Revision(store.get(&key).await.unwrap().unwrap().revision);
+        store.commit(delete("pods", &key.name, expect)).await.unwrap();
+    }
+    assert_eq!(
+        store.history("pods").kept(),
+        crate::history::LEAST_EVENTS,
+        "nothing is left that it could be measured by"
+    );
 }
 
 #[tokio::test]

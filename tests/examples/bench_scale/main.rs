@@ -27,6 +27,9 @@ use steersman::Cluster;
 use tokio::time::Instant;
 use workload::Template;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is measured unless sizes are given: up to the limit that upstream publishes for a cluster.
 const SIZES: [usize; 5] = [10_000, 25_000, 50_000, 100_000, 150_000];
 const NODES: usize = 5_000;

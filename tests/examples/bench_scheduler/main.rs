@@ -13,6 +13,9 @@ mod workload;
 use anyhow::{Context, Result, bail};
 use workload::{Tables, Workload};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Arguments {
     names: Vec<String>,
     scale: f64,
