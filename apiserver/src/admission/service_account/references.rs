@@ -79,7 +79,7 @@ pub(super) fn limit(pod: &Value, account: &Value, lists: &[(&str, &str)]) -> Res
     }
     for (list, what) in lists {
         for container in meta::items(pod, &["spec", list]) {
-            for (variable, name) in variables(container).filter(|(_, name)| !listed("secrets", name)) {
+            if let Some((variable, name)) = variables(container).find(|(_, name)| !listed("secrets", name)) {
                 let own = meta::text(container, &["name"]);
                 return Err(format!(
                     "{what} {own} with envVar {variable} referencing secret.secretName=\"{name}\" is not allowed because service account {of} does not reference that secret"
