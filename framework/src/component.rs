@@ -81,6 +81,9 @@ const GRACE: Duration = Duration::from_secs(25);
 /// Of the time in which the lease has to be renewed, an answer may take this part before it is asked for over another
 /// connection as well.
 const SHARE_OF_AN_ATTEMPT: u32 = 8;
+/// How long the last traces may take to be sent; together with [`GRACE`] less than the 30 seconds that a pod is given.
+#[cfg(feature = "otlp")]
+const LAST_TRACES: Duration = Duration::from_secs(3);
 /// After how many turns of tasks sockets are asked for news: often, so that a busy component still answers probes.
 const TURNS_BEFORE_SOCKETS: u32 = 16;
 
@@ -121,10 +124,10 @@ impl Component {
 /// Runs a program's main function on a runtime of one thread, with a log. Its end is told by the exit code, and by a line on
 /// the standard error if it went wrong.
 pub fn start(log: &LogFlags, main: impl Future<Output = Result<()>>) -> ExitCode {
-    let ended = logging::init(log).and_then(|()| {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().event_interval(TURNS_BEFORE_SOCKETS).build().context("no runtime")?;
-        let ended = runtime.block_on(main);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().event_interval(TURNS_BEFORE_SOCKETS).build().context("no runtime");
+    let ended = runtime.and_then(|runtime| {
+        let ended = runtime.block_on(logged(log, main));
         // A program that gives credentials may hang; nobody waits for it.
         runtime.shutdown_background();
         ended
@@ -136,6 +139,36 @@ pub fn start(log: &LogFlags, main: impl Future<Output = Result<()>>) -> ExitCode
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(not(feature = "otlp"))]
+async fn logged(log: &LogFlags, main: impl Future<Output = Result<()>>) -> Result<()> {
+    logging::init(log)?;
+    main.await
+}
+
+/// Logs, and sends traces where they are wanted, until after the end.
+#[cfg(feature = "otlp")]
+async fn logged(log: &LogFlags, main: impl Future<Output = Result<()>>) -> Result<()> {
+    let Some(endpoint) = log.otlp_endpoint.clone() else {
+        logging::init(log)?;
+        return main.await;
+    };
+    let program = std::env::args_os().next().map(std::path::PathBuf::from);
+    let program = program.as_deref().and_then(Path::file_name).and_then(std::ffi::OsStr::to_str);
+    let mut options = crate::otlp::Options::default();
+    options.service = program.map_or(options.service, str::to_owned);
+    options.sampling_per_million = log.otlp_sampling_per_million.unwrap_or(options.sampling_per_million);
+    let collector = client::connect(&kube::Config::new(endpoint), &Metrics::default()).context("--otlp-endpoint")?;
+    let (spans, exporter) = crate::otlp::exporter(options, collector, Arc::new(SystemClock), Random::seeded(seed()));
+    logging::init_traced(log, spans)?;
+    let (trigger, shutdown) = Shutdown::new();
+    let exporting = tokio::spawn(exporter.run(shutdown));
+    let ended = main.await;
+    trigger.trigger();
+    // A collector that does not answer holds nobody up.
+    let _ = tokio::time::timeout(LAST_TRACES, exporting).await;
+    ended
 }
 
 /// Reads a configuration file.

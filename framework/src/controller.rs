@@ -33,6 +33,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::metrics::{Buckets, Counter, Family, Gauge, Histogram, Metrics};
 use crate::queue::WorkQueue;
@@ -147,8 +149,16 @@ where
             }
             key = queue.next(), if !stopping && running.len() < workers.concurrency => {
                 instruments.active.add(1);
-                let (begun, work) = (Instant::now(), sync(key.clone()));
-                running.push(async move { (key, begun, work.await) });
+                let span = tracing::debug_span!("reconcile", controller = workers.name, object = %key, error = Empty);
+                let work = span.in_scope(|| sync(key.clone())).instrument(span.clone());
+                let begun = Instant::now();
+                running.push(async move {
+                    let result = work.await;
+                    if let Err(error) = &result {
+                        span.record("error", tracing::field::display(error));
+                    }
+                    (key, begun, result)
+                });
             }
         }
     }

@@ -53,8 +53,8 @@
 //! ```
 //!
 //! Beside these: [`consistency`] and [`expectations`] against stale caches, [`ownership`] and [`finalizer`], [`events`],
-//! [`leader_election`], [`metrics`] and [`health`]; and for programs, behind the feature `component`, flags, connections, signals
-//! and a port for health and metrics.
+//! [`leader_election`], [`metrics`] and [`health`]; for programs, behind the feature `component`, flags, connections, signals
+//! and a port for health and metrics; and behind the feature `otlp`, traces for a collector.
 //!
 //! Everything runs on the calling task and is deterministic under a paused current-thread runtime.
 
@@ -73,6 +73,8 @@ pub mod informer;
 pub mod leader_election;
 pub mod meta;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod ownership;
 pub mod queue;
 pub mod rate_limit;

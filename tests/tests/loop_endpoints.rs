@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Endpoints, Pod, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -157,4 +157,38 @@ async fn endpoints_without_a_selector_are_mirrored_until_there_is_one() {
     until(&cluster.endpoints, "web", "taken over", is_taken).await;
     until(&cluster.slices, &mirror.name_any(), "gone", |mirror| mirror.is_none()).await;
     cluster.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_says_so_has_hints_by_the_topology_as_long_as_there_is_one() {
+    let cluster = Loop::start().await;
+    let nodes: Api<Node> = Api::all(cluster.cluster.client());
+    let zone = async |node: &str, zone: Value| {
+        let label = Patch::Merge(json!({"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}}));
+        nodes.patch(node, &PatchParams::default(), &label).await.unwrap();
+    };
+    for (node, name) in [("node-0", "a"), ("node-1", "b"), ("node-2", "b")] {
+        zone(node, json!(name)).await;
+    }
+    let ports = json!([{"name": "http", "port": 80, "targetPort": "http"}]);
+    // Where both are given the annotation counts.
+    let spec = json!({"selector": {"app": "web"}, "ports": ports, "trafficDistribution": "PreferSameNode"});
+    cluster.service(spec).await;
+    let mode = json!({"metadata": {"annotations": {"service.kubernetes.io/topology-mode": "Auto"}}});
+    cluster.services.patch("web", &PatchParams::default(), &Patch::Merge(mode)).await.unwrap();
+    cluster.deploy(6).await;
+    let name = cluster.settle().await.name_any();
+    let hinted = |slice: Option<&EndpointSlice>| -> Vec<String> {
+        let hints =
+            slice.and_then(|slice| slice.endpoints.as_ref()).into_iter().flatten().filter_map(|it| it.hints.as_ref());
+        let zones = hints.flat_map(|hints| hints.for_zones.iter().flatten());
+        let mut zones: Vec<String> = zones.map(|zone| zone.name.clone()).collect();
+        zones.sort();
+        zones
+    };
+    // A third of all processors is in the one zone, and so are two of the six.
+    until(&cluster.slices, &name, "hinted", |slice| hinted(slice) == ["a", "a", "b", "b", "b", "b"]).await;
+    // A node that does not say where it is spoils it for all.
+    zone("node-2", Value::Null).await;
+    until(&cluster.slices, &name, "without hints", |slice| hinted(slice).is_empty()).await;
 }

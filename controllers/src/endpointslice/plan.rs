@@ -10,6 +10,7 @@ use steersman_framework::meta::{OwnerReference, StringMap};
 use crate::endpointslice::objects::{
     Conditions, Endpoint, Hints, MANAGED_BY, MANAGER, Named, Port, SERVICE_NAME, Slice, TargetRef,
 };
+use crate::endpointslice::topology::{self, Distribution, Ratios};
 use crate::endpointslice::writing::{Changes, Content, sorted};
 use crate::objects::Pod;
 use crate::services::{HEADLESS, Service, is_reachable, parse_ip};
@@ -43,6 +44,47 @@ pub fn plan_slices(service: &Service, pods: &[Located], existing: &[Arc<Slice>])
         changes.delete.extend(planned.delete);
     }
     changes
+}
+
+/// What the hints of each family come to, or why there are none.
+pub type Given = Vec<(&'static str, Result<Distribution, String>)>;
+
+/// The same with hints by the topology of the cluster, and what they come to for each family, or why there are none.
+pub fn plan_hinted_slices(
+    service: &Service,
+    pods: &[Located],
+    existing: &[Arc<Slice>],
+    ratios: Option<&Ratios>,
+) -> (Changes, Given) {
+    let mut changes = Changes::default();
+    let types = address_types(service);
+    let known = |slice: &&Arc<Slice>| types.contains(&slice.address_type.as_str());
+    changes.delete.extend(existing.iter().filter(|slice| !known(slice)).cloned());
+    let mut given = Vec::new();
+    for address_type in types {
+        let of_type: Vec<&Arc<Slice>> = existing.iter().filter(|slice| slice.address_type == address_type).collect();
+        // Where endpoints are is decided without their hints.
+        let bare: Vec<Arc<Slice>> = of_type.iter().map(|slice| without_hints(slice)).collect();
+        let mut planned = plan_type(service, pods, bare.iter(), address_type);
+        let touched = planned.update.iter().map(|(slice, _)| slice).chain(&planned.delete);
+        let touched: Vec<String> = touched.map(|slice| slice.metadata.name.clone()).collect();
+        let unchanged = of_type.into_iter().filter(|slice| !touched.contains(&slice.metadata.name));
+        let unchanged = unchanged.cloned().collect();
+        given.push((address_type, topology::give_hints(&mut planned, unchanged, ratios)));
+        changes.create.extend(planned.create);
+        changes.update.extend(planned.update);
+        changes.delete.extend(planned.delete);
+    }
+    (changes, given)
+}
+
+fn without_hints(slice: &Arc<Slice>) -> Arc<Slice> {
+    if slice.endpoints.iter().all(|endpoint| endpoint.hints.is_none()) {
+        return Arc::clone(slice);
+    }
+    let mut bare = Slice::clone(slice);
+    bare.endpoints.iter_mut().for_each(|endpoint| endpoint.hints = None);
+    Arc::new(bare)
 }
 
 /// The families of a service's addresses. One that does not say has that of its own address; one without, both.
@@ -173,6 +215,7 @@ fn endpoint(service: &Service, located: &Located, address_type: &str) -> Endpoin
 /// Who had better use an endpoint there. Source: `k8s.io/endpointslice/trafficdist`, KEP-4444, KEP-3015.
 fn hints(service: &Service, zone: Option<&String>, node: Option<&String>) -> Option<Hints> {
     let is_same_node = match service.spec.traffic_distribution.as_str() {
+        _ if topology::is_wanted(&service.metadata.annotations) => return None,
         "PreferSameNode" => true,
         "PreferSameZone" | "PreferClose" => false,
         _ => return None,

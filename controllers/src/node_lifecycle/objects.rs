@@ -60,6 +60,17 @@ pub struct NodeStatus {
     /// The conditions.
     #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<NodeCondition>,
+    /// What pods may have of it.
+    #[serde(deserialize_with = "null_default")]
+    pub allocatable: Allocatable,
+}
+
+/// `status.allocatable` of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Allocatable {
+    /// Processors, as a quantity; may be empty.
+    pub cpu: String,
 }
 
 /// A condition of a node.

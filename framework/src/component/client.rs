@@ -20,6 +20,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::time::Instant;
 use tower::{BoxError, ServiceBuilder};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::settings::{ClientSettings, Identity};
 use crate::metrics::{Buckets, Family, Metrics};
@@ -142,8 +144,16 @@ fn connect_once(config: &Config, metrics: &Metrics) -> Result<Client> {
         if let Some(token) = &token {
             request.headers_mut().insert(header::AUTHORIZATION, token.header(sent));
         }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let span = tracing::debug_span!("request", %method, path, status = Empty, error = Empty);
+        #[cfg(feature = "otlp")]
+        span.in_scope(|| crate::otlp::propagate(request.headers_mut()));
         async move {
-            let result = counted(&http, request, &metrics, &host).await;
+            let result = counted(&http, request, &metrics, &host).instrument(span.clone()).await;
+            match &result {
+                Ok(response) => span.record("status", response.status().as_u16()),
+                Err(error) => span.record("error", tracing::field::display(error)),
+            };
             let is_refused = result.as_ref().is_ok_and(|response| response.status() == StatusCode::UNAUTHORIZED);
             if let Some(token) = token.filter(|_| is_refused) {
                 token.refused(sent);

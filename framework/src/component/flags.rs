@@ -95,6 +95,14 @@ pub struct LogFlags {
     /// What is logged, as a filter such as `info` or `warn,steersman_framework::queue=debug`; counts more than -v.
     #[arg(long, value_name = "FILTER")]
     pub log_level: Option<String>,
+    /// The URL of a collector that takes traces over OTLP/HTTP, for instance http://localhost:4318. Without it none are made.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<http::Uri>,
+    /// How many of a million traces are made. All by default.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "N")]
+    pub otlp_sampling_per_million: Option<u64>,
 }
 
 /// How lines of the log look.

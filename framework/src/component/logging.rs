@@ -33,6 +33,27 @@ pub(super) fn init(flags: &LogFlags) -> Result<()> {
     Ok(())
 }
 
+/// Logs as [`init`] does, and gathers spans besides.
+///
+/// # Errors
+/// If the filter is not valid.
+#[cfg(feature = "otlp")]
+pub(super) fn init_traced(flags: &LogFlags, spans: crate::otlp::Spans) -> Result<()> {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::{Layer, SubscriberExt};
+
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match flags.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => lines.event_format(Json).boxed(),
+    };
+    // What the framework and its components do, and of others what they think is worth to be told.
+    let told = Targets::new().with_default(LevelFilter::INFO).with_target("steersman", LevelFilter::DEBUG);
+    let registry = tracing_subscriber::registry().with(lines.with_filter(filter(flags)?)).with(spans.with_filter(told));
+    let _ = tracing::subscriber::set_global_default(registry);
+    Ok(())
+}
+
 fn filter(flags: &LogFlags) -> Result<EnvFilter> {
     let text = match (&flags.log_level, flags.verbosity) {
         (Some(level), _) => level,
