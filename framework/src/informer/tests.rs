@@ -151,8 +151,8 @@ async fn a_failing_server_is_asked_again_with_growing_pauses() {
 async fn what_a_server_does_not_have_is_empty_until_it_has_it_and_is_not_taken_for_gone_afterwards() {
     let script = Script::default();
     let absent = json!("404 page not found");
-    script.answer(404, &[absent.clone()]);
-    script.answer(404, &[absent.clone()]);
+    script.answer(404, std::slice::from_ref(&absent));
+    script.answer(404, std::slice::from_ref(&absent));
     script.answer(200, &[list(7, "", &[pod("a", 5, None)])]);
     // The server forgot the version, and is about to start: it has not found its resources yet.
     script.answer(410, &[json!({"kind": "Status", "status": "Failure", "code": 410})]);
