@@ -65,6 +65,7 @@ pub struct Builder {
     disabled_admission: Vec<String>,
     audit: Audit,
     flow: flowcontrol::Options,
+    refuse_privileged: bool,
 }
 
 /// Why an [`ApiServer`] could not be made.
@@ -91,6 +92,7 @@ impl ApiServer {
             disabled_admission: Vec::new(),
             audit: Audit::default(),
             flow: flowcontrol::Options::default(),
+            refuse_privileged: false,
         }
     }
 
@@ -173,6 +175,13 @@ impl Builder {
         self
     }
 
+    /// Refuses pods with privileged containers, as kube-apiserver does that was started without `--allow-privileged`.
+    #[must_use]
+    pub fn refuse_privileged(mut self, refuse: bool) -> Self {
+        self.refuse_privileged = refuse;
+        self
+    }
+
     /// Keeps clients from starving each other in that way.
     #[must_use]
     pub fn flow_control(mut self, options: flowcontrol::Options) -> Self {
@@ -200,8 +209,8 @@ impl Builder {
         let admission = admission.map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
         let authentication = Authentication::new(self.authentication);
-        let Self { clock, random, audit, flow, .. } = self;
-        let parts = Parts { store, clock, random, admission, authentication, audit, flow };
+        let Self { clock, random, audit, flow, refuse_privileged, .. } = self;
+        let parts = Parts { store, clock, random, admission, authentication, audit, flow, refuse_privileged };
         let server = Arc::new(Server::new(parts));
         bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
         server.ready_at.store(server.store.revision(), std::sync::atomic::Ordering::Relaxed);

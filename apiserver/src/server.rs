@@ -59,6 +59,8 @@ pub struct Server {
     pub service_allocation: tokio::sync::Mutex<()>,
     /// Held while a definition changes what is served, so that changes apply in the order in which they were written.
     pub definitions: tokio::sync::Mutex<()>,
+    /// Whether pods may not have privileged containers.
+    pub(crate) refuse_privileged: bool,
     pub(crate) events: crate::events::Expiry,
     /// OpenAPI documents.
     pub(crate) openapi: crate::openapi::cache::Cache,
@@ -90,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) authentication: Authentication,
     pub(crate) audit: Audit,
     pub(crate) flow: flowcontrol::Options,
+    pub(crate) refuse_privileged: bool,
 }
 
 impl Server {
@@ -110,6 +113,7 @@ impl Server {
             outbound: Arc::default(),
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),
+            refuse_privileged: parts.refuse_privileged,
             events: crate::events::Expiry::default(),
             openapi: crate::openapi::cache::Cache::default(),
             ready_at: std::sync::atomic::AtomicU64::default(),

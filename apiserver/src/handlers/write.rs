@@ -198,7 +198,7 @@ async fn attempt_create(
     let strategy = &resource.strategy;
     let mut errors = object_meta::validate(object, resource.namespaced, &|name| strategy.validate_name(name));
     errors.extend(strategy.validate(object));
-    refuse_invalid(resource, object, &errors)?;
+    refuse_invalid(&call.server, resource, object, errors)?;
     parameters::check(call, resource, object, None).await?;
     call.warnings.extend(strategy.warnings(object, None));
     if call.info.verb != "create" {
@@ -349,7 +349,7 @@ async fn attempt_update(
     };
     let (problems, warnings) = problems(resource, how, live, &new);
     call.warnings.extend(warnings);
-    refuse_invalid(resource, &new, &problems)?;
+    refuse_invalid(&server, resource, &new, problems)?;
     parameters::check(call, resource, &new, Some(live)).await?;
     if matches!(how.part, Part::Main | Part::Subresource) {
         call.warnings.extend(how.strategy.warnings(&new, Some(live)));
@@ -466,7 +466,12 @@ async fn allocate<'a>(
     used.cluster_ips
         .extend(addresses::taken(server).await?.into_iter().filter(|ip| ip.parse().is_ok_and(|ip| !own.contains(&ip))));
     let allocated = kinds::service::allocate(object, old, &used, &server.random);
-    allocated.map_err(|errors: ErrorList| Status::invalid(&resource.group_kind(), meta::name(object), &errors))?;
+    allocated.map_err(|refusal| match refusal {
+        kinds::service::Refusal::Invalid(errors) => {
+            Status::invalid(&resource.group_kind(), meta::name(object), &errors)
+        }
+        kinds::service::Refusal::Internal(why) => Status::internal(why),
+    })?;
     Ok(Some(guard))
 }
 
@@ -547,8 +552,16 @@ fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) ->
     (errors, warnings)
 }
 
-fn refuse_invalid(resource: &Resource, object: &Value, errors: &[FieldError]) -> Result<(), Status> {
-    match errors {
+fn refuse_invalid(
+    server: &Server,
+    resource: &Resource,
+    object: &Value,
+    mut errors: Vec<FieldError>,
+) -> Result<(), Status> {
+    if !server.refuse_privileged {
+        errors.retain(|error| !kinds::pod::is_about_privileges(error));
+    }
+    match errors.as_slice() {
         [] => Ok(()),
         // A custom object is called what it calls itself, even if that is what is wrong.
         errors if resource.custom => {

@@ -210,6 +210,14 @@ impl<'a> Cursor<'a> {
         true
     }
 
+    /// Complains `Required value` if nothing is there at all, not even something empty; returns whether something is.
+    pub(crate) fn must_be_set_at_all(&self) -> bool {
+        if !self.is_set() {
+            self.required("");
+        }
+        self.is_set()
+    }
+
     /// A number that is not negative, if it is there.
     pub(crate) fn not_negative(&self) {
         if self.int().is_some_and(|number| number < 0) {
@@ -221,6 +229,14 @@ impl<'a> Cursor<'a> {
     pub(crate) fn positive(&self) {
         if self.int().is_some_and(|number| number <= 0) {
             self.invalid("must be greater than 0");
+        }
+    }
+
+    /// A number greater than zero; nothing is zero.
+    pub(crate) fn greater_than_zero(&self) {
+        let number = self.int().unwrap_or_default();
+        if number <= 0 {
+            self.invalid_as(number.to_string(), "must be greater than zero");
         }
     }
 

@@ -85,9 +85,10 @@ impl Strategy for DaemonSet {
         pod_template::warnings(object, old, &["spec", "template"])
     }
 
-    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
+    fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             COUNTS.iter().for_each(|field| root.at("status").at(field).not_negative());
+            pod_template::collisions_grow(&root, old);
         })
     }
 }

@@ -77,11 +77,7 @@ impl Strategy for Deployment {
             let limited = ["updatedReplicas", "readyReplicas", "availableReplicas"];
             let status = root.at("status");
             pod_template::validate_counts(&status, COUNTS, &limited);
-            let count = status.at("collisionCount");
-            let before = meta::at(old, &["status", "collisionCount"]).and_then(Value::as_i64);
-            if before.is_some_and(|before| count.int().is_none_or(|count| count < before)) {
-                count.invalid("cannot be decremented");
-            }
+            pod_template::collisions_grow(&root, old);
         })
     }
 

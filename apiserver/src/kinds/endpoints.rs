@@ -25,6 +25,8 @@ const ADDRESS_TYPES: &[&str] = &["FQDN", "IPv4", "IPv6"];
 const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_PORTS: usize = 20000;
+const MAX_TOPOLOGY_LABELS: usize = 16;
+const MAX_HINTS: usize = 8;
 
 impl Strategy for Endpoints {
     fn rules(&self) -> Rules {
@@ -45,6 +47,11 @@ impl Strategy for Endpoints {
         check::collect(object, |root| {
             root.at("subsets").items().for_each(|subset| endpoint_subset(&subset));
         })
+    }
+
+    /// Subsets that were let in before are let in again, as long as they stay as they are.
+    fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        if check::same(object.get("subsets"), old.get("subsets")) { ErrorList::new() } else { self.validate(object) }
     }
 
     fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
@@ -104,16 +111,13 @@ impl Strategy for EndpointSlice {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| slice(&root))
+        check::collect(object, |root| slice(&root, None))
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
-            if check::same(object.get("addressType"), old.get("addressType")) {
-                slice(&root);
-            } else {
-                root.at("addressType").invalid(check::IMMUTABLE);
-            }
+            slice(&root, Some(old));
+            root.at("addressType").immutable(old.get("addressType"));
         })
     }
 
@@ -133,13 +137,15 @@ impl Strategy for EndpointSlice {
     }
 }
 
-fn slice(root: &Cursor<'_>) {
+fn slice(root: &Cursor<'_>, old: Option<&Value>) {
     let sort = root.at("addressType");
-    if !sort.must_be_set() {
+    sort.must_be_one_of(ADDRESS_TYPES);
+    slice_ports(&root.at("ports"));
+    let endpoints = root.at("endpoints");
+    // What was let in before is let in again, as long as it stays as it is.
+    if old.is_some_and(|old| check::same(object_field(root, "endpoints"), old.get("endpoints"))) {
         return;
     }
-    sort.one_of(ADDRESS_TYPES);
-    let endpoints = root.at("endpoints");
     if endpoints.len() > MAX_ENDPOINTS {
         endpoints.push(FieldError::too_many(&endpoints.path, endpoints.len(), MAX_ENDPOINTS));
         return;
@@ -147,7 +153,10 @@ fn slice(root: &Cursor<'_>) {
     for endpoint in endpoints.items() {
         slice_endpoint(&endpoint, sort.text());
     }
-    slice_ports(&root.at("ports"));
+}
+
+fn object_field<'a>(root: &Cursor<'a>, field: &str) -> Option<&'a Value> {
+    root.value.get(field)
 }
 
 fn slice_endpoint(endpoint: &Cursor<'_>, sort: &str) {
@@ -157,39 +166,84 @@ fn slice_endpoint(endpoint: &Cursor<'_>, sort: &str) {
         count if count > MAX_ADDRESSES => {
             addresses.push(FieldError::too_many(&addresses.path, count, MAX_ADDRESSES));
         }
-        _ => addresses.items().for_each(|address| slice_address(&addresses, &address, sort)),
+        _ => {}
     }
-    let host = endpoint.at("hostname");
-    if host.is_set() {
-        host.named(names::dns1123_label);
-    }
+    addresses.items().for_each(|address| slice_address(&addresses, &address, sort));
     let node = endpoint.at("nodeName");
     if node.is_set() {
         node.named(names::dns1123_subdomain);
     }
-    let mut zones = BTreeSet::new();
-    for zone in endpoint.down(&["hints", "forZones"]).items() {
-        zone.at("name").must_be_set();
-        zone.at("name").once(&mut zones);
+    let topology = endpoint.at("deprecatedTopology");
+    if topology.len() > MAX_TOPOLOGY_LABELS {
+        topology.push(FieldError::too_many(&topology.path, topology.len(), MAX_TOPOLOGY_LABELS));
+    }
+    topology.labels();
+    let host = endpoint.at("hostname");
+    if host.is_set() {
+        host.named(names::dns1123_label);
+    }
+    for (field, rule) in
+        [("forZones", names::label_value as fn(&str) -> Vec<String>), ("forNodes", names::dns1123_subdomain)]
+    {
+        hints(&endpoint.at("hints").at(field), rule);
+    }
+}
+
+/// Who should use an endpoint: a few zones or nodes, each once.
+fn hints(hints: &Cursor<'_>, rule: fn(&str) -> Vec<String>) {
+    if hints.len() > MAX_HINTS {
+        hints.push(FieldError::too_many(&hints.path, hints.len(), MAX_HINTS));
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for hint in hints.items() {
+        let name = hint.at("name");
+        name.once(&mut seen);
+        name.named(rule);
     }
 }
 
 /// An address of the wrong family is named at the list, another fault at the address.
 fn slice_address(list: &Cursor<'_>, address: &Cursor<'_>, sort: &str) {
-    if sort == "FQDN" {
-        address.named(names::dns1123_subdomain);
+    match sort {
+        "FQDN" => qualified_domain(address),
+        "IPv4" | "IPv6" => {
+            let before = address.errors();
+            address.named(text::ip);
+            if address.errors() > before {
+                return;
+            }
+            let four = address.text().parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4());
+            if four != (sort == "IPv4") {
+                list.invalid_str(address.text(), format!("must be an {sort} address"));
+            }
+            address.named(text::not_for_endpoints);
+        }
+        _ => {}
+    }
+}
+
+/// A domain of at least two parts.
+fn qualified_domain(address: &Cursor<'_>) {
+    if !address.must_be_set() {
         return;
     }
-    let before = address.errors();
-    address.named(text::ip);
-    if address.errors() > before || !matches!(sort, "IPv4" | "IPv6") {
+    let name = address.text().strip_suffix('.').unwrap_or(address.text());
+    let complaints = names::dns1123_subdomain(name);
+    if !complaints.is_empty() {
+        address.invalid_str(name, complaints.join(","));
         return;
     }
-    let four = address.text().parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4());
-    if four != (sort == "IPv4") {
-        list.invalid_str(address.text(), format!("must be an {sort} address"));
+    if !name.contains('.') {
+        address.invalid_str(name, "should be a domain with at least two segments separated by dots");
+        return;
     }
-    address.named(text::not_for_endpoints);
+    for label in name.split('.') {
+        let complaints = names::dns1123_label(label);
+        if !complaints.is_empty() {
+            address.invalid_str(label, complaints.join(","));
+        }
+    }
 }
 
 fn slice_ports(ports: &Cursor<'_>) {

@@ -257,7 +257,9 @@ fn scaling_rules(rules: &Cursor<'_>) {
         return;
     }
     let window = rules.at("stabilizationWindowSeconds");
-    window.not_negative();
+    if window.int().is_some_and(|seconds| seconds < 0) {
+        window.invalid("must be greater than or equal to zero");
+    }
     if window.int().is_some_and(|seconds| seconds > MAX_WINDOW_SECONDS) {
         window.invalid(format!("must be less than or equal to {MAX_WINDOW_SECONDS}"));
     }
@@ -278,6 +280,10 @@ fn scaling_rules(rules: &Cursor<'_>) {
         if period.int().is_some_and(|seconds| seconds > MAX_PERIOD_SECONDS) {
             period.invalid(format!("must be less than or equal to {MAX_PERIOD_SECONDS}"));
         }
+    }
+    let tolerance = rules.at("tolerance");
+    if tolerance.is_set() && amount::of(tolerance.value).is_negative() {
+        tolerance.invalid("must be greater than or equal to 0");
     }
 }
 

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use steersman_machinery::field::ErrorList;
+use steersman_machinery::field::{ErrorList, FieldError};
 use steersman_machinery::{meta, names};
 
 use super::check::{self, Cursor, text};
-use super::service::load_balancer_ingress;
+use super::service::of_ingress;
 use crate::registry::strategy::{Rules, Strategy};
 
 /// The strategy of ingresses.
@@ -56,12 +56,8 @@ impl Strategy for Ingress {
         check::collect(object, |root| ingress(&root.at("spec")))
     }
 
-    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
-        check::collect(object, |root| {
-            for address in root.down(&["status", "loadBalancer", "ingress"]).items() {
-                load_balancer_ingress(&address);
-            }
-        })
+    fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
+        check::collect(object, |root| of_ingress(&root.down(&["status", "loadBalancer"]), old))
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
@@ -77,7 +73,7 @@ impl Strategy for Ingress {
 fn ingress(spec: &Cursor<'_>) {
     let (rules, default) = (spec.at("rules"), spec.at("defaultBackend"));
     if rules.is_empty() && !default.is_set() {
-        spec.invalid_as("null", "either `defaultBackend` or `rules` must be specified");
+        spec.invalid_as(rules.value.to_string(), "either `defaultBackend` or `rules` must be specified");
     }
     if default.is_set() {
         backend(&default);
@@ -108,9 +104,8 @@ fn host(host: &Cursor<'_>) {
     if host.is_empty() {
         return;
     }
-    if text::ip(host.text()).is_empty() {
-        host.invalid("must be a DNS name, not an IP address");
-        return;
+    if text::sloppy_ip(host.text()).is_some() {
+        host.invalid_text("must be a DNS name, not an IP address");
     }
     dns_name(host);
 }
@@ -128,7 +123,10 @@ fn paths(paths: &Cursor<'_>) {
     for path in paths.items() {
         let (sort, text) = (path.at("pathType"), path.at("path"));
         match sort.text() {
-            "" => sort.required("pathType must be specified"),
+            _ if !sort.is_set() => {
+                sort.required("pathType must be specified");
+                continue;
+            }
             "Exact" | "Prefix" => absolute_path(&text),
             "ImplementationSpecific" => {
                 if !text.is_empty() && !text.text().starts_with('/') {
@@ -163,14 +161,18 @@ fn backend(backend: &Cursor<'_>) {
         (true, true) => backend.invalid_str("", "cannot set both resource and service backends"),
         (false, false) => backend.invalid_str("", "resource or service backend is required"),
         (true, false) => {
+            let group = resource.at("apiGroup");
+            if group.is_set() {
+                group.named(names::dns1123_subdomain);
+            }
             for field in ["kind", "name"] {
-                resource.at(field).must_be_set();
+                resource.at(field).must_be_named(names::path_segment);
             }
         }
         (false, true) => {
             let name = service.at("name");
             if name.must_be_set() {
-                name.named(names::dns1035_label);
+                name.named(names::dns1123_label);
             }
             let port = service.at("port");
             let (number, name) = (port.at("number"), port.at("name"));
@@ -197,31 +199,38 @@ impl Strategy for IngressClass {
 
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| {
-            let spec = root.at("spec");
-            let controller = spec.at("controller");
-            if controller.must_be_set() {
-                domain_prefixed_path(&controller);
-            }
-            class_parameters(&spec.at("parameters"));
+            ingress_class(&root);
         })
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             root.at("spec").at("controller").immutable(meta::at(old, &["spec", "controller"]));
+            ingress_class(&root);
         })
     }
 }
 
 /// A path of which the first part is a domain: `acme.io/foo`.
 pub(crate) fn domain_prefixed_path(name: &Cursor<'_>) {
-    let fine = name
-        .text()
-        .split_once('/')
-        .is_some_and(|(domain, path)| names::dns1123_subdomain(domain).is_empty() && !path.is_empty());
-    if !fine {
-        name.invalid("must be a domain-prefixed path (such as \"acme.io/foo\")");
+    for (shown, complaint) in text::domain_prefixed_path(name.text()) {
+        name.invalid_str(shown, complaint);
     }
+}
+
+/// The longest name of a controller.
+const LONGEST_CONTROLLER: usize = 250;
+
+fn ingress_class(root: &Cursor<'_>) {
+    let spec = root.at("spec");
+    let controller = spec.at("controller");
+    if controller.must_be_set() {
+        if controller.text().len() > LONGEST_CONTROLLER {
+            controller.push(FieldError::too_long(&controller.path, LONGEST_CONTROLLER));
+        }
+        domain_prefixed_path(&controller);
+    }
+    class_parameters(&spec.at("parameters"));
 }
 
 fn class_parameters(parameters: &Cursor<'_>) {

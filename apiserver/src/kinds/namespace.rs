@@ -57,7 +57,7 @@ impl Strategy for Namespace {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| spec_finalizers(&root))
+        check::collect(object, |root| spec_finalizers(&root, false))
     }
 
     fn validate_update(&self, object: &Value, _old: &Value) -> ErrorList {
@@ -123,7 +123,7 @@ impl Strategy for Finalize {
     }
 
     fn validate_update(&self, object: &Value, _old: &Value) -> ErrorList {
-        Namespace.validate(object)
+        check::collect(object, |root| spec_finalizers(&root, true))
     }
 
     fn may_be_removed(&self, object: &Value) -> bool {
@@ -131,8 +131,12 @@ impl Strategy for Finalize {
     }
 }
 
-fn spec_finalizers(root: &Cursor<'_>) {
-    for finalizer in root.at("spec").at("finalizers").items() {
+/// Whole namespaces are not told which of their finalizers is wrong.
+fn spec_finalizers(root: &Cursor<'_>, told_which: bool) {
+    let finalizers = root.at("spec").at("finalizers");
+    for finalizer in finalizers.items() {
+        let path = if told_which { finalizer.path.clone() } else { finalizers.path.clone() };
+        let finalizer = finalizer.with(Some(finalizer.value), path);
         finalizer.named(names::qualified_name);
         let standard =
             matches!(finalizer.text(), FINALIZER_KUBERNETES | meta::FINALIZER_ORPHAN | meta::FINALIZER_FOREGROUND);

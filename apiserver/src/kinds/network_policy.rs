@@ -1,5 +1,7 @@
 //! NetworkPolicies. Source: `k8s.io/kubernetes/pkg/apis/networking/{v1,validation}`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::meta;
@@ -40,36 +42,78 @@ impl Strategy for NetworkPolicy {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| {
-            let spec = root.at("spec");
-            spec.at("podSelector").label_selector();
-            for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
-                for rule in spec.at(direction).items() {
-                    rule.at("ports").items().for_each(|port| policy_port(&port));
-                    rule.at(peers).items().for_each(|peer| policy_peer(&peer));
+        check::collect(object, |root| policy(&root.at("spec"), &BTreeSet::new()))
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
+        check::collect(object, |root| policy(&root.at("spec"), &networks(old)))
+    }
+
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (direction, peers) in RULES {
+            for (i, rule) in meta::items(object, &["spec", direction]).iter().enumerate() {
+                for (j, peer) in meta::items(rule, &[peers]).iter().enumerate() {
+                    let place = format!("spec.{direction}[{i}].{peers}[{j}].ipBlock");
+                    let cidr = meta::text(peer, &["ipBlock", "cidr"]);
+                    warnings.extend(text::cidr_warnings(&format!("{place}.cidr"), cidr));
+                    for (k, except) in meta::items(peer, &["ipBlock", "except"]).iter().enumerate() {
+                        let except = except.as_str().unwrap_or_default();
+                        warnings.extend(text::cidr_warnings(&format!("{place}.except[{k}]"), except));
+                    }
                 }
             }
-            let types = spec.at("policyTypes");
-            if types.len() > 2 {
-                types.invalid("may not specify more than two policyTypes");
-                return;
-            }
-            types.items().for_each(|sort| sort.one_of(&["Ingress", "Egress"]));
-        })
+        }
+        warnings
     }
+}
+
+/// The two directions, and the field for the other side of each.
+const RULES: [(&str, &str); 2] = [("ingress", "from"), ("egress", "to")];
+
+/// All networks of a policy. Where they were let in before they are not looked at again.
+fn networks(policy: &Value) -> BTreeSet<&str> {
+    RULES
+        .iter()
+        .flat_map(|(direction, peers)| {
+            meta::items(policy, &["spec", direction]).iter().flat_map(|rule| meta::items(rule, &[peers]))
+        })
+        .flat_map(|peer| {
+            let excepted = meta::items(peer, &["ipBlock", "except"]).iter().filter_map(Value::as_str);
+            excepted.chain([meta::text(peer, &["ipBlock", "cidr"])])
+        })
+        .collect()
+}
+
+fn policy(spec: &Cursor<'_>, known: &BTreeSet<&str>) {
+    spec.at("podSelector").label_selector();
+    for (direction, peers) in RULES {
+        for rule in spec.at(direction).items() {
+            rule.at("ports").items().for_each(|port| policy_port(&port));
+            rule.at(peers).items().for_each(|peer| policy_peer(&peer, known));
+        }
+    }
+    let types = spec.at("policyTypes");
+    if types.len() > 2 {
+        types.invalid("may not specify more than two policyTypes");
+        return;
+    }
+    types.items().for_each(|sort| sort.one_of(&["Ingress", "Egress"]));
 }
 
 fn policy_port(port: &Cursor<'_>) {
     port.at("protocol").one_of(&["TCP", "UDP", "SCTP"]);
     let (number, end) = (port.at("port"), port.at("endPort"));
     if number.is_set() {
+        if number.value.is_string() && end.is_set() {
+            end.invalid("may not be specified when `port` is non-numeric");
+        }
         probes::port(&number);
-        if end.is_set() {
-            if number.value.is_string() {
-                end.invalid("may not be specified when `port` is non-numeric");
-            } else if end.int() < number.int() {
-                end.invalid_as(number.value.to_string(), "must be greater than or equal to `port`");
+        if !number.value.is_string() && end.is_set() {
+            if end.int() < number.int() {
+                end.with(Some(number.value), end.path.clone()).invalid("must be greater than or equal to `port`");
             }
+            end.port();
         }
     } else if end.is_set() {
         end.invalid("may not be specified when `port` is not specified");
@@ -77,7 +121,7 @@ fn policy_port(port: &Cursor<'_>) {
 }
 
 /// One other side: pods, namespaces, both together, or a block of addresses.
-fn policy_peer(peer: &Cursor<'_>) {
+fn policy_peer(peer: &Cursor<'_>, known: &BTreeSet<&str>) {
     let mut count = 0;
     for field in ["podSelector", "namespaceSelector"] {
         let selector = peer.at(field);
@@ -86,7 +130,7 @@ fn policy_peer(peer: &Cursor<'_>) {
     }
     let block = peer.at("ipBlock");
     if block.is_set() {
-        ip_block(&block);
+        ip_block(&block, known);
         if count > 0 {
             peer.forbidden("may not specify both ipBlock and another peer");
         }
@@ -95,24 +139,25 @@ fn policy_peer(peer: &Cursor<'_>) {
     }
 }
 
-fn ip_block(block: &Cursor<'_>) {
+fn ip_block(block: &Cursor<'_>, known: &BTreeSet<&str>) {
     let cidr = block.at("cidr");
     if !cidr.must_be_set() {
         return;
     }
-    let Some((network, bits)) = text::parse_cidr(cidr.text()) else {
-        cidr.named(text::cidr);
+    let valid = |network: &Cursor<'_>| {
+        if !known.contains(network.text()) {
+            network.named(text::cidr);
+        }
+        text::sloppy_cidr(network.text())
+    };
+    let Some((network, bits)) = valid(&cidr) else {
         return;
     };
     for except in block.at("except").items() {
-        let inside = match text::parse_cidr(except.text()) {
-            None => {
-                except.named(text::cidr);
-                continue;
-            }
-            Some((address, more)) => more > bits && text::contains(network, bits, address),
+        let Some((address, more)) = valid(&except) else {
+            continue;
         };
-        if !inside {
+        if more <= bits || !text::contains(network, bits, text::masked(address, more)) {
             except.invalid("must be a strict subset of `cidr`");
         }
     }

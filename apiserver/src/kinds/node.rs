@@ -65,17 +65,15 @@ impl Strategy for Node {
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
-        // Upstream says of the taints twice what is wrong with them.
+        // Upstream says of much twice what is wrong with it.
         check::collect(object, |root| {
             validate(&root);
-            addresses(&root);
-            set_once(&root, old);
-            taints(&root.with(root.value.pointer("/spec/taints"), "metadata.taints".into()));
+            change(&root, old);
         })
     }
 
     fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
-        self.validate_update(object, old)
+        check::collect(object, |root| change(&root, old))
     }
 
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
@@ -103,16 +101,27 @@ fn pod_cidrs(object: &mut Value) {
 fn validate(root: &Cursor<'_>) {
     let spec = root.at("spec");
     taints(&root.with(Some(spec.at("taints").value), "metadata.taints".into()));
-    for list in ["capacity", "allocatable"] {
-        let list = root.at("status").at(list);
-        for (name, entry) in list.entries() {
-            let place = entry.with(Some(entry.value), list.path.child(name));
-            resources::quantity(&place, name);
-        }
+    amounts(root);
+    let swap = root.at("status").at("nodeInfo").at("swap").at("capacity");
+    if swap.is_set() {
+        root.with(Some(swap.value), "metadata.nodeSwapStatus.capacity".into()).greater_than_zero();
     }
+    declared_features(&root.at("status").at("declaredFeatures"));
     let cidrs = spec.at("podCIDRs");
     for cidr in cidrs.items() {
         cidr.named(text::cidr);
+    }
+    if cidrs.len() < 2 {
+        return;
+    }
+    if let Some(wrong) = cidrs.items().find(|cidr| text::sloppy_cidr(cidr.text()).is_none()) {
+        let why = format!(
+            "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{}]: {:?} (invalid CIDR address: {})",
+            cidrs.items().position(|cidr| cidr.text() == wrong.text()).unwrap_or_default(),
+            "<nil>",
+            wrong.text()
+        );
+        cidrs.push(FieldError::internal(&cidrs.path, why));
     }
     let families: BTreeSet<bool> = cidrs.items().map(|cidr| cidr.text().contains(':')).collect();
     if cidrs.len() > families.len() {
@@ -120,14 +129,62 @@ fn validate(root: &Cursor<'_>) {
     }
 }
 
+/// What is wrong with a change, beside what is wrong with the node by itself.
+fn change(root: &Cursor<'_>, old: &Value) {
+    amounts(root);
+    declared_features(&root.at("status").at("declaredFeatures"));
+    addresses(root);
+    set_once(root, old);
+    taints(&root.with(root.value.pointer("/spec/taints"), "metadata.taints".into()));
+    let id = root.at("spec").at("externalID");
+    if id.text() != meta::text(old, &["spec", "externalID"]) {
+        id.forbidden("may not be updated");
+    }
+}
+
+fn amounts(root: &Cursor<'_>) {
+    for list in ["capacity", "allocatable"] {
+        let list = root.at("status").at(list);
+        for (name, entry) in list.entries() {
+            let place = entry.with(Some(entry.value), list.path.child(name));
+            resources::quantity(&place, name);
+        }
+    }
+}
+
+/// What a node says that it can: names like `MyFeature/part`, sorted, each once.
+fn declared_features(features: &Cursor<'_>) {
+    let mut last: Option<Cursor<'_>> = None;
+    for feature in features.items() {
+        let name = feature.text();
+        // Upstream compares a name with the next one before it looks at that.
+        match &last {
+            Some(last) if last.text() == name => feature.duplicate(),
+            Some(last) if last.text() > name => feature.invalid_text("list must be sorted alphabetically"),
+            _ => {}
+        }
+        let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+        let well_formed = name.bytes().next().is_some_and(|b| b.is_ascii_uppercase()) && name.split('/').all(part);
+        if name.len() > 253 {
+            feature.invalid_text(format!("invalid feature name {name:?}: must be no more than 253 characters"));
+        } else if !well_formed {
+            feature.invalid_text(format!("invalid feature name {name:?}: {FEATURE_RULE}"));
+        }
+        last = Some(feature);
+    }
+}
+
+const FEATURE_RULE: &str = "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes";
+
 /// Taints: one of each pair of key and effect.
 fn taints(taints: &Cursor<'_>) {
     let mut seen = BTreeSet::new();
     for taint in taints.items() {
         let (key, value, effect) = (taint.at("key"), taint.at("value"), taint.at("effect"));
         key.named(names::qualified_name);
-        if !value.is_empty() {
-            value.named(names::label_value);
+        let complaints = names::label_value(value.text());
+        if !complaints.is_empty() {
+            value.invalid_text(complaints.join(";"));
         }
         if effect.is_empty() {
             effect.required("");
@@ -165,8 +222,11 @@ fn set_once(root: &Cursor<'_>, old: &Value) {
     let spec = root.at("spec");
     let before = meta::items(old, &["spec", "podCIDRs"]);
     let cidrs = spec.at("podCIDRs");
-    if !before.is_empty() && !check::same(Some(cidrs.value), meta::at(old, &["spec", "podCIDRs"])) {
-        cidrs.forbidden("node updates may not change podCIDR except from \"\" to valid");
+    let rule = "node updates may not change podCIDR except from \"\" to valid";
+    if !before.is_empty() && cidrs.len() != before.len() {
+        cidrs.forbidden(rule);
+    } else {
+        cidrs.items().zip(before).filter(|(after, before)| after.value != *before).for_each(|_| cidrs.forbidden(rule));
     }
     let provider = spec.at("providerID");
     let before = meta::text(old, &["spec", "providerID"]);

@@ -2,11 +2,15 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use steersman_machinery::field::{ErrorList, FieldError};
+use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::{meta, names};
 
+use super::check::dump::{self, Fields, Shape};
 use super::check::{self, Cursor, amount, text};
-use super::pod::{defaults, scheduling, volumes};
+use super::pod::defaults;
+use super::pod::mounts::no_backsteps;
+use super::pod::scheduling::{self, TERM};
+use super::pod::volumes::sources;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
 /// The strategy of persistent volumes.
@@ -17,6 +21,7 @@ pub struct PersistentVolume;
 pub(crate) const ACCESS_MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 /// How a volume appears to its pods.
 pub(crate) const VOLUME_MODES: &[&str] = &["Block", "Filesystem"];
+const MORE_THAN_ONE: &str = "may not specify more than 1 volume type";
 const SOURCES: &[&str] = &[
     "hostPath",
     "gcePersistentDisk",
@@ -79,30 +84,141 @@ impl Strategy for PersistentVolume {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| validate(&root.at("spec")))
+        check::collect(object, |root| validate(&root))
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             let spec = root.at("spec");
-            validate(&spec);
-            let source = |object: &Value| {
-                let fields = SOURCES
-                    .iter()
-                    .filter_map(|field| Some(((*field).to_owned(), meta::at(object, &["spec", field])?.clone())));
-                Value::Object(fields.collect())
+            validate(&root);
+            source_stays(&spec, old);
+            let mode = spec.at("volumeMode");
+            spec.with(Some(mode.value), Path::new("volumeMode")).immutable(meta::at(old, &["spec", "volumeMode"]));
+            affinity_stays(&spec, old);
+            let class = |object: &Value| {
+                meta::at(object, &["spec", "volumeAttributesClassName"]).is_some_and(|class| !class.is_null())
             };
-            if !check::same(Some(&source(object)), Some(&source(old))) {
-                spec.at("persistentvolumesource").forbidden("spec.persistentvolumesource is immutable after creation");
-            }
-            spec.at("volumeMode").immutable(meta::at(old, &["spec", "volumeMode"]));
-            let before = meta::at(old, &["spec", "nodeAffinity"]).filter(|affinity| !affinity.is_null());
-            if before.is_some() {
-                spec.at("nodeAffinity").immutable(before);
+            if class(old) && !class(object) {
+                spec.at("volumeAttributesClassName").forbidden("update from non-nil value to nil is forbidden");
             }
         })
     }
 }
+
+/// Where a volume comes from does not change, but for a secret that was not there.
+fn source_stays(spec: &Cursor<'_>, old: &Value) {
+    let source = |spec: &Value| {
+        let fields = SOURCES
+            .iter()
+            .filter_map(|field| Some(((*field).to_owned(), spec.get(field).filter(|v| !v.is_null())?.clone())));
+        Value::Object(fields.collect())
+    };
+    let (before, mut after) = (source(&old["spec"]), source(spec.value));
+    let secret = ["csi", "controllerExpandSecretRef"];
+    if before.get("csi").is_some() && meta::at(&before, &secret).is_none_or(Value::is_null) {
+        meta::remove(&mut after, &secret);
+    }
+    if !check::same(Some(&after), Some(&before)) {
+        let difference = dump::unified(&dump::lines(&before, SOURCE), &dump::lines(&after, SOURCE));
+        let rule = format!("spec.persistentvolumesource is immutable after creation\n{difference}");
+        spec.at("persistentvolumesource").forbidden(rule);
+    }
+}
+
+/// The labels of nodes that got another name when they became stable.
+const RENAMED: &[(&str, &str)] = &[
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+];
+
+/// From where a volume is reached stays, once it is known, but for labels that were renamed.
+fn affinity_stays(spec: &Cursor<'_>, old: &Value) {
+    let affinity = spec.at("nodeAffinity");
+    let Some(before) = meta::at(old, &["spec", "nodeAffinity"]).filter(|affinity| !affinity.is_null()) else {
+        return;
+    };
+    let mut before = before.clone();
+    let mut terms = affinity.down(&["required", "nodeSelectorTerms"]).items();
+    super::pod::defaults::each(
+        meta::at_mut(&mut before, &["required"]).unwrap_or(&mut Value::Null),
+        "nodeSelectorTerms",
+        |term| {
+            let now = terms.next();
+            for field in ["matchExpressions", "matchFields"] {
+                let mut now = now.as_ref().map(|now| now.at(field).items()).into_iter().flatten();
+                super::pod::defaults::each(term, field, |requirement| {
+                    let key = now.next().map(|now| now.at("key").text()).unwrap_or_default();
+                    if RENAMED.contains(&(meta::text(requirement, &["key"]), key)) {
+                        meta::set(requirement, &["key"], key);
+                    }
+                });
+            }
+        },
+    );
+    if !check::same(Some(affinity.value), Some(&before)) {
+        let shown = if affinity.is_set() { dump::internal(affinity.value, AFFINITY) } else { "null".to_owned() };
+        let place = spec.with(Some(affinity.value), Path::new("nodeAffinity"));
+        place.invalid_as(shown, "field is immutable, except for updating from beta label to GA");
+    }
+}
+
+/// `core.VolumeNodeAffinity`.
+const AFFINITY: Fields =
+    &[("Required", "required", Shape::Pointer(&[("NodeSelectorTerms", "nodeSelectorTerms", Shape::List(TERM))]))];
+/// `core.PersistentVolumeSource`. What few still use is shown as in the API.
+const SOURCE: Fields = &[
+    ("GCEPersistentDisk", "gcePersistentDisk", Shape::Same),
+    ("AWSElasticBlockStore", "awsElasticBlockStore", Shape::Same),
+    ("HostPath", "hostPath", Shape::Pointer(&[("Path", "path", Shape::Text), ("Type", "type", Shape::Same)])),
+    ("Glusterfs", "glusterfs", Shape::Same),
+    (
+        "NFS",
+        "nfs",
+        Shape::Pointer(&[
+            ("Server", "server", Shape::Text),
+            ("Path", "path", Shape::Text),
+            ("ReadOnly", "readOnly", Shape::Or("false")),
+        ]),
+    ),
+    ("RBD", "rbd", Shape::Same),
+    ("Quobyte", "quobyte", Shape::Same),
+    ("ISCSI", "iscsi", Shape::Same),
+    ("FlexVolume", "flexVolume", Shape::Same),
+    ("Cinder", "cinder", Shape::Same),
+    ("CephFS", "cephfs", Shape::Same),
+    ("FC", "fc", Shape::Same),
+    ("Flocker", "flocker", Shape::Same),
+    ("AzureFile", "azureFile", Shape::Same),
+    ("VsphereVolume", "vsphereVolume", Shape::Same),
+    ("AzureDisk", "azureDisk", Shape::Same),
+    ("PhotonPersistentDisk", "photonPersistentDisk", Shape::Same),
+    ("PortworxVolume", "portworxVolume", Shape::Same),
+    ("ScaleIO", "scaleIO", Shape::Same),
+    ("Local", "local", Shape::Pointer(&[("Path", "path", Shape::Text), ("FSType", "fsType", Shape::Same)])),
+    ("StorageOS", "storageos", Shape::Same),
+    (
+        "CSI",
+        "csi",
+        Shape::Pointer(&[
+            ("Driver", "driver", Shape::Text),
+            ("VolumeHandle", "volumeHandle", Shape::Text),
+            ("ReadOnly", "readOnly", Shape::Or("false")),
+            ("FSType", "fsType", Shape::Text),
+            ("VolumeAttributes", "volumeAttributes", Shape::Same),
+            ("ControllerPublishSecretRef", "controllerPublishSecretRef", Shape::Pointer(SECRET)),
+            ("NodeStageSecretRef", "nodeStageSecretRef", Shape::Pointer(SECRET)),
+            ("NodePublishSecretRef", "nodePublishSecretRef", Shape::Pointer(SECRET)),
+            ("ControllerExpandSecretRef", "controllerExpandSecretRef", Shape::Pointer(SECRET)),
+            ("NodeExpandSecretRef", "nodeExpandSecretRef", Shape::Pointer(SECRET)),
+        ]),
+    ),
+];
+const SECRET: Fields = &[("Name", "name", Shape::Text), ("Namespace", "namespace", Shape::Text)];
+
+const NOT_INLINE: &str = "may not be specified in the context of inline volumes";
 
 /// The modes in which a volume may be mounted; each wrong one is named at the list.
 pub(crate) fn access_modes(modes: &Cursor<'_>) {
@@ -111,25 +227,45 @@ pub(crate) fn access_modes(modes: &Cursor<'_>) {
             modes.with(Some(mode.value), modes.path.clone()).not_supported(ACCESS_MODES);
         }
     }
-    let alone = modes.items().any(|mode| mode.text() == "ReadWriteOncePod");
-    if alone && modes.len() > 1 {
+    let known = |mode: &str| ACCESS_MODES.contains(&mode) && mode != "ReadWriteOncePod";
+    if modes.items().any(|mode| mode.text() == "ReadWriteOncePod") && modes.items().any(|mode| known(mode.text())) {
         modes.forbidden("may not use ReadWriteOncePod with other access modes");
     }
 }
 
-fn validate(spec: &Cursor<'_>) {
+fn validate(root: &Cursor<'_>) {
+    let spec = root.at("spec");
     let modes = spec.at("accessModes");
     modes.must_be_set();
     access_modes(&modes);
     capacity(&spec.at("capacity"));
-    spec.at("persistentVolumeReclaimPolicy").one_of(&["Delete", "Recycle", "Retain"]);
-    source(spec);
+    let policy = spec.at("persistentVolumeReclaimPolicy");
+    policy.one_of(&["Delete", "Recycle", "Retain"]);
+    node_affinity(&spec.at("nodeAffinity"));
+    source(&spec, root.at("metadata").at("name").text());
+    let path = spec.at("hostPath").at("path").text();
+    if !path.is_empty() && is_root(path) && policy.text() == "Recycle" {
+        policy.forbidden("may not be 'recycle' for a hostPath mount of '/'");
+    }
     let class = spec.at("storageClassName");
     if !class.is_empty() {
         class.named(names::dns1123_subdomain);
     }
     spec.at("volumeMode").one_of(VOLUME_MODES);
-    let affinity = spec.at("nodeAffinity");
+    let class = spec.at("volumeAttributesClassName");
+    if class.is_set() {
+        if class.is_empty() {
+            class.required("an empty string is disallowed");
+        } else {
+            class.named(names::dns1123_subdomain);
+        }
+        if !spec.at("csi").is_set() {
+            spec.at("csi").required("has to be specified when using volumeAttributesClassName");
+        }
+    }
+}
+
+fn node_affinity(affinity: &Cursor<'_>) {
     if affinity.is_set() {
         let required = affinity.at("required");
         if required.is_set() {
@@ -138,6 +274,48 @@ fn validate(spec: &Cursor<'_>) {
             required.required("must specify required node constraints");
         }
     }
+}
+
+/// The specification of a volume that an attachment has in itself: of a CSI driver, without what is about claims.
+pub(crate) fn inline(spec: &Cursor<'_>) {
+    let unless_empty = |field: &str| {
+        if !spec.at(field).is_empty() {
+            spec.at(field).forbidden(NOT_INLINE);
+        }
+    };
+    unless_empty("claimRef");
+    unless_empty("capacity");
+    if !spec.at("csi").is_set() {
+        spec.at("csi").required("has to be specified in the context of inline volumes");
+    }
+    let modes = spec.at("accessModes");
+    modes.must_be_set();
+    access_modes(&modes);
+    let policy = spec.at("persistentVolumeReclaimPolicy");
+    if !matches!(policy.text(), "" | "Retain") {
+        policy.forbidden("may only be Retain in the context of inline volumes");
+    }
+    node_affinity(&spec.at("nodeAffinity"));
+    unless_empty("nodeAffinity");
+    source(spec, "");
+    unless_empty("storageClassName");
+    let mode = spec.at("volumeMode");
+    if mode.is_set() && mode.text() != "Filesystem" {
+        mode.forbidden("may not specify volumeMode other than Filesystem in the context of inline volumes");
+    }
+}
+
+/// Whether an absolute path leads nowhere but to the root.
+fn is_root(path: &str) -> bool {
+    let mut depth = 0_usize;
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => depth = depth.saturating_sub(1),
+            _ => depth += 1,
+        }
+    }
+    path.starts_with('/') && depth == 0
 }
 
 fn capacity(capacity: &Cursor<'_>) {
@@ -150,29 +328,40 @@ fn capacity(capacity: &Cursor<'_>) {
         capacity.push(error);
     }
     for (_, entry) in capacity.entries() {
-        if amount::of(entry.value) <= amount::of(&json!(0)) {
+        let amount = amount::of(entry.value);
+        if amount.value() < 0 {
+            entry.invalid_as(amount.value().to_string(), "must be a valid resource quantity");
+        }
+        if amount <= amount::of(&json!(0)) {
             entry.invalid("must be greater than zero");
         }
     }
 }
 
-fn source(spec: &Cursor<'_>) {
+fn source(spec: &Cursor<'_>, name: &str) {
     let mut count = 0;
-    for name in SOURCES {
-        let source = spec.at(name);
+    for sort in SOURCES {
+        let source = spec.at(sort);
         if !source.is_set() {
             continue;
         }
         count += 1;
-        match *name {
-            _ if count > 1 => source.forbidden("may not specify more than 1 volume type"),
-            "hostPath" => volumes::host_path(&source),
+        match *sort {
+            // Upstream lets this one pass beside others.
+            "flexVolume" => sources::check(sort, &source, true),
+            "cephfs" if count > 1 => spec.at("cephFS").forbidden(MORE_THAN_ONE),
+            _ if count > 1 => source.forbidden(MORE_THAN_ONE),
             "local" => local(spec, &source),
-            "csi" => {
-                source.at("driver").must_be_named(names::dns1123_subdomain);
-                source.at("volumeHandle").must_be_set();
+            "iscsi" => {
+                let portal = source.at("targetPortal");
+                portal.must_be_set();
+                if source.at("initiatorName").is_set() && name.len() + 1 + portal.text().len() > 64 {
+                    let place = portal.with(Some(portal.value), source.path.child("targetportal"));
+                    place.invalid_text(sources::TOO_LONG);
+                }
+                sources::iscsi_names(&source, true);
             }
-            name => volumes::persistent(name, &source),
+            sort => sources::check(sort, &source, true),
         }
     }
     if count == 0 {
@@ -181,7 +370,10 @@ fn source(spec: &Cursor<'_>) {
 }
 
 fn local(spec: &Cursor<'_>, source: &Cursor<'_>) {
-    source.at("path").must_be_set();
+    let path = source.at("path");
+    if path.must_be_set() {
+        no_backsteps(&path);
+    }
     if !spec.at("nodeAffinity").is_set() {
         spec.at("nodeAffinity").required("Local volume requires node affinity");
     }
@@ -220,9 +412,9 @@ mod tests {
     #[test]
     fn the_source_stays() {
         let object = |path: &str| json!({"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": path}}});
-        assert_eq!(
-            check::messages(&PersistentVolume.validate_update(&object("/b"), &object("/a"))),
-            ["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"]
-        );
+        let messages = check::messages(&PersistentVolume.validate_update(&object("/b"), &object("/a")));
+        let rule =
+            "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n@@";
+        assert!(messages.len() == 1 && messages[0].starts_with(rule), "{messages:?}");
     }
 }

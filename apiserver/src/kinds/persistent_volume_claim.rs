@@ -114,7 +114,34 @@ fn drop_foreign_source(object: &mut Value) {
     }
 }
 
-fn validate(spec: &Cursor<'_>) {
+/// The template of a claim in a volume of a pod: its labels, annotations and specification.
+pub(crate) fn template(template: &Cursor<'_>) {
+    let metadata = template.at("metadata");
+    metadata.at("annotations").annotations();
+    metadata.at("labels").labels();
+    for field in [
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "ownerReferences",
+        "finalizers",
+        "managedFields",
+    ] {
+        let field = metadata.at(field);
+        if !field.is_empty() && field.int() != Some(0) {
+            field.forbidden("cannot be set");
+        }
+    }
+    validate(&template.at("spec"));
+}
+
+pub(crate) fn validate(spec: &Cursor<'_>) {
     let modes = spec.at("accessModes");
     if modes.is_empty() {
         modes.required("at least 1 access mode is required");
@@ -134,16 +161,33 @@ fn validate(spec: &Cursor<'_>) {
         class.named(names::dns1123_subdomain);
     }
     spec.at("volumeMode").one_of(VOLUME_MODES);
-    for field in ["dataSource", "dataSourceRef"] {
-        let source = spec.at(field);
+    let (source, reference) = (spec.at("dataSource"), spec.at("dataSourceRef"));
+    for source in [&source, &reference] {
         if source.is_set() {
-            source.at("name").must_be_set();
-            source.at("kind").must_be_set();
+            data_source(source);
+        }
+    }
+    if source.is_set() && reference.is_set() {
+        let same = ["apiGroup", "kind", "name"].iter().all(|field| source.at(field).value == reference.at(field).value);
+        if !same {
+            // Upstream shows a path as the value, which prints as nothing.
+            spec.invalid_as("{}", "must match dataSourceRef");
         }
     }
     let class = spec.at("volumeAttributesClassName");
     if !class.is_empty() {
         class.named(names::dns1123_subdomain);
+    }
+}
+
+fn data_source(source: &Cursor<'_>) {
+    source.at("name").must_be_set();
+    source.at("kind").must_be_set();
+    let (group, kind) = (source.at("apiGroup"), source.at("kind").text());
+    if group.is_empty() && kind != "PersistentVolumeClaim" {
+        source.invalid_str(kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+    } else if !group.is_empty() {
+        group.named(names::dns1123_subdomain);
     }
 }
 

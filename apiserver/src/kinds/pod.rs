@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use steersman_machinery::field::ErrorList;
+use steersman_machinery::field::{ErrorList, FieldError};
 use steersman_machinery::meta;
 use steersman_machinery::pod::qos;
 
 use super::check;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
+pub(crate) mod annotations;
 pub(crate) mod containers;
 pub(crate) mod defaults;
 pub(crate) mod environment;
@@ -17,6 +18,7 @@ pub(crate) mod probes;
 pub(crate) mod resources;
 pub(crate) mod scheduling;
 pub(crate) mod security;
+mod status;
 mod subresources;
 mod update;
 pub(crate) mod validation;
@@ -24,6 +26,11 @@ pub(crate) mod volumes;
 pub(crate) mod warnings;
 
 pub use subresources::{EphemeralContainers, Resize};
+
+/// Whether an error says that the cluster has no privileged containers, which the server may be told otherwise.
+pub(crate) fn is_about_privileges(error: &FieldError) -> bool {
+    matches!(error.detail.as_str(), security::NO_PRIVILEGES | security::NO_HOST_PROCESSES)
+}
 
 /// The strategy of pods.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +105,7 @@ impl Strategy for Pod {
     }
 
     fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
-        update::status(object, old)
+        status::update(object, old)
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {

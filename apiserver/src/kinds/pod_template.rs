@@ -7,7 +7,7 @@ use steersman_machinery::meta;
 
 use super::check::selector::{ORDER, matches};
 use super::check::{self, Cursor};
-use super::pod::{defaults, validation, warnings};
+use super::pod::{annotations, defaults, validation, warnings};
 use crate::registry::strategy::{Rules, Strategy};
 
 /// Fills in the template at `path`, making it if it is absent.
@@ -31,7 +31,9 @@ pub(crate) fn validate(template: &Cursor<'_>) {
     at("labels").labels();
     at("annotations").annotations();
     let spec = template.at("spec");
-    validation::pod_spec(&spec);
+    annotations::all(&at("annotations"), &spec);
+    validation::pod_spec(&spec, None);
+    annotations::match_fields(&at("annotations"), &spec);
     let ephemeral = spec.at("ephemeralContainers");
     if !ephemeral.is_empty() {
         ephemeral.forbidden("ephemeral containers not allowed in pod template");
@@ -108,6 +110,15 @@ pub(crate) fn validate_counts(status: &Cursor<'_>, all: &[&str], at_most_replica
     }
     if count("availableReplicas") > count("readyReplicas") {
         status.at("availableReplicas").invalid("cannot be greater than readyReplicas");
+    }
+}
+
+/// How often a name was taken already is only counted up.
+pub(crate) fn collisions_grow(root: &Cursor<'_>, old: &Value) {
+    let count = root.at("status").at("collisionCount");
+    let before = meta::at(old, &["status", "collisionCount"]).and_then(Value::as_i64);
+    if before.is_some_and(|before| count.int().is_none_or(|count| count < before)) {
+        count.invalid_as(count.int().unwrap_or_default().to_string(), "cannot be decremented");
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
+use super::check::dump::{self, Fields, Shape};
 use super::check::{self, Cursor, amount};
 use super::pod::defaults::each;
 use super::pod::resources;
@@ -28,6 +29,18 @@ const SCOPES: &[&str] = &[
     "PriorityClass",
     "CrossNamespacePodAffinity",
     "VolumeAttributesClass",
+];
+/// The scopes that a selector only can ask for.
+const PLAIN_SCOPES: &[&str] =
+    &["BestEffort", "NotBestEffort", "Terminating", "NotTerminating", "CrossNamespacePodAffinity"];
+const ONLY_EXISTS: &str = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, \
+    ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or \
+    ResourceQuotaScopeCrossNamespacePodAffinity";
+const OF_SCOPE_SELECTOR: Fields = &[("MatchExpressions", "matchExpressions", Shape::List(OF_SCOPE_EXPRESSION))];
+const OF_SCOPE_EXPRESSION: Fields = &[
+    ("ScopeName", "scopeName", Shape::Text),
+    ("Operator", "operator", Shape::Text),
+    ("Values", "values", Shape::Same),
 ];
 /// Pairs of scopes of which no pod is in both.
 const CONFLICTS: [(&str, &str); 2] = [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")];
@@ -58,16 +71,18 @@ impl Strategy for ResourceQuota {
                 hard(&entry, name);
             }
             scopes(&spec);
-            scope_selector(&spec.at("scopeSelector").at("matchExpressions"));
+            scope_selector(&spec);
         })
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         let mut errors = self.validate(object);
         errors.extend(check::collect(object, |root| {
-            let spec = root.at("spec");
-            for field in ["scopes", "scopeSelector"] {
-                spec.at(field).immutable(meta::at(old, &["spec", field]));
+            let scopes = root.down(&["spec", "scopes"]);
+            let new: BTreeSet<&str> = scopes.items().map(|scope| scope.text()).collect();
+            let old: BTreeSet<&str> = meta::items(old, &["spec", "scopes"]).iter().filter_map(Value::as_str).collect();
+            if new != old {
+                scopes.invalid(check::IMMUTABLE);
             }
         }));
         errors
@@ -127,23 +142,44 @@ fn scopes(spec: &Cursor<'_>) {
     }
 }
 
-fn scope_selector(expressions: &Cursor<'_>) {
+fn scope_selector(spec: &Cursor<'_>) {
+    let expressions = spec.at("scopeSelector").at("matchExpressions");
+    let mut all = BTreeSet::new();
     for expression in expressions.items() {
-        let (scope, operator) = (expression.at("scopeName"), expression.at("operator"));
-        let values = expressions.with(expression.value.get("values"), expressions.path.child("values"));
-        if !SCOPES.contains(&scope.text()) {
-            scope.invalid_text("unsupported scope");
+        scope_requirement(spec, &expressions, &expression);
+        all.insert(expression.at("scopeName").text());
+    }
+    let conflicts = CONFLICTS.iter().filter(|(one, other)| all.contains(one) && all.contains(other));
+    for _ in conflicts {
+        expressions.with(spec.value.get("scopes"), expressions.path.clone()).invalid("conflicting scopes");
+    }
+}
+
+/// What is wrong with an expression; upstream's paths do not say which it is.
+fn scope_requirement(spec: &Cursor<'_>, expressions: &Cursor<'_>, expression: &Cursor<'_>) {
+    let part = |name: &str| expressions.with(expression.value.get(name), expressions.path.child(name));
+    let (scope, operator, values) = (part("scopeName"), part("operator"), part("values"));
+    if !SCOPES.contains(&scope.text()) {
+        scope.invalid_text("unsupported scope");
+    }
+    for (name, _) in spec.at("hard").entries() {
+        if is_quota_resource(name) && SCOPES.contains(&scope.text()) && !scope_fits(scope.text(), name) {
+            let shown = dump::internal(spec.at("scopeSelector").value, OF_SCOPE_SELECTOR);
+            expressions.invalid_as(shown, "unsupported scope applied to resource");
         }
-        match operator.text() {
-            "In" | "NotIn" if values.is_empty() => {
-                values.required("must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                values.invalid("must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector");
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => operator.invalid_text("not a valid selector operator"),
+    }
+    if PLAIN_SCOPES.contains(&scope.text()) && operator.text() != "Exists" {
+        operator.invalid_text(ONLY_EXISTS);
+    }
+    match operator.text() {
+        "In" | "NotIn" if values.is_empty() => {
+            values.required("must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
         }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            values.invalid("must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ => operator.invalid_text("not a valid selector operator"),
     }
 }
 
@@ -241,6 +277,28 @@ fn limit_values(limit: &Cursor<'_>) {
         if ratio.is_set() && amount::of(ratio.value) < amount::of(&json!(1)) {
             ratio.invalid(format!("ratio {} is less than 1", text(&ratio)));
         }
+        reachable_ratio(limit, name, &ratio);
+        let (default, asked) = (limit.at("default").key(name), limit.at("defaultRequest").key(name));
+        if default.is_set()
+            && asked.is_set()
+            && !resources::may_be_overcommitted(name)
+            && amount::of(default.value) != amount::of(asked.value)
+        {
+            let (default, shown) = (text(&default), text(&asked));
+            asked.invalid(format!("default value {default} must equal to defaultRequest value {shown} in {name}"));
+        }
+    }
+}
+
+/// No limit is more than the maximum of limits over the minimum of requests times its request.
+fn reachable_ratio(limit: &Cursor<'_>, name: &str, ratio: &Cursor<'_>) {
+    let (min, max) = (limit.at("min").key(name), limit.at("max").key(name));
+    if !(ratio.is_set() && min.is_set() && max.is_set()) {
+        return;
+    }
+    let most = amount::of(max.value).approximate() / amount::of(min.value).approximate();
+    if amount::of(ratio.value).approximate() > most {
+        ratio.invalid(format!("ratio {} is greater than max/min = {most:.6}", text(ratio)));
     }
 }
 
@@ -310,6 +368,62 @@ mod tests {
             &ResourceQuota,
             json!({"hard": {"pods": "1"}, "scopes": ["BestEffort", "NotBestEffort"]}),
             &[r#"spec.scopes: Invalid value: ["BestEffort","NotBestEffort"]: conflicting scopes"#],
+        );
+    }
+
+    #[test]
+    fn scope_selectors_fit_what_is_counted() {
+        let selector =
+            |expression: Value| json!({"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [expression]}});
+        check(&ResourceQuota, selector(json!({"scopeName": "PriorityClass", "operator": "In", "values": ["a"]})), &[]);
+        check(
+            &ResourceQuota,
+            selector(json!({"scopeName": "BestEffort", "operator": "In", "values": ["a"]})),
+            &[
+                r#"spec.scopeSelector.matchExpressions.operator: Invalid value: "In": must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"#,
+            ],
+        );
+        check(
+            &ResourceQuota,
+            json!({"hard": {"cpu": "1"}, "scopeSelector": {"matchExpressions": [{"scopeName": "BestEffort", "operator": "Exists", "values": ["a"]}]}}),
+            &[
+                r#"spec.scopeSelector.matchExpressions: Invalid value: {"MatchExpressions":[{"ScopeName":"BestEffort","Operator":"Exists","Values":["a"]}]}: unsupported scope applied to resource"#,
+                r#"spec.scopeSelector.matchExpressions.values: Invalid value: ["a"]: must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn scopes_stay_but_selectors_may_change() {
+        let object = |spec: Value| json!({"spec": spec});
+        let old = object(json!({"scopes": ["BestEffort", "NotTerminating"]}));
+        let update = |spec: Value| check::messages(&ResourceQuota.validate_update(&object(spec), &old));
+        assert_eq!(update(json!({"scopes": ["NotTerminating", "BestEffort"]})), [""; 0]);
+        assert_eq!(
+            update(json!({"scopes": ["BestEffort"]})),
+            [r#"spec.scopes: Invalid value: ["BestEffort"]: field is immutable"#]
+        );
+    }
+
+    #[test]
+    fn ratios_and_defaults_of_limits_fit() {
+        check(
+            &LimitRange,
+            json!({"limits": [{
+                "type": "Pod", "max": {"cpu": "2"}, "min": {"cpu": "1"}, "maxLimitRequestRatio": {"cpu": "3"},
+            }]}),
+            &[
+                r#"spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000"#,
+            ],
+        );
+        check(
+            &LimitRange,
+            json!({"limits": [{
+                "type": "Container", "default": {"example.com/gpu": "2"}, "defaultRequest": {"example.com/gpu": "1"},
+            }]}),
+            &[
+                r#"spec.limits[0].defaultRequest[example.com/gpu]: Invalid value: "1": default value 2 must equal to defaultRequest value 1 in example.com/gpu"#,
+            ],
         );
     }
 

@@ -20,10 +20,9 @@ impl Strategy for RuntimeClass {
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| {
             root.at("handler").must_be_named(names::dns1123_label);
-            for (name, entry) in root.down(&["overhead", "podFixed"]).entries() {
-                resources::resource_name(&entry, name);
-                resources::quantity(&entry, name);
-            }
+            let overhead = root.at("overhead");
+            // Upstream's path is that of a container's limits.
+            resources::overhead(&overhead.with(overhead.value.get("podFixed"), overhead.path.clone()));
             let scheduling_of = root.at("scheduling");
             scheduling_of.at("nodeSelector").labels();
             scheduling::tolerations(&scheduling_of.at("tolerations"));

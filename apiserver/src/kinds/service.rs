@@ -13,9 +13,10 @@ use crate::registry::strategy::{Rules, Strategy};
 mod allocate;
 mod update;
 mod validation;
+mod warnings;
 
-pub use allocate::{Used, allocate};
-pub(crate) use validation::load_balancer_ingress;
+pub use allocate::{Refusal, Used, allocate};
+pub(crate) use validation::of_ingress;
 
 /// How long a client stays with its pod if nothing else is said: three hours.
 const CLIENT_IP_SECONDS: i64 = 10800;
@@ -80,38 +81,25 @@ impl Strategy for Service {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| validation::service(&root))
+        check::collect(object, |root| validation::service(&root, &Value::Null))
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             validation::change(&root, old);
-            validation::service(&root);
+            validation::service(&root, old);
         })
     }
 
-    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
+    fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
-            validation::load_balancer(&root.at("status").at("loadBalancer"), root.at("spec").at("type").text());
+            let status = root.at("status").at("loadBalancer");
+            validation::load_balancer(&status, root.at("spec").at("type").text(), old);
         })
     }
 
-    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        let external = |object: &Value| !meta::items(object, &["spec", "externalIPs"]).is_empty();
-        let mut warnings = Vec::new();
-        if external(object) && !old.is_some_and(external) {
-            warnings
-                .push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
-        }
-        if meta::text(object, &["spec", "clusterIP"]) == "None" {
-            if !meta::text(object, &["spec", "loadBalancerIP"]).is_empty() {
-                warnings.push("spec.loadBalancerIP is ignored for headless services".to_owned());
-            }
-            if meta::text(object, &["spec", "sessionAffinity"]) == "ClientIP" {
-                warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
-            }
-        }
-        warnings
+    fn warnings(&self, object: &Value, _old: Option<&Value>) -> Vec<String> {
+        warnings::all(object)
     }
 
     fn validate_name(&self, name: &str) -> Vec<String> {

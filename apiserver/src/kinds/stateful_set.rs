@@ -27,9 +27,9 @@ const ONLY_MUTABLE: &str = "updates to statefulset spec for fields other than 'r
 const COUNTS: &[&str] = &[
     "replicas",
     "readyReplicas",
-    "availableReplicas",
     "currentReplicas",
     "updatedReplicas",
+    "availableReplicas",
     "observedGeneration",
     "collisionCount",
 ];
@@ -44,6 +44,8 @@ impl Strategy for StatefulSet {
         let Some(spec) = object.get_mut("spec") else {
             return;
         };
+        // An alpha feature in this version.
+        meta::remove(spec, &["updateStrategy", "rollingUpdate", "maxUnavailable"]);
         default_text(spec, &["podManagementPolicy"], "OrderedReady");
         default_text(spec, &["updateStrategy", "type"], "RollingUpdate");
         if meta::text(spec, &["updateStrategy", "type"]) == "RollingUpdate" {
@@ -87,10 +89,11 @@ impl Strategy for StatefulSet {
         })
     }
 
-    fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
+    fn validate_status_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
-            let limited = ["readyReplicas", "availableReplicas", "currentReplicas", "updatedReplicas"];
+            let limited = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
             pod_template::validate_counts(&root.at("status"), COUNTS, &limited);
+            pod_template::collisions_grow(&root, old);
         })
     }
 

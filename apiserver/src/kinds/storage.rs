@@ -1,13 +1,16 @@
 //! The kinds of `storage.k8s.io`. Source: `k8s.io/kubernetes/pkg/apis/storage/{v1,validation}`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use steersman_machinery::field::ErrorList;
+use steersman_machinery::field::{ErrorList, FieldError};
 use steersman_machinery::{meta, names};
 
+use super::check::dump::{self, Fields, Shape};
 use super::check::{self, Cursor, amount};
+use super::persistent_volume;
+use super::pod::volumes::sources;
 use crate::registry::strategy::{Rules, Strategy};
 
 /// The strategy of storage classes.
@@ -38,6 +41,10 @@ const FS_GROUP_POLICIES: &[&str] = &["File", "None", "ReadWriteOnceWithFSType"];
 /// The most parameters of a class, and the most bytes of their keys and values.
 const MAX_PARAMETERS: usize = 512;
 const MAX_PARAMETER_BYTES: usize = 256 * 1024;
+/// The most bytes of the name by which a driver knows a node.
+const MAX_NODE_ID: usize = 256;
+/// The most bytes of what went wrong with an attachment.
+const MAX_ERROR_MESSAGE: usize = 1024;
 
 impl Strategy for StorageClass {
     fn rules(&self) -> Rules {
@@ -55,21 +62,16 @@ impl Strategy for StorageClass {
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
-            for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            storage_class(&root);
+            for field in ["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"] {
                 root.at(field).immutable(old.get(field));
             }
-            storage_class(&root);
         })
     }
 }
 
 fn storage_class(root: &Cursor<'_>) {
-    let provisioner = root.at("provisioner");
-    if provisioner.must_be_set() {
-        for complaint in names::qualified_name(&provisioner.text().to_lowercase()) {
-            provisioner.invalid_text(complaint);
-        }
-    }
+    provisioner(&root.at("provisioner"));
     parameters(&root.at("parameters"), true);
     root.at("reclaimPolicy").must_be_one_of(&["Delete", "Retain"]);
     let mode = root.at("volumeBindingMode");
@@ -78,22 +80,50 @@ fn storage_class(root: &Cursor<'_>) {
     } else {
         mode.required("");
     }
-    for term in root.at("allowedTopologies").items() {
-        for requirement in term.at("matchLabelExpressions").items() {
-            requirement.at("key").named(names::qualified_name);
-            if requirement.at("values").is_empty() {
-                requirement.at("values").required("");
-            }
+    allowed_topologies(&root.at("allowedTopologies"));
+}
+
+/// A provisioner is named in lower case as labels are.
+fn provisioner(provisioner: &Cursor<'_>) {
+    if provisioner.must_be_set() {
+        for complaint in names::qualified_name(&provisioner.text().to_lowercase()) {
+            provisioner.invalid_str(&provisioner.text().to_lowercase(), complaint);
         }
     }
 }
 
-fn parameters(parameters: &Cursor<'_>, may_be_empty: bool) {
-    if !may_be_empty && parameters.is_empty() {
-        parameters.required("must contain at least one key/value pair");
+/// The terms that restrict where volumes are made; upstream takes an empty one for repeated once per term.
+fn allowed_topologies(terms: &Cursor<'_>) {
+    let mut seen = vec![BTreeMap::new(); terms.len()];
+    for term in terms.items() {
+        let expressions = term.at("matchLabelExpressions");
+        let mut keys = BTreeMap::new();
+        for expression in expressions.items() {
+            let (key, values) = (expression.at("key"), expression.at("values"));
+            if values.is_empty() {
+                values.required("");
+            }
+            let mut known = BTreeSet::new();
+            for value in values.items() {
+                value.once(&mut known);
+            }
+            key.named(names::qualified_name);
+            if keys.contains_key(key.text()) {
+                key.push(FieldError::duplicate(&key.path, key.value));
+            }
+            keys.insert(key.text(), known);
+        }
+        for _ in seen.iter().filter(|before| **before == keys) {
+            expressions.push(FieldError::duplicate(&expressions.path, &json!("")));
+        }
+        seen.push(keys);
     }
+}
+
+fn parameters(parameters: &Cursor<'_>, may_be_empty: bool) {
     if parameters.len() > MAX_PARAMETERS {
-        parameters.push(steersman_machinery::field::FieldError::too_long(&parameters.path, MAX_PARAMETERS));
+        parameters.push(FieldError::too_long(&parameters.path, MAX_PARAMETERS));
+        return;
     }
     let mut bytes = 0;
     for (key, entry) in parameters.entries() {
@@ -103,7 +133,10 @@ fn parameters(parameters: &Cursor<'_>, may_be_empty: bool) {
         bytes += key.len() + entry.text().len();
     }
     if bytes > MAX_PARAMETER_BYTES {
-        parameters.push(steersman_machinery::field::FieldError::too_long(&parameters.path, MAX_PARAMETER_BYTES));
+        parameters.push(FieldError::too_long(&parameters.path, MAX_PARAMETER_BYTES));
+    }
+    if !may_be_empty && parameters.is_empty() {
+        parameters.required("must contain at least one key/value pair");
     }
 }
 
@@ -160,10 +193,18 @@ fn csi_driver(spec: &Cursor<'_>) {
     spec.at("fsGroupPolicy").must_be_one_of(FS_GROUP_POLICIES);
     let mut audiences = BTreeSet::new();
     for request in spec.at("tokenRequests").items() {
-        request.at("audience").once(&mut audiences);
+        let audience = request.at("audience");
+        if audiences.contains(audience.text()) {
+            audience.push(FieldError::duplicate(&audience.path, &json!(audience.text())));
+            continue;
+        }
+        audiences.insert(audience.text());
         let seconds = request.at("expirationSeconds");
         if seconds.int().is_some_and(|seconds| seconds < 600) {
             seconds.invalid("may not specify a duration less than 10 minutes");
+        }
+        if seconds.int().is_some_and(|seconds| seconds > 1 << 32) {
+            seconds.invalid("may not specify a duration larger than 2^32 seconds");
         }
     }
     let modes = spec.at("volumeLifecycleModes");
@@ -171,6 +212,10 @@ fn csi_driver(spec: &Cursor<'_>) {
         if !matches!(mode.text(), "Persistent" | "Ephemeral") {
             modes.with(Some(mode.value), modes.path.clone()).not_supported(&["Persistent", "Ephemeral"]);
         }
+    }
+    let period = spec.at("nodeAllocatableUpdatePeriodSeconds");
+    if period.int().is_some_and(|period| period < 10) {
+        period.invalid("must be greater than or equal to 10 seconds");
     }
 }
 
@@ -190,13 +235,14 @@ impl Strategy for CsiNode {
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             csi_node(&root);
-            for driver in root.down(&["spec", "drivers"]).items() {
-                let before = meta::items(old, &["spec", "drivers"])
-                    .iter()
-                    .find(|before| meta::text(before, &["name"]) == driver.at("name").text());
-                for field in ["nodeID", "topologyKeys"] {
-                    if before.is_some_and(|before| !check::same(before.get(field), Some(driver.at(field).value))) {
-                        driver.at(field).invalid(check::IMMUTABLE);
+            let drivers = root.down(&["spec", "drivers"]);
+            for before in meta::items(old, &["spec", "drivers"]) {
+                for driver in drivers.items() {
+                    let same = |field: &str| check::same(Some(driver.at(field).value), before.get(field));
+                    if same("name") && !(same("nodeID") && same("topologyKeys")) {
+                        let mut shown = driver.value.clone();
+                        meta::remove(&mut shown, &["allocatable"]);
+                        drivers.invalid_as(dump::internal(&shown, OF_DRIVER), check::IMMUTABLE);
                     }
                 }
             }
@@ -204,15 +250,32 @@ impl Strategy for CsiNode {
     }
 }
 
+const OF_DRIVER: Fields = &[
+    ("Name", "name", Shape::Text),
+    ("NodeID", "nodeID", Shape::Text),
+    ("TopologyKeys", "topologyKeys", Shape::Same),
+    ("Allocatable", "allocatable", Shape::Same),
+];
+
 fn csi_node(root: &Cursor<'_>) {
     let mut seen = BTreeSet::new();
     for driver in root.down(&["spec", "drivers"]).items() {
-        let name = driver.at("name");
-        name.must_be_named(names::dns1123_subdomain);
-        driver.at("nodeID").must_be_set();
+        let (name, id) = (driver.at("name"), driver.at("nodeID"));
+        sources::driver_name(&name);
+        id.must_be_set();
+        if id.text().len() > MAX_NODE_ID {
+            id.invalid_text(format!("must be {MAX_NODE_ID} characters or less"));
+        }
         driver.at("allocatable").at("count").not_negative();
         name.once(&mut seen);
+        let mut keys = BTreeSet::new();
         for key in driver.at("topologyKeys").items() {
+            // Upstream names the driver, not the key.
+            let key = driver.with(Some(key.value), driver.path.clone());
+            if key.is_empty() {
+                key.required("");
+            }
+            key.once(&mut keys);
             key.named(names::qualified_name);
         }
     }
@@ -227,11 +290,9 @@ impl Strategy for CsiStorageCapacity {
         check::collect(object, |root| {
             root.at("storageClassName").named(names::dns1123_subdomain);
             root.at("nodeTopology").label_selector();
-            for field in ["capacity", "maximumVolumeSize"] {
-                let field = root.at(field);
-                if amount::of(field.value).is_negative() {
-                    field.invalid("must be greater than or equal to 0");
-                }
+            let capacity = root.at("capacity");
+            if amount::of(capacity.value).is_negative() {
+                capacity.invalid_str(&amount::of(capacity.value).to_string(), "must be greater than or equal to 0");
             }
         })
     }
@@ -261,13 +322,23 @@ impl Strategy for VolumeAttachment {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| attachment(&root.at("spec")))
+        check::collect(object, |root| {
+            attachment(&root);
+            let spec = root.at("spec");
+            if spec.at("attacher").is_set() {
+                sources::driver_name(&spec.at("attacher"));
+            }
+            let volume = spec.at("source").at("persistentVolumeName");
+            if volume.is_set() {
+                volume.named(names::dns1123_subdomain);
+            }
+        })
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             let spec = root.at("spec");
-            attachment(&spec);
+            attachment(&root);
             if !check::same(Some(spec.value), old.get("spec")) {
                 let source = spec.at("source");
                 spec.invalid_as(
@@ -285,22 +356,35 @@ impl Strategy for VolumeAttachment {
     }
 }
 
-fn attachment(spec: &Cursor<'_>) {
-    let attacher = spec.at("attacher");
-    if attacher.must_be_set() {
-        for complaint in names::qualified_name(&attacher.text().to_lowercase()) {
-            attacher.invalid_text(complaint);
-        }
-    }
+fn attachment(root: &Cursor<'_>) {
+    let spec = root.at("spec");
+    spec.at("attacher").must_be_set();
     let source = spec.at("source");
     let (name, inline) = (source.at("persistentVolumeName"), source.at("inlineVolumeSpec"));
     match (name.is_set(), inline.is_set()) {
         (false, false) => source.required("must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
         (true, true) => source.forbidden("must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
         (true, false) if name.is_empty() => name.required("must specify non empty persistentVolumeName"),
-        _ => {}
+        (true, false) => {}
+        (false, true) => persistent_volume::inline(&inline),
     }
     spec.at("nodeName").named(names::dns1123_subdomain);
+    let status = root.at("status");
+    let metadata = status.at("attachmentMetadata");
+    let bytes: usize = metadata.entries().map(|(key, entry)| key.len() + entry.text().len()).sum();
+    if bytes > MAX_PARAMETER_BYTES {
+        metadata.push(FieldError::too_long(&metadata.path, MAX_PARAMETER_BYTES));
+    }
+    for error in [status.at("attachError"), status.at("detachError")] {
+        let (message, code) = (error.at("message"), error.at("errorCode"));
+        if message.text().len() > MAX_ERROR_MESSAGE {
+            // Upstream names the limit of the metadata.
+            message.push(FieldError::too_long(&message.path, MAX_PARAMETER_BYTES));
+        }
+        if code.int().is_some_and(|code| code < 0) {
+            code.invalid("must be between 0 and 2147483647, inclusive");
+        }
+    }
 }
 
 impl Strategy for VolumeAttributesClass {
@@ -310,20 +394,21 @@ impl Strategy for VolumeAttributesClass {
 
     fn validate(&self, object: &Value) -> ErrorList {
         check::collect(object, |root| {
-            let driver = root.at("driverName");
-            driver.must_be_named(names::dns1123_subdomain);
+            provisioner(&root.at("driverName"));
             parameters(&root.at("parameters"), false);
         })
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
-        check::collect(object, |root| {
+        let mut errors = check::collect(object, |root| {
             for field in ["driverName", "parameters"] {
                 if !check::same(Some(root.at(field).value), old.get(field)) {
                     root.at(field).forbidden(format!("updates to {field} are forbidden."));
                 }
             }
-        })
+        });
+        errors.extend(self.validate(object));
+        errors
     }
 }
 
@@ -362,6 +447,44 @@ mod tests {
             &VolumeAttributesClass,
             json!({}),
             &["driverName: Required value", "parameters: Required value: must contain at least one key/value pair"],
+        );
+    }
+
+    #[test]
+    fn topologies_are_said_once() {
+        let term = |values: Value| json!({"matchLabelExpressions": [{"key": "zone", "values": values}]});
+        check(
+            &StorageClass,
+            json!({"provisioner": "a", "allowedTopologies": [term(json!(["a", "b"])), term(json!(["b", "a"])), term(json!(["a", "a"]))]}),
+            &[
+                r#"allowedTopologies[1].matchLabelExpressions: Duplicate value: """#,
+                r#"allowedTopologies[2].matchLabelExpressions[0].values[1]: Duplicate value: "a""#,
+            ],
+        );
+    }
+
+    #[test]
+    fn drivers_of_nodes_are_checked() {
+        let node = |driver: Value| json!({"spec": {"drivers": [driver]}});
+        check(
+            &CsiNode,
+            node(json!({"name": "a_b", "nodeID": "", "topologyKeys": ["zone", "zone"], "allocatable": {"count": -1}})),
+            &[
+                &format!(r#"spec.drivers[0].name: Invalid value: "a_b": {}"#, names::dns1123_subdomain("a_b")[0]),
+                "spec.drivers[0].nodeID: Required value",
+                "spec.drivers[0].allocatable.count: Invalid value: -1: must be greater than or equal to 0",
+                r#"spec.drivers[0]: Duplicate value: "zone""#,
+            ],
+        );
+        let old = node(json!({"name": "a", "nodeID": "n", "topologyKeys": null, "allocatable": {"count": 1}}));
+        let new = node(json!({"name": "a", "nodeID": "n", "topologyKeys": null, "allocatable": {"count": 2}}));
+        assert_eq!(check::messages(&CsiNode.validate_update(&new, &old)), [""; 0]);
+        let new = node(json!({"name": "a", "nodeID": "m", "topologyKeys": null}));
+        assert_eq!(
+            check::messages(&CsiNode.validate_update(&new, &old)),
+            [
+                r#"spec.drivers: Invalid value: {"Name":"a","NodeID":"m","TopologyKeys":null,"Allocatable":null}: field is immutable"#
+            ]
         );
     }
 

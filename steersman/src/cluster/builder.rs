@@ -37,6 +37,7 @@ pub struct ClusterBuilder {
     authentication: authentication::Options,
     enabled_admission: Vec<String>,
     disabled_admission: Vec<String>,
+    refuse_privileged: bool,
     record_writes: bool,
     record_requests: bool,
     audit_log: Option<Log>,
@@ -61,6 +62,7 @@ impl Default for ClusterBuilder {
             authentication: authentication::Options::default(),
             enabled_admission: Vec::new(),
             disabled_admission: Vec::new(),
+            refuse_privileged: false,
             record_writes: false,
             record_requests: false,
             audit_log: None,
@@ -174,6 +176,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Refuses pods with privileged containers, as kube-apiserver does that was started without `--allow-privileged`.
+    /// Without further words they are let in.
+    pub fn refuse_privileged(mut self, refuse: bool) -> Self {
+        self.refuse_privileged = refuse;
+        self
+    }
+
     /// Keeps every write for [`Cluster::writes`].
     pub fn record_writes(mut self) -> Self {
         self.record_writes = true;
@@ -233,7 +242,8 @@ impl ClusterBuilder {
             .authentication(self.authentication)
             .flow_control(self.flow_control)
             .enable_admission(self.enabled_admission)
-            .disable_admission(self.disabled_admission);
+            .disable_admission(self.disabled_admission)
+            .refuse_privileged(self.refuse_privileged);
         if let Some(log) = self.audit_log {
             api_server = api_server.audit_log(log);
         }

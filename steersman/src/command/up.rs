@@ -59,6 +59,9 @@ pub(crate) struct Up {
     /// Admission plugins to leave out, separated by commas.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     disable_admission_plugins: Vec<String>,
+    /// Let pods have privileged containers.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    allow_privileged: bool,
 }
 
 /// Starts, tells how to connect, and stops cleanly when it is told to.
@@ -90,7 +93,8 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .authentication(up.authentication.options()?)
         .flow_control(up.requests.flow_control())
         .enable_admission(up.enable_admission_plugins.clone())
-        .disable_admission(up.disable_admission_plugins.clone());
+        .disable_admission(up.disable_admission_plugins.clone())
+        .refuse_privileged(!up.allow_privileged);
     if let Some(log) = up.requests.audit_log()? {
         builder = builder.audit_log(log);
     }

@@ -102,6 +102,35 @@ pub(crate) enum Shape {
     Struct(Fields),
     /// A pointer to a struct.
     Pointer(Fields),
+    /// A list of structs.
+    List(Fields),
+    /// As in the API; this if absent.
+    Or(&'static str),
+}
+
+/// A value in the form of Go's internal type, on one line: as field errors show it.
+pub(crate) fn internal(value: &Value, fields: Fields) -> String {
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(go, api, shape)| {
+            let shown = match (shape, value.get(api).unwrap_or(&Value::Null)) {
+                (Shape::Text, Value::Null) => "\"\"".to_owned(),
+                (Shape::Or(zero), Value::Null) => (*zero).to_owned(),
+                (Shape::Pointer(_), Value::Null) => "null".to_owned(),
+                (Shape::List(fields), Value::Array(items)) => internal_list(items, fields),
+                (Shape::Struct(fields) | Shape::Pointer(fields), value) => internal(value, fields),
+                (_, value) => value.to_string(),
+            };
+            format!("\"{go}\":{shown}")
+        })
+        .collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// [`internal`] for each item of a list.
+pub(crate) fn internal_list(items: &[Value], fields: Fields) -> String {
+    let items: Vec<String> = items.iter().map(|item| internal(item, fields)).collect();
+    format!("[{}]", items.join(","))
 }
 
 /// The lines of a value in the form of Go's internal type.
@@ -118,7 +147,8 @@ fn write_struct(text: &mut String, value: &Value, fields: Fields, depth: usize) 
         text.push_str(&format!("{separator}{}\"{go}\": ", " ".repeat(depth)));
         match (shape, value.get(api).unwrap_or(&Value::Null)) {
             (Shape::Text, Value::Null) => text.push_str("\"\""),
-            (Shape::Same | Shape::Text, value) => write_value(text, value, depth),
+            (Shape::Or(zero), Value::Null) => text.push_str(zero),
+            (Shape::Same | Shape::Text | Shape::Or(_) | Shape::List(_), value) => write_value(text, value, depth),
             (Shape::Pointer(_), Value::Null) => text.push_str("null"),
             (Shape::Struct(fields) | Shape::Pointer(fields), value) => write_struct(text, value, fields, depth + 1),
         }
@@ -153,6 +183,13 @@ mod tests {
             unified(&lines("1 2 3 4 5 6 7 8 9 10"), &lines("0 1 2 3 4 5 6 7 8 9")),
             "@@ -1,3 +1,4 @@\n+0\n 1\n 2\n 3\n@@ -7,4 +8,3 @@\n 7\n 8\n 9\n-10\n"
         );
+    }
+
+    #[test]
+    fn internal_types_on_one_line() {
+        const FIELDS: Fields =
+            &[("Name", "name", Shape::Text), ("On", "on", Shape::Or("false")), ("IP", "ip", Shape::Same)];
+        assert_eq!(internal(&json!({"ip": "::"}), FIELDS), r#"{"Name":"","On":false,"IP":"::"}"#);
     }
 
     #[test]

@@ -21,6 +21,26 @@ pub(crate) fn percent(text: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
+const UNDERSCORE_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
+
+/// A DNS name of whose parts all but the last character may be underscores.
+pub(crate) fn subdomain_with_underscore(text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if text.len() > 253 {
+        complaints.push("must be no more than 253 characters".to_owned());
+    }
+    let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let fine = text.split('.').all(|part| {
+        let bytes = part.strip_prefix('_').unwrap_or(part).as_bytes();
+        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+        edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
+    });
+    if !fine {
+        complaints.push(UNDERSCORE_RULE.to_owned());
+    }
+    complaints
+}
+
 /// A key of a ConfigMap or a Secret.
 pub(crate) fn config_key(text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -66,21 +86,32 @@ pub(crate) fn port_name(text: &str) -> Vec<String> {
     complaints.into_iter().map(str::to_owned).collect()
 }
 
-/// An IP address; leading zeros are not allowed.
+/// An IP address; leading zeros are not allowed, nor IPv4 in the clothes of IPv6.
 pub(crate) fn ip(text: &str) -> Vec<String> {
-    if text.parse::<IpAddr>().is_ok() {
-        return Vec::new();
+    let rule = match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => "must not be an IPv4-mapped IPv6 address",
+        Ok(_) => return Vec::new(),
+        Err(_) if sloppy_ip(text).is_some() => "must not have leading 0s",
+        Err(_) => IP_RULE,
+    };
+    vec![rule.to_owned()]
+}
+
+/// An address as it was understood before leading zeros were refused: `010.0.0.1` is `10.0.0.1`.
+pub(crate) fn sloppy_ip(text: &str) -> Option<IpAddr> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(ip);
     }
-    let octets: Vec<&str> = text.split('.').collect();
-    let sloppy = octets.len() == 4
-        && octets.iter().all(|octet| octet.len() > 1 && octet.starts_with('0') || octet.parse::<u8>().is_ok())
-        && octets
-            .iter()
-            .all(|octet| octet.trim_start_matches('0').parse::<u8>().is_ok() || octet.trim_matches('0').is_empty());
-    if sloppy {
-        return vec!["must not have leading 0s".to_owned()];
-    }
-    vec![IP_RULE.to_owned()]
+    let (head, v4) = text.rfind(':').map_or(("", text), |at| text.split_at(at + 1));
+    let octets: Option<Vec<String>> = v4
+        .split('.')
+        .map(|octet| {
+            let digits = !octet.is_empty() && octet.len() <= 9 && octet.bytes().all(|b| b.is_ascii_digit());
+            let number: u8 = digits.then(|| octet.parse::<u32>().ok())??.try_into().ok()?;
+            Some(number.to_string())
+        })
+        .collect();
+    format!("{head}{}", octets.filter(|octets| octets.len() == 4)?.join(".")).parse().ok()
 }
 
 /// What makes an address unfit for an endpoint: it is nobody's, this machine's, this link's, or a group's.
@@ -130,17 +161,98 @@ pub(crate) fn contains(network: IpAddr, bits: u8, address: IpAddr) -> bool {
     network.is_ipv4() == address.is_ipv4() && different.leading_zeros() >= u32::from(bits)
 }
 
-/// A network, `10.0.0.0/8`.
+/// A network, `10.0.0.0/8`: nothing is set beyond its prefix.
 pub(crate) fn cidr(text: &str) -> Vec<String> {
-    match parse_cidr(text) {
-        Some(_) => Vec::new(),
-        None => vec![CIDR_RULE.to_owned()],
+    let rule = match parse_cidr(text) {
+        None if sloppy_cidr(text).is_some() => "must not have leading 0s in IP or prefix length",
+        None => CIDR_RULE,
+        Some((IpAddr::V6(ip), _)) if ip.to_ipv4_mapped().is_some() => "must not have an IPv4-mapped IPv6 address",
+        Some((ip, bits)) if masked(ip, bits) != ip => "must not have bits set beyond the prefix length",
+        Some(_) => return Vec::new(),
+    };
+    vec![rule.to_owned()]
+}
+
+/// A network as it was understood before leading zeros were refused.
+pub(crate) fn sloppy_cidr(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = text.split_once('/')?;
+    let digits = !bits.is_empty() && bits.len() <= 9 && bits.bytes().all(|b| b.is_ascii_digit());
+    let (ip, bits) = (sloppy_ip(address)?, digits.then(|| bits.parse::<u8>().ok())??);
+    (bits <= if ip.is_ipv4() { 32 } else { 128 }).then_some((ip, bits))
+}
+
+/// The first address of the network that `ip` lies in.
+pub(crate) fn masked(ip: IpAddr, bits: u8) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or_default();
+            IpAddr::V4((u32::from(ip) & mask).into())
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or_default();
+            IpAddr::V6((u128::from(ip) & mask).into())
+        }
     }
+}
+
+/// What is said of the address at `place` that is valid but not as it should be written.
+pub(crate) fn ip_warnings(place: &str, text: &str) -> Vec<String> {
+    match (text.parse::<IpAddr>(), sloppy_ip(text)) {
+        (Ok(IpAddr::V6(ip)), _) if ip.to_ipv4_mapped().is_none() && ip.to_string() != text => {
+            vec![format!("{place}: IPv6 address {text:?} should be in RFC 5952 canonical format (\"{ip}\")")]
+        }
+        (Ok(IpAddr::V6(ip)), _) if ip.to_ipv4_mapped().is_some() => {
+            let plain = ip.to_canonical();
+            vec![non_standard(place, "IP address", text, &plain.to_string())]
+        }
+        (Err(_), Some(ip)) => vec![non_standard(place, "IP address", text, &ip.to_canonical().to_string())],
+        _ => Vec::new(),
+    }
+}
+
+fn non_standard(place: &str, what: &str, text: &str, use_this: &str) -> String {
+    let future = "will be considered invalid in a future Kubernetes release";
+    format!("{place}: non-standard {what} {text:?} {future}: use {use_this:?}")
+}
+
+/// What is said of the network at `place` that is valid but not as it should be written.
+pub(crate) fn cidr_warnings(place: &str, text: &str) -> Vec<String> {
+    let Some((ip, bits)) = parse_cidr(text) else {
+        return Vec::new();
+    };
+    let first = masked(ip, bits);
+    if first != ip {
+        let single = format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 });
+        let rule = format!("is ambiguous in this context (should be \"{first}/{bits}\" or {single:?}?)");
+        return vec![format!("{place}: CIDR value {text:?} {rule}")];
+    }
+    let canonical = format!("{ip}/{bits}");
+    if ip.is_ipv6() && canonical != text {
+        return vec![format!(
+            "{place}: IPv6 CIDR value {text:?} should be in RFC 5952 canonical format ({canonical:?})"
+        )];
+    }
+    Vec::new()
 }
 
 /// A point in time as `metav1.Time` writes it: RFC 3339, whole seconds.
 pub(crate) fn seconds(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// What is wrong with a path of which the first part is a domain, `acme.io/foo`, and with which part of it.
+pub(crate) fn domain_prefixed_path(path: &str) -> Vec<(&str, String)> {
+    let parts = path.split_once('/').filter(|(host, path)| !host.is_empty() && !path.is_empty());
+    let Some((host, rest)) = parts else {
+        return vec![(path, "must be a domain-prefixed path (such as \"acme.io/foo\")".to_owned())];
+    };
+    let mut complaints: Vec<_> =
+        steersman_machinery::names::dns1123_subdomain(host).into_iter().map(|complaint| (host, complaint)).collect();
+    if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
+        let rule = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        complaints.push((rest, rule.to_owned()));
+    }
+    complaints
 }
 
 /// A DNS name whose first part is `*`.
@@ -157,7 +269,7 @@ mod tests {
     #[test]
     fn texts_are_judged_as_upstream_does() {
         type Check = fn(&str) -> Vec<String>;
-        let cases: [(Check, &str, &[&str]); 14] = [
+        let cases: [(Check, &str, &[&str]); 20] = [
             (config_key, "a.B_c-1", &[]),
             (config_key, "bad key", &[CONFIG_KEY_RULE]),
             (config_key, "..", &["must not be '..'"]),
@@ -170,7 +282,13 @@ mod tests {
             (ip, "10.0.0.1", &[]),
             (ip, "01.1.1.1", &["must not have leading 0s"]),
             (ip, "10.0.0.300", &[IP_RULE]),
+            (ip, "::ffff:10.0.0.1", &["must not be an IPv4-mapped IPv6 address"]),
+            (ip, "::ffff:010.0.0.1", &["must not have leading 0s"]),
             (cidr, "10.0.0.0/33", &[CIDR_RULE]),
+            (cidr, "10.0.0.1/8", &["must not have bits set beyond the prefix length"]),
+            (cidr, "010.0.0.0/8", &["must not have leading 0s in IP or prefix length"]),
+            (cidr, "10.0.0.0/08", &["must not have leading 0s in IP or prefix length"]),
+            (cidr, "::ffff:10.0.0.0/104", &["must not have an IPv4-mapped IPv6 address"]),
             (wildcard_subdomain, "*.a.b", &[]),
         ];
         for (check, text, expect) in cases {

@@ -20,10 +20,28 @@ pub(crate) fn pod_spec(spec: &mut Value) {
         meta::set_default(spec, &[field], value);
     }
     service_account(spec);
+    drop_disabled(spec);
     for field in ["containers", "initContainers", "ephemeralContainers"] {
         each(spec, field, container);
     }
     each(spec, "volumes", volume);
+}
+
+/// Forgets what belongs to features that are off by default in this version.
+fn drop_disabled(spec: &mut Value) {
+    meta::remove(spec, &["schedulingGroup"]);
+    for field in ["containers", "initContainers", "ephemeralContainers"] {
+        each(spec, field, |container| drop(meta::remove(container, &["lifecycle", "stopSignal"])));
+    }
+    each(spec, "volumes", |volume| {
+        if let Some(projected) = volume.get_mut("projected") {
+            each(projected, "sources", |source| {
+                for disabled in ["clusterTrustBundle", "podCertificate"] {
+                    meta::remove(source, &[disabled]);
+                }
+            });
+        }
+    });
 }
 
 /// Fills in what only pods have, not templates.
@@ -233,6 +251,10 @@ fn volume(volume: &mut Value) {
             }
             "hostPath" => meta::set_default(value, &["type"], ""),
             "ephemeral" => claim_template(value),
+            "image" => {
+                let policy = if is_latest(meta::text(value, &["reference"])) { "Always" } else { "IfNotPresent" };
+                text_default(value, "pullPolicy", policy);
+            }
             "iscsi" => text_default(value, "iscsiInterface", "default"),
             "rbd" => {
                 text_default(value, "pool", "rbd");

@@ -1,8 +1,9 @@
 //! What is wrong with environment variables and with references to fields of the pod.
 
 use steersman_machinery::names;
+use steersman_machinery::quantity::Quantity;
 
-use crate::kinds::check::{Cursor, text};
+use crate::kinds::check::{Cursor, amount, text};
 
 /// The fields of a pod that have a label for the downward API.
 const FIELD_LABELS: &[&str] = &[
@@ -42,6 +43,8 @@ const CONTAINER_RESOURCES: &[&str] = &[
     "requests.ephemeral-storage",
     "requests.memory",
 ];
+/// The units in which sizes are told.
+const SIZES: &[&str] = &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
 const ONE_VALUE_SOURCE: &str =
     "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
 const ONLY_ONE: &str = "may not have more than one field specified at a time";
@@ -77,9 +80,12 @@ fn value_from(from: &Cursor<'_>, has_value: bool) {
         }
     }
     if let Some(file) = source("fileKeyRef") {
-        file.at("volumeName").must_be_set();
-        file.at("path").must_be_set();
         file.at("key").must_be_named(text::env_name);
+        file.at("volumeName").must_be_named(names::dns1123_label);
+        let path = file.at("path");
+        if path.must_be_set() {
+            super::mounts::no_backsteps(&path);
+        }
     }
     if sources == 0 {
         from.invalid_str("", ONE_VALUE_SOURCE);
@@ -154,5 +160,52 @@ pub(super) fn resource_selector(selector: &Cursor<'_>, in_volume: bool) {
         && !resource.text().starts_with("requests.hugepages-")
     {
         resource.not_supported(CONTAINER_RESOURCES);
+    }
+    divisor(&selector.at("divisor"), resource.text());
+}
+
+/// In which unit a resource is told. The error shows the resource.
+fn divisor(divisor: &Cursor<'_>, resource: &str) {
+    let unit = amount::of(divisor.value);
+    if unit == Quantity::default() {
+        return;
+    }
+    let (_, sort) = resource.split_once('.').unwrap_or_default();
+    let sort = match sort {
+        "cpu" if [1, 1000].contains(&unit.milli_value()) => return,
+        "cpu" => {
+            divisor.invalid_str(resource, "only divisor's values 1m and 1 are supported with the cpu resource");
+            return;
+        }
+        "memory" => "memory",
+        "ephemeral-storage" => "local ephemeral storage",
+        sort if sort.starts_with("hugepages-") => "hugepages",
+        _ => return,
+    };
+    if !SIZES.contains(&unit.to_string().as_str()) {
+        let sizes = SIZES.join(", ");
+        divisor.invalid_str(resource, format!("only divisor's values {sizes} are supported with the {sort} resource"));
+    }
+}
+
+/// Each variable from a file names a volume of the pod that is an empty directory.
+pub(super) fn file_volumes(spec: &Cursor<'_>) {
+    let containers = ["initContainers", "containers", "ephemeralContainers"];
+    for container in containers.into_iter().flat_map(|field| spec.at(field).items()) {
+        for variable in container.at("env").items() {
+            let file = variable.at("valueFrom").at("fileKeyRef");
+            if !file.is_set() {
+                continue;
+            }
+            let name = file.at("volumeName");
+            // Of volumes of the same name the last one counts.
+            match spec.at("volumes").items().filter(|volume| volume.at("name").text() == name.text()).last() {
+                None => name.not_found(),
+                Some(volume) if !volume.at("emptyDir").is_set() => {
+                    name.invalid_text("referenced volume must be of type emptyDir");
+                }
+                Some(_) => {}
+            }
+        }
     }
 }

@@ -2,46 +2,86 @@
 
 use std::collections::BTreeSet;
 
+use super::volumes::Usable;
 use crate::kinds::check::Cursor;
 
-/// `volumeMounts` and `volumeDevices` of a container of the pod specification at `spec`.
-pub(super) fn all(spec: &Cursor<'_>, container: &Cursor<'_>) {
-    let volumes: BTreeSet<&str> = spec.at("volumes").items().map(|volume| volume.at("name").text()).collect();
+/// `volumeMounts` and `volumeDevices` of a container that can use these volumes.
+pub(super) fn all(volumes: &Usable<'_>, container: &Cursor<'_>) {
+    volume_mounts(container, volumes);
+    volume_devices(container, volumes);
+}
+
+fn volume_mounts(container: &Cursor<'_>, volumes: &Usable<'_>) {
     let devices = container.at("volumeDevices");
     let mounts = container.at("volumeMounts");
     let mut paths = BTreeSet::new();
     for mount in mounts.items() {
-        named_volume(&mount.at("name"), &volumes);
-        let path = mount.at("mountPath");
+        let (name, path) = (mount.at("name"), mount.at("mountPath"));
+        name.must_be_set();
+        if !volumes.contains_key(name.text()) {
+            name.not_found();
+        }
         path.must_be_set();
         if !paths.insert(path.text()) {
             path.invalid_text("must be unique");
         }
         let clashes = |field: &str, text: &str| devices.items().any(|device| device.at(field).text() == text);
-        if clashes("name", mount.at("name").text()) {
-            mount.at("name").invalid_text("must not already exist in volumeDevices");
+        if clashes("name", name.text()) {
+            name.invalid_text("must not already exist in volumeDevices");
         }
         if clashes("devicePath", path.text()) {
             path.invalid_text("must not already exist as a path in volumeDevices");
         }
+        if volumes.get(name.text()).is_some_and(|volume| volume.at("image").is_set()) {
+            for field in ["subPath", "subPathExpr"] {
+                let field = mount.at(field);
+                if !field.is_empty() {
+                    field.invalid_text("not allowed in image volume sources");
+                }
+            }
+        }
         sub_path(&mounts, &mount);
-        propagation(container, &mount);
+        propagation(container, &mounts, &mount);
     }
-    for device in devices.items() {
-        let name = device.at("name");
-        named_volume(&name, &volumes);
-        let path = device.at("devicePath");
-        if path.must_be_set() {
-            no_backsteps(&path);
+}
+
+fn volume_devices(container: &Cursor<'_>, volumes: &Usable<'_>) {
+    let mounts = container.at("volumeMounts");
+    let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    for device in container.at("volumeDevices").items() {
+        let (name, path) = (device.at("name"), device.at("devicePath"));
+        name.must_be_set();
+        if !name.is_empty() && !names.insert(name.text()) {
+            name.invalid_text("must be unique");
+        }
+        match volumes.get(name.text()) {
+            None => name.not_found(),
+            Some(volume) if volume.at("persistentVolumeClaim").is_set() || volume.at("ephemeral").is_set() => {}
+            Some(_) => name
+                .invalid_text("can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"),
+        }
+        path.must_be_set();
+        if paths.contains(path.text()) {
+            path.invalid_text("must be unique");
+        }
+        if goes_back(path.text()) {
+            path.invalid_text("can not contain backsteps ('..')");
+        } else {
+            paths.insert(path.text());
+        }
+        let clashes = |field: &str, text: &str| mounts.items().any(|mount| mount.at(field).text() == text);
+        if clashes("name", name.text()) {
+            name.invalid_text("must not already exist in volumeMounts");
+        }
+        if clashes("mountPath", path.text()) {
+            path.invalid_text("must not already exist as a path in volumeMounts");
         }
     }
 }
 
-fn named_volume(name: &Cursor<'_>, volumes: &BTreeSet<&str>) {
-    name.must_be_set();
-    if name.is_empty() || !volumes.contains(name.text()) {
-        name.not_found();
-    }
+/// Whether a path has `..` in it.
+fn goes_back(path: &str) -> bool {
+    path.split('/').any(|part| part == "..")
 }
 
 /// The errors of the paths stand at the list, without the index of the mount.
@@ -60,11 +100,12 @@ fn sub_path(mounts: &Cursor<'_>, mount: &Cursor<'_>) {
     }
 }
 
-fn relative(place: &Cursor<'_>, path: &str) {
+/// Complains at `place` about a path that is absolute or goes back.
+pub(super) fn relative(place: &Cursor<'_>, path: &str) {
     if path.starts_with('/') {
         place.invalid_str(path, "must be a relative path");
     }
-    if path.split('/').any(|part| part == "..") {
+    if goes_back(path) {
         place.invalid_str(path, "must not contain '..'");
     }
 }
@@ -75,22 +116,24 @@ pub(super) fn descending(path: &Cursor<'_>) {
 }
 
 /// A path without `..`.
-pub(super) fn no_backsteps(path: &Cursor<'_>) {
-    if path.text().split('/').any(|part| part == "..") {
+pub(crate) fn no_backsteps(path: &Cursor<'_>) {
+    if goes_back(path.text()) {
         path.invalid_text("must not contain '..'");
     }
 }
 
-fn propagation(container: &Cursor<'_>, mount: &Cursor<'_>) {
-    let propagation = mount.at("mountPropagation");
+/// These errors stand at the list too.
+fn propagation(container: &Cursor<'_>, mounts: &Cursor<'_>, mount: &Cursor<'_>) {
+    let place = |field: &str| mounts.with(mount.value.get(field), mounts.path.child(field));
+    let propagation = place("mountPropagation");
     propagation.one_of(&["Bidirectional", "HostToContainer", "None"]);
     let privileged = container.at("securityContext").at("privileged").is_true();
     if propagation.text() == "Bidirectional" && !privileged {
         propagation.forbidden("Bidirectional mount propagation is available only to privileged containers");
     }
-    let recursive = mount.at("recursiveReadOnly");
+    let recursive = place("recursiveReadOnly");
     recursive.one_of(&["Disabled", "Enabled", "IfPossible"]);
-    if recursive.is_set() && recursive.text() != "Disabled" {
+    if matches!(recursive.text(), "Enabled" | "IfPossible") {
         if !mount.at("readOnly").is_true() {
             recursive.forbidden("may only be specified when readOnly is true");
         }

@@ -2,7 +2,10 @@
 
 use crate::kinds::check::{Cursor, text};
 
-const HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
+/// What a probe may do.
+pub(super) const OF_PROBES: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc"];
+/// What a hook of a container's life may do.
+pub(super) const OF_HOOKS: &[&str] = &["exec", "httpGet", "tcpSocket", "sleep"];
 const HEADER_RULE: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 
 /// A liveness or startup probe: one success is enough.
@@ -27,17 +30,17 @@ fn common(probe: &Cursor<'_>, grace: i64) {
     if !probe.is_set() {
         return;
     }
-    handler(probe, grace);
+    handler(probe, OF_PROBES, grace);
     for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
         probe.at(field).not_negative();
     }
     probe.at("terminationGracePeriodSeconds").positive();
 }
 
-/// What a probe or hook does: exactly one of the kinds of handler.
-pub(super) fn handler(handler: &Cursor<'_>, grace: i64) {
+/// What a probe or hook does: exactly one of the kinds of handler, which are tried in the order of `kinds`.
+pub(super) fn handler(handler: &Cursor<'_>, kinds: &[&str], grace: i64) {
     let mut count = 0;
-    for name in HANDLERS {
+    for name in kinds {
         let action = handler.at(name);
         if !action.is_set() {
             continue;
@@ -62,7 +65,10 @@ pub(super) fn handler(handler: &Cursor<'_>, grace: i64) {
 fn http_get(action: &Cursor<'_>) {
     action.at("path").must_be_set();
     port(&action.at("port"));
-    action.at("scheme").one_of(&["HTTP", "HTTPS"]);
+    let scheme = action.at("scheme");
+    if !matches!(scheme.text(), "HTTP" | "HTTPS") {
+        scheme.not_supported(&["HTTP", "HTTPS"]);
+    }
     let headers = action.at("httpHeaders");
     for header in headers.items() {
         let name = header.at("name");

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use steersman_machinery::field::{FieldError, show};
-use steersman_machinery::names;
+use steersman_machinery::pod::resources::{Basis, Which, total};
+use steersman_machinery::quantity::Quantity;
+use steersman_machinery::{meta, names};
 
 use crate::kinds::check::Cursor;
 use crate::kinds::check::amount;
@@ -57,7 +59,7 @@ fn is_extended(name: &str) -> bool {
     !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 
-fn may_be_overcommitted(name: &str) -> bool {
+pub(in crate::kinds) fn may_be_overcommitted(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
 }
 
@@ -103,20 +105,110 @@ pub(crate) fn quantity(place: &Cursor<'_>, name: &str) {
 /// `resources` of a container of the pod specification at `spec`.
 pub(super) fn container(spec: &Cursor<'_>, resources: &Cursor<'_>) {
     let (limits, requests) = (resources.at("limits"), resources.at("requests"));
-    for (name, limit) in limits.entries() {
-        container_resource_name(&limit, name);
-        quantity(&limit, name);
-    }
-    for (name, request) in requests.entries() {
-        container_resource_name(&request, name);
-        quantity(&request, name);
-        within_limit(&requests, &limits, name);
-    }
+    requirements(&requests, &limits, container_resource_name);
     let names = || limits.entries().chain(requests.entries()).map(|(name, _)| name);
     if names().any(is_huge_page) && !names().any(|name| matches!(name, "cpu" | "memory")) {
         resources.forbidden("HugePages require cpu or memory");
     }
     claims(spec, &resources.at("claims"));
+}
+
+fn requirements(requests: &Cursor<'_>, limits: &Cursor<'_>, named: fn(&Cursor<'_>, &str)) {
+    for (name, limit) in limits.entries() {
+        named(&limit, name);
+        quantity(&limit, name);
+        whole_pages(&limit, name);
+    }
+    for (name, request) in requests.entries() {
+        named(&request, name);
+        quantity(&request, name);
+        within_limit(requests, limits, name);
+        whole_pages(&request, name);
+    }
+}
+
+/// Huge pages come in whole ones.
+fn whole_pages(place: &Cursor<'_>, name: &str) {
+    let Some(size) = name.strip_prefix("hugepages-") else {
+        return;
+    };
+    let quantity = amount::of(place.value);
+    let whole = Quantity::parse(size)
+        .is_ok_and(|size| size.value() > 0 && amount::is_whole(size) && quantity.value() % size.value() == 0);
+    if !whole {
+        place.invalid_text(format!("{quantity} is not positive integer multiple of {name}"));
+    }
+}
+
+/// What the runtime of a pod needs for itself: limits of a container, as it were.
+pub(crate) fn overhead(overhead: &Cursor<'_>) {
+    if !overhead.is_set() {
+        return;
+    }
+    let limits = overhead.with(Some(overhead.value), overhead.path.child("limits"));
+    let requests = overhead.with(None, overhead.path.child("requests"));
+    requirements(&requests, &limits, container_resource_name);
+}
+
+/// `resources` of the whole pod whose specification is at `spec`.
+pub(super) fn of_pod(spec: &Cursor<'_>) {
+    let resources = spec.at("resources");
+    if !resources.is_set() {
+        return;
+    }
+    if spec.at("os").at("name").text() == "windows" {
+        resources.forbidden("may not be set for a windows pod");
+        return;
+    }
+    if resources.at("claims").is_set() {
+        resources.at("claims").forbidden("claims may not be set for Resources at pod-level");
+    }
+    let (limits, requests) = (resources.at("limits"), resources.at("requests"));
+    requirements(&requests, &limits, pod_resource_name);
+    let names = || limits.entries().chain(requests.entries()).map(|(name, _)| name);
+    if names().any(is_huge_page) && !names().any(|name| matches!(name, "cpu" | "memory")) {
+        resources.forbidden("HugePages require cpu or memory");
+    }
+    claims(spec, &resources.at("claims"));
+    containers_within_pod(spec, &resources);
+}
+
+fn pod_resource_name(place: &Cursor<'_>, name: &str) {
+    let before = place.errors();
+    resource_name(place, name);
+    if place.errors() == before && !matches!(name, "cpu" | "memory") && !is_huge_page(name) {
+        place.push(FieldError::not_supported(&place.path, name, &["cpu", "hugepages-", "memory"]));
+    }
+}
+
+/// What the containers ask for together is within what the pod asks for, and no limit of theirs is above the pod's.
+fn containers_within_pod(spec: &Cursor<'_>, resources: &Cursor<'_>) {
+    let mut alone = json!({"spec": spec.value});
+    meta::remove(&mut alone, &["spec", "resources"]);
+    meta::remove(&mut alone, &["spec", "overhead"]);
+    let sum = |which| total(&alone, which, Basis::Spec);
+    for (list, which) in [("requests", Which::Requests), ("limits", Which::Limits)] {
+        for (name, together) in sum(which) {
+            let of_pod = resources.at(list).key(&name);
+            if (list == "limits" && !is_huge_page(&name)) || !of_pod.is_set() {
+                continue;
+            }
+            if together > amount::of(of_pod.value) {
+                let rule = format!("must be greater than or equal to aggregate container {list} of {together}");
+                of_pod.invalid_text(rule);
+            }
+        }
+    }
+    for (index, container) in spec.at("containers").items().enumerate() {
+        for (name, limit) in container.at("resources").at("limits").entries() {
+            let of_pod = resources.at("limits").key(name);
+            if of_pod.is_set() && amount::of(limit.value) > amount::of(of_pod.value) {
+                let path = resources.path.child("containers").index(index).key(name).child("limits");
+                let rule = format!("must be less than or equal to pod limits of {}", of_pod.text());
+                limit.with(Some(limit.value), path).invalid_text(rule);
+            }
+        }
+    }
 }
 
 /// A request is at most its limit; what may not be overcommitted is requested as it is limited.
@@ -142,27 +234,53 @@ pub(super) fn within_limit(requests: &Cursor<'_>, limits: &Cursor<'_>, name: &st
 }
 
 fn claims(spec: &Cursor<'_>, claims: &Cursor<'_>) {
-    let known: Vec<&str> = spec.at("resourceClaims").items().map(|claim| claim.at("name").text()).collect();
+    let known: BTreeSet<&str> = spec
+        .at("resourceClaims")
+        .items()
+        .map(|claim| claim.at("name").text())
+        .filter(|name| !name.is_empty())
+        .collect();
     let mut seen = BTreeSet::new();
     for claim in claims.items() {
         let name = claim.at("name");
         if name.is_empty() {
-            name.required("");
+            claim.required("");
             continue;
         }
-        let key = (name.text(), claim.at("request").text());
-        if !seen.insert(key) {
-            claim.push(FieldError::duplicate(&claim.path, name.value));
-        }
-        if !known.contains(&name.text()) {
+        once(&claim, &mut seen);
+        if !known.contains(name.text()) {
             let mut error = FieldError::not_found(&claim.path, name.value);
             error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
             if known.is_empty() {
                 error.detail.push_str(" which is empty");
             } else {
+                let known: Vec<&str> = known.iter().copied().collect();
                 error.detail.push_str(&format!(": {}", known.join(", ")));
             }
             claim.push(error);
         }
     }
+}
+
+/// A claim is named once, or each of its requests once.
+fn once(claim: &Cursor<'_>, seen: &mut BTreeSet<String>) {
+    let (name, request) = (claim.at("name").text(), claim.at("request"));
+    let duplicate = |key: &str| claim.push(FieldError::duplicate(&claim.path, &Value::from(key)));
+    if seen.contains(name) {
+        duplicate(name);
+        return;
+    }
+    let key = if request.is_empty() {
+        let part = format!("{name}/");
+        seen.iter().filter(|key| key.starts_with(&part)).for_each(|_| duplicate(name));
+        name.to_owned()
+    } else {
+        request.named(names::dns1123_label);
+        let key = format!("{name}/{}", request.text());
+        if seen.contains(&key) {
+            duplicate(&key);
+        }
+        key
+    };
+    seen.insert(key);
 }

@@ -7,11 +7,20 @@ use steersman_machinery::field::FieldError;
 use steersman_machinery::{meta, names};
 
 use crate::kinds::check::Cursor;
+use crate::kinds::check::dump::{Fields, Shape};
 
 const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const POLICIES: &[&str] = &["Honor", "Ignore"];
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+
+const REQUIREMENT: Fields =
+    &[("Key", "key", Shape::Text), ("Operator", "operator", Shape::Text), ("Values", "values", Shape::Same)];
+/// `core.NodeSelectorTerm`.
+pub(crate) const TERM: Fields = &[
+    ("MatchExpressions", "matchExpressions", Shape::List(REQUIREMENT)),
+    ("MatchFields", "matchFields", Shape::List(REQUIREMENT)),
+];
 
 /// `affinity` of a pod specification.
 pub(super) fn affinity(affinity: &Cursor<'_>) {
@@ -22,7 +31,7 @@ pub(super) fn affinity(affinity: &Cursor<'_>) {
     }
     for preferred in node.at(PREFERRED).items() {
         weight(&preferred.at("weight"));
-        node_term(&preferred.at("preference"));
+        node_term(&preferred.at("preference"), false);
     }
     for sort in ["podAffinity", "podAntiAffinity"] {
         let pod = affinity.at(sort);
@@ -50,15 +59,16 @@ pub(crate) fn node_selector(selector: &Cursor<'_>) {
         terms.required("must have at least one node selector term");
     }
     for term in terms.items() {
-        node_term(&term);
+        node_term(&term, true);
     }
 }
 
-fn node_term(term: &Cursor<'_>) {
+/// A term of a node selector. What is only preferred may name values that no label has.
+fn node_term(term: &Cursor<'_>, of_labels: bool) {
     for requirement in term.at("matchExpressions").items() {
         node_requirement(&requirement);
         requirement.at("key").named(names::qualified_name);
-        if matches!(requirement.at("operator").text(), "In" | "NotIn") {
+        if of_labels {
             for value in requirement.at("values").items() {
                 value.named(names::label_value);
             }
@@ -108,8 +118,7 @@ fn pod_term(term: &Cursor<'_>) {
             term.at("namespace").invalid_str(namespace.text(), complaint);
         }
     }
-    match_label_keys(term, "matchLabelKeys");
-    match_label_keys(term, "mismatchLabelKeys");
+    label_keys(term);
     let key = term.at("topologyKey");
     if key.is_empty() {
         key.required("can not be empty");
@@ -117,13 +126,37 @@ fn pod_term(term: &Cursor<'_>) {
     key.named(names::qualified_name);
 }
 
-fn match_label_keys(term: &Cursor<'_>, field: &str) {
-    let keys = term.at(field);
-    if !keys.is_empty() && !term.at("labelSelector").is_set() {
-        keys.forbidden("must not be specified when labelSelector is not set");
+/// `matchLabelKeys` and `mismatchLabelKeys`: names of labels that the selector beside them does not have yet. The
+/// requirements that were made of them are in the selector already.
+fn label_keys(term: &Cursor<'_>) {
+    let (matched, mismatched) = (term.at("matchLabelKeys"), term.at("mismatchLabelKeys"));
+    let selector = term.at("labelSelector");
+    for keys in [&matched, &mismatched] {
+        if !keys.is_empty() && !selector.is_set() {
+            keys.forbidden("must not be specified when labelSelector is not set");
+            continue;
+        }
+        for key in keys.items() {
+            key.named(names::qualified_name);
+        }
     }
-    for key in keys.items() {
-        key.named(names::qualified_name);
+    let mut seen: BTreeSet<&str> = selector.at("matchLabels").entries().map(|(key, _)| key).collect();
+    for requirement in selector.at("matchExpressions").items() {
+        let key = requirement.at("key").text();
+        let place = matched.items().enumerate().filter(|(_, item)| item.text() == key).last();
+        if let Some((index, item)) = place
+            && seen.contains(key)
+        {
+            let item = term.with(Some(item.value), term.path.index(index));
+            item.invalid_text("exists in both matchLabelKeys and labelSelector");
+        }
+        seen.insert(key);
+    }
+    let mismatched: BTreeSet<&str> = mismatched.items().map(|key| key.text()).collect();
+    for key in matched.items() {
+        if mismatched.contains(key.text()) {
+            key.invalid_text("exists in both matchLabelKeys and mismatchLabelKeys");
+        }
     }
 }
 
@@ -195,6 +228,8 @@ pub(crate) fn tolerations(tolerations: &Cursor<'_>) {
                 operator.invalid_as(value_shown(&value), "value must be empty when `operator` is 'Exists'");
             }
             "Exists" => {}
+            // Comparing numbers is an alpha feature; its operators are listed to those who use them.
+            "Gt" | "Lt" => operator.not_supported(&["Equal", "Exists", "Lt", "Gt"]),
             _ => operator.not_supported(&["Equal", "Exists"]),
         }
         if !effect.is_empty() && !EFFECTS.contains(&effect.text()) {
@@ -216,39 +251,35 @@ fn value_of_operator(operator: &Cursor<'_>, value: &Cursor<'_>) {
 
 /// `topologySpreadConstraints` of a pod specification.
 pub(super) fn topology_spread(constraints: &Cursor<'_>) {
-    let mut pairs = BTreeSet::new();
-    for constraint in constraints.items() {
-        let skew = constraint.at("maxSkew");
-        if skew.int().unwrap_or_default() <= 0 {
-            skew.invalid_as(skew.int().unwrap_or_default().to_string(), "must be greater than zero");
-        }
+    let pair = |constraint: &Cursor<'_>| {
+        format!("{{{}, {}}}", constraint.at("topologyKey").text(), constraint.at("whenUnsatisfiable").text())
+    };
+    let pairs: Vec<String> = constraints.items().map(|constraint| pair(&constraint)).collect();
+    for (index, constraint) in constraints.items().enumerate() {
+        constraint.at("maxSkew").greater_than_zero();
         let key = constraint.at("topologyKey");
         if key.is_empty() {
             key.required("can not be empty");
-        } else {
-            key.named(names::qualified_name);
         }
         let action = constraint.at("whenUnsatisfiable");
         if !matches!(action.text(), "DoNotSchedule" | "ScheduleAnyway") {
             action.not_supported(&["DoNotSchedule", "ScheduleAnyway"]);
         }
-        let pair = format!("{{{}, {}}}", key.text(), action.text());
-        if !pairs.insert(pair.clone()) {
+        if pairs[index + 1..].contains(&pairs[index]) {
             let path = constraint.path.child("{topologyKey, whenUnsatisfiable}");
-            constraint.push(FieldError::duplicate(&path, &pair.into()));
+            constraint.push(FieldError::duplicate(&path, &pairs[index].as_str().into()));
         }
         let domains = constraint.at("minDomains");
         if domains.is_set() {
-            if domains.int().unwrap_or_default() <= 0 {
-                domains.invalid("must be greater than zero");
-            }
+            domains.greater_than_zero();
             if action.text() != "DoNotSchedule" {
-                domains.invalid("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway");
+                let rule = "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not";
+                domains.invalid(format!("{rule} {}", action.text()));
             }
         }
         constraint.at("nodeAffinityPolicy").one_of(POLICIES);
         constraint.at("nodeTaintsPolicy").one_of(POLICIES);
-        match_label_keys(&constraint, "matchLabelKeys");
+        label_keys(&constraint);
         constraint.at("labelSelector").label_selector();
     }
 }

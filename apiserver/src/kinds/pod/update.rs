@@ -1,10 +1,13 @@
 //! What an update may change of a pod. Source: `ValidatePodUpdate` of `k8s.io/kubernetes/pkg/apis/core/validation`.
 
 use serde_json::{Value, json};
+use steersman_machinery::field::Path;
 use steersman_machinery::meta;
 
-use super::validation;
-use crate::kinds::check::{self, Cursor, same};
+use super::scheduling::TERM;
+use super::{annotations, containers, scheduling, validation};
+use crate::kinds::check::dump;
+use crate::kinds::check::{Cursor, same};
 
 const ONLY_THESE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -12,10 +15,20 @@ const ONLY_THESE: &str = "pod updates may not change fields other than `spec.con
 pub(super) fn pod(object: &Cursor<'_>, old: &Value) {
     validation::pod(object);
     let spec = object.at("spec");
+    let annotations = object.at("metadata").at("annotations");
+    annotations::update(
+        &annotations,
+        &annotations.with(meta::at(old, &["metadata", "annotations"]), Path::default()),
+        &spec,
+    );
     for field in ["containers", "initContainers"] {
         if spec.at(field).len() != meta::items(old, &["spec", field]).len() {
             spec.at(field).forbidden("pod updates may not add or remove containers");
             return;
+        }
+        for container in spec.at(field).items() {
+            container.at("image").must_be_set();
+            containers::unpadded_image(&container);
         }
     }
     if !active_deadline(&spec, old) {
@@ -76,13 +89,17 @@ fn active_deadline(spec: &Cursor<'_>, old: &Value) -> bool {
     let deadline = spec.at("activeDeadlineSeconds");
     let before = meta::at(old, &["spec", "activeDeadlineSeconds"]).and_then(Value::as_i64);
     match (before, deadline.int()) {
+        (_, Some(after)) if !(0..=i64::from(i32::MAX)).contains(&after) => {
+            deadline.in_range(0, i64::from(i32::MAX));
+            false
+        }
         (Some(before), Some(after)) if after > before => {
             deadline.invalid("must be less than or equal to previous value");
             false
         }
         (Some(_), None) => {
             deadline.invalid("must not update from a positive integer to nil value");
-            false
+            true
         }
         _ => true,
     }
@@ -99,7 +116,10 @@ fn tolerations(tolerations: &Cursor<'_>, old: &Value) {
         .all(|before| tolerations.items().any(|after| same(Some(&key(before)), Some(&key(after.value)))));
     if !kept {
         tolerations.forbidden("existing toleration can not be modified except its tolerationSeconds");
+        return;
     }
+    // Upstream judges them twice; so do we.
+    scheduling::tolerations(tolerations);
 }
 
 fn scheduling_gates(gates: &Cursor<'_>, old: &Value) {
@@ -131,20 +151,21 @@ fn node_affinity(spec: &Cursor<'_>, old: &Value) {
     if before.is_empty() {
         return;
     }
+    let shown = |terms: &[Value]| dump::internal_list(terms, TERM);
     if terms.len() != before.len() {
-        terms.invalid("no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+        let terms_shown = terms.value.as_array().map_or_else(|| "null".to_owned(), |terms| shown(terms));
+        terms.invalid_as(terms_shown, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
         return;
     }
     for (term, before) in terms.items().zip(before) {
-        for (field, kept) in [("matchExpressions", true), ("matchFields", true)] {
-            let all = meta::items(before, &[field])
-                .iter()
-                .enumerate()
-                .all(|(index, old)| term.at(field).items().nth(index).is_some_and(|new| new.value == old));
-            if all != kept {
-                term.invalid("only additions are allowed (no mutations or deletions)");
-                return;
-            }
+        let empty = ["matchExpressions", "matchFields"].iter().all(|field| meta::items(before, &[field]).is_empty());
+        let grown = ["matchExpressions", "matchFields"].iter().any(|field| !term.at(field).is_empty());
+        let kept = ["matchExpressions", "matchFields"].iter().all(|field| {
+            let mut new = term.at(field).items();
+            meta::items(before, &[field]).iter().all(|old| new.next().is_some_and(|new| new.value == old))
+        });
+        if !kept || (empty && grown) {
+            term.invalid_as(dump::internal(term.value, TERM), "only additions are allowed (no mutations or deletions)");
         }
     }
 }
@@ -169,47 +190,4 @@ pub(super) fn difference(old: &Value, new: &Value) -> String {
         lines[prefix..lines.len() - suffix].iter().map(|line| format!("{sign}{line}\n")).collect()
     };
     format!("{}{}", part('-', &old).concat(), part('+', &new).concat())
-}
-
-/// What is wrong with a change of the status of a pod.
-pub(super) fn status(object: &Value, old: &Value) -> steersman_machinery::field::ErrorList {
-    check::collect(object, |root| {
-        let status = root.at("status");
-        let nominated = status.at("nominatedNodeName");
-        if !nominated.is_empty() {
-            nominated.named(steersman_machinery::names::dns1123_subdomain);
-        }
-        let policy = meta::text(old, &["spec", "restartPolicy"]);
-        for field in ["containerStatuses", "initContainerStatuses"] {
-            container_states(&status.at(field), meta::items(old, &["status", field]), policy);
-        }
-        let class = status.at("qosClass");
-        let before = meta::text(old, &["status", "qosClass"]);
-        if !before.is_empty() && class.text() != before {
-            class.invalid_text(check::IMMUTABLE);
-        }
-        validation::pod_addresses(&status);
-    })
-}
-
-/// A container that ended for good stays ended.
-fn container_states(statuses: &Cursor<'_>, old: &[Value], policy: &str) {
-    if policy == "Always" || policy.is_empty() {
-        return;
-    }
-    for before in old {
-        let Some(terminated) = meta::at(before, &["state", "terminated"]) else {
-            continue;
-        };
-        let failed = terminated.get("exitCode").and_then(Value::as_i64).unwrap_or_default() != 0;
-        if policy == "OnFailure" && failed {
-            continue;
-        }
-        for status in statuses.items() {
-            let state = status.at("state");
-            if status.at("name").text() == meta::text(before, &["name"]) && !state.at("terminated").is_set() {
-                state.forbidden("may not be transitioned to non-terminated state");
-            }
-        }
-    }
 }

@@ -3,22 +3,27 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use steersman_machinery::field::FieldError;
-use steersman_machinery::names;
+use steersman_machinery::field::{FieldError, Path};
+use steersman_machinery::{meta, names};
 
-use super::{containers, resources, scheduling, security, volumes};
+use super::{annotations, containers, environment, resources, scheduling, security, volumes};
+use crate::kinds::check::dump::{self, Shape};
 use crate::kinds::check::{Cursor, text};
 
-const DNS_POLICIES: &[&str] = &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+const DNS_POLICIES: &[&str] = &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 const MAX_NAMESERVERS: usize = 3;
 const MAX_SEARCHES: usize = 32;
+const MAX_SEARCH_BYTES: usize = 2048;
+const LONGEST_HOSTNAME: usize = 64;
 
-/// The pod specification at `spec`, of a pod or of a template.
-pub(crate) fn pod_spec(spec: &Cursor<'_>) {
-    volumes::all(&spec.at("volumes"));
-    resource_claims(&spec.at("resourceClaims"));
-    containers::all(spec);
-    pod_resources(&spec.at("resources"));
+/// The pod specification at `spec`: of the pod that has this metadata, or of a template.
+pub(crate) fn pod_spec(spec: &Cursor<'_>, metadata: Option<&Value>) {
+    let name = metadata.map(|metadata| meta::text(metadata, &["name"])).unwrap_or_default();
+    let volumes = volumes::all(&spec.at("volumes"), name);
+    resource_claims(&spec.at("resourceClaims"), metadata);
+    containers::all(spec, &volumes);
+    resources::of_pod(spec);
+    containers::host_network(spec, metadata.is_none());
     spec.at("restartPolicy").must_be_one_of(&["Always", "OnFailure", "Never"]);
     spec.at("dnsPolicy").must_be_one_of(DNS_POLICIES);
     spec.at("nodeSelector").labels();
@@ -27,32 +32,35 @@ pub(crate) fn pod_spec(spec: &Cursor<'_>) {
     dns_config(spec);
     scheduling::gates(spec);
     scheduling::topology_spread(&spec.at("topologySpreadConstraints"));
+    security::host_process(spec);
+    security::host_users(spec);
+    hostname_override(spec);
     identity(spec);
     scheduling::tolerations(&spec.at("tolerations"));
     host_aliases(&spec.at("hostAliases"));
-    for (field, rule) in [
-        ("priorityClassName", names::dns1123_subdomain as fn(&str) -> Vec<String>),
-        ("runtimeClassName", names::dns1123_subdomain),
-    ] {
-        let name = spec.at(field);
-        if !name.is_empty() {
-            name.named(rule);
-        }
+    let class = spec.at("priorityClassName");
+    if !class.is_empty() {
+        class.named(names::dns1123_subdomain);
     }
-    spec.at("preemptionPolicy").one_of(&["Never", "PreemptLowerPriority"]);
-    overhead(&spec.at("overhead"));
+    let class = spec.at("runtimeClassName");
+    if class.is_set() {
+        class.named(names::dns1123_subdomain);
+    }
+    let preemption = spec.at("preemptionPolicy");
+    if preemption.is_set() {
+        preemption.must_be_one_of(&["PreemptLowerPriority", "Never"]);
+    }
+    resources::overhead(&spec.at("overhead"));
     operating_system(spec);
+    environment::file_volumes(spec);
 }
 
 /// The names that a pod goes by, and how long it may live.
 fn identity(spec: &Cursor<'_>) {
-    for (field, rule) in [
-        ("serviceAccountName", names::dns1123_subdomain as fn(&str) -> Vec<String>),
-        ("nodeName", names::dns1123_subdomain),
-    ] {
+    for field in ["serviceAccountName", "nodeName"] {
         let name = spec.at(field);
         if !name.is_empty() {
-            name.named(rule);
+            name.named(names::dns1123_subdomain);
         }
     }
     let deadline = spec.at("activeDeadlineSeconds");
@@ -67,24 +75,39 @@ fn identity(spec: &Cursor<'_>) {
     }
 }
 
-fn pod_resources(resources: &Cursor<'_>) {
-    let (limits, requests) = (resources.at("limits"), resources.at("requests"));
-    for list in [&limits, &requests] {
-        for (name, entry) in list.entries() {
-            if !matches!(name, "cpu" | "memory") && !resources::is_huge_page(name) {
-                entry.not_supported(&["cpu", "hugepages-", "memory"]);
-            }
-            resources::quantity(&entry, name);
+/// A hostname that is nobody else's to choose.
+fn hostname_override(spec: &Cursor<'_>) {
+    let name = spec.at("hostnameOverride");
+    if !name.is_set() {
+        return;
+    }
+    for field in ["setHostnameAsFQDN", "hostNetwork"] {
+        if spec.at(field).is_true() {
+            name.forbidden(format!("may not be specified when {field} is true"));
         }
     }
-    for (name, _) in requests.entries() {
-        resources::within_limit(&requests, &limits, name);
+    if name.text().len() > LONGEST_HOSTNAME {
+        name.push(FieldError::too_long(&name.path, LONGEST_HOSTNAME));
     }
+    name.named(names::dns1123_subdomain);
 }
 
-fn resource_claims(claims: &Cursor<'_>) {
+const CLAIM: dump::Fields = &[
+    ("Name", "name", Shape::Text),
+    ("ResourceClaimName", "resourceClaimName", Shape::Same),
+    ("ResourceClaimTemplateName", "resourceClaimTemplateName", Shape::Same),
+];
+
+fn resource_claims(claims: &Cursor<'_>, metadata: Option<&Value>) {
+    let mirror =
+        metadata.and_then(|metadata| metadata.get("annotations")?.get("kubernetes.io/config.mirror")).is_some();
     let mut seen = BTreeSet::new();
     for claim in claims.items() {
+        if mirror {
+            claim.with(None, Path::new("")).forbidden("static pods do not support resource claims");
+            continue;
+        }
+        let invalid = |detail: &str| claim.invalid_as(dump::internal(claim.value, CLAIM), detail);
         let name = claim.at("name");
         if name.is_empty() {
             name.required("");
@@ -94,10 +117,10 @@ fn resource_claims(claims: &Cursor<'_>) {
         let (direct, template) = (claim.at("resourceClaimName"), claim.at("resourceClaimTemplateName"));
         match (direct.is_set(), template.is_set()) {
             (true, true) => {
-                claim.invalid("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
+                invalid("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
             }
             (false, false) => {
-                claim.invalid("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+                invalid("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
             }
             _ => {}
         }
@@ -132,13 +155,16 @@ fn dns_config(spec: &Cursor<'_>) {
     if searches.len() > MAX_SEARCHES {
         searches.invalid(format!("must not have more than {MAX_SEARCHES} search paths"));
     }
-    for search in searches.items() {
+    let bytes: usize = searches.items().map(|search| search.text().len() + 1).sum();
+    if bytes > MAX_SEARCH_BYTES + 1 {
+        let rule =
+            format!("must not have more than {MAX_SEARCH_BYTES} characters (including spaces) in the search list");
+        searches.invalid(rule);
+    }
+    for search in searches.items().filter(|search| search.text() != ".") {
         let name = search.text().strip_suffix('.').unwrap_or(search.text());
-        let name = name.replace('_', "-");
-        if search.text() != "." {
-            for complaint in names::dns1123_subdomain(&name) {
-                search.invalid_text(complaint);
-            }
+        for complaint in text::subdomain_with_underscore(name) {
+            search.invalid_str(name, complaint);
         }
     }
     for option in config.at("options").items() {
@@ -153,17 +179,8 @@ fn host_aliases(aliases: &Cursor<'_>) {
     for alias in aliases.items() {
         alias.at("ip").named(text::ip);
         for hostname in alias.at("hostnames").items() {
-            for complaint in names::dns1123_subdomain(hostname.text()) {
-                alias.at("hostnames").invalid_str(hostname.text(), complaint);
-            }
+            hostname.named(names::dns1123_subdomain);
         }
-    }
-}
-
-fn overhead(overhead: &Cursor<'_>) {
-    for (name, entry) in overhead.entries() {
-        resources::resource_name(&entry, name);
-        resources::quantity(&entry, name);
     }
 }
 
@@ -175,60 +192,78 @@ fn operating_system(spec: &Cursor<'_>) {
     }
     let name = os.at("name");
     match name.text() {
-        "" => name.required("cannot be empty"),
+        "" => name.required(""),
         "linux" => linux(spec),
         "windows" => windows(spec),
-        _ => name.not_supported(&["linux", "windows"]),
+        _ => os.push(FieldError::not_supported(&os.path, name.text(), &["linux", "windows"])),
     }
 }
 
 fn linux(spec: &Cursor<'_>) {
-    let rule = "windows options cannot be set for a linux pod";
-    let contexts = std::iter::once(spec.at("securityContext")).chain(
-        ["containers", "initContainers", "ephemeralContainers"]
-            .into_iter()
-            .flat_map(|field| spec.at(field).items())
-            .map(|container| container.at("securityContext")),
-    );
-    for context in contexts {
+    let contexts = security::every_container(spec).into_iter().map(|container| container.at("securityContext"));
+    for context in std::iter::once(spec.at("securityContext")).chain(contexts) {
         let options = context.at("windowsOptions");
         if options.is_set() {
-            options.forbidden(rule);
+            options.forbidden("windows options cannot be set for a linux pod");
         }
     }
 }
 
+/// What Windows does not know, of a pod and of a container.
+const NOT_OF_WINDOWS: &[&str] = &[
+    "appArmorProfile",
+    "seLinuxOptions",
+    "seccompProfile",
+    "fsGroup",
+    "fsGroupChangePolicy",
+    "sysctls",
+    "runAsUser",
+    "runAsGroup",
+    "supplementalGroups",
+    "supplementalGroupsPolicy",
+    "seLinuxChangePolicy",
+];
+const NOT_OF_CONTAINERS_OF_WINDOWS: &[&str] = &[
+    "appArmorProfile",
+    "seLinuxOptions",
+    "seccompProfile",
+    "capabilities",
+    "readOnlyRootFilesystem",
+    "privileged",
+    "allowPrivilegeEscalation",
+    "procMount",
+    "runAsUser",
+    "runAsGroup",
+];
+
 fn windows(spec: &Cursor<'_>) {
-    let rule = "cannot be set for a windows pod";
-    for field in ["hostPID", "hostIPC", "shareProcessNamespace"] {
-        let field = spec.at(field);
-        if field.is_true() {
-            field.forbidden(rule);
+    let unset = |place: &Cursor<'_>, fields: &[&str]| {
+        for field in fields {
+            let field = place.at(field);
+            if field.is_set() && !(field.path.as_str().ends_with("sysctls") && field.is_empty()) {
+                field.forbidden("cannot be set for a windows pod");
+            }
+        }
+    };
+    unset(&spec.at("securityContext"), NOT_OF_WINDOWS);
+    unset(spec, &["hostUsers"]);
+    for field in ["hostPID", "hostIPC"] {
+        if spec.at(field).is_true() {
+            unset(spec, &[field]);
         }
     }
-    let context = spec.at("securityContext");
-    for field in [
-        "appArmorProfile",
-        "seLinuxOptions",
-        "seccompProfile",
-        "fsGroup",
-        "fsGroupChangePolicy",
-        "sysctls",
-        "runAsUser",
-        "runAsGroup",
-        "supplementalGroups",
-    ] {
-        let field = context.at(field);
-        if !field.is_empty() {
-            field.forbidden(rule);
-        }
+    unset(spec, &["shareProcessNamespace"]);
+    for container in security::every_container(spec) {
+        unset(&container.at("securityContext"), NOT_OF_CONTAINERS_OF_WINDOWS);
     }
 }
 
 /// What holds for pods beside their specification: what a template leaves open.
 pub(super) fn pod(object: &Cursor<'_>) {
     let spec = object.at("spec");
-    pod_spec(&spec);
+    let metadata = object.at("metadata");
+    annotations::all(&metadata.at("annotations"), &spec);
+    pod_spec(&spec, Some(metadata.value));
     if spec.at("serviceAccountName").is_empty() {
         for volume in spec.at("volumes").items() {
             for source in volume.at("projected").at("sources").items() {
@@ -241,10 +276,7 @@ pub(super) fn pod(object: &Cursor<'_>) {
     }
     for field in ["containers", "initContainers"] {
         for container in spec.at(field).items() {
-            let image = container.at("image");
-            if image.text().trim() != image.text() {
-                image.invalid_text("must not have leading or trailing whitespace");
-            }
+            containers::unpadded_image(&container);
         }
     }
 }
@@ -259,30 +291,43 @@ pub(super) fn new_pod(object: &Cursor<'_>) {
     if !spec.at("schedulingGates").is_empty() && !spec.at("nodeName").is_empty() {
         spec.at("nodeName").forbidden("cannot be set until all schedulingGates have been cleared");
     }
+    annotations::match_fields(&object.at("metadata").at("annotations"), &spec);
 }
 
-/// The addresses in the status of a pod: valid ones, at most one of each family.
-pub(super) fn pod_addresses(status: &Cursor<'_>) {
-    for (field, shown) in [("podIPs", "IP"), ("hostIPs", "IP")] {
-        let addresses = status.at(field);
-        let mut families = [0, 0];
-        let mut seen = BTreeSet::new();
-        for address in addresses.items() {
-            let ip = address.at("ip");
-            for complaint in text::ip(ip.text()) {
-                address.invalid_str(ip.text(), complaint);
-            }
-            families[usize::from(ip.text().contains(':'))] += 1;
-            if !seen.insert(ip.text()) {
-                address.push(FieldError::duplicate(&address.path, ip.value));
-            }
+/// The addresses in the status of a pod: valid ones, at most one of each family. Addresses that `old` has already are
+/// left alone.
+pub(super) fn pod_addresses(status: &Cursor<'_>, old: &Value) {
+    addresses(&status.at("podIPs"), meta::items(old, &["status", "podIPs"]));
+    let hosts = status.at("hostIPs");
+    if let Some(first) = hosts.items().next()
+        && first.at("ip").text() != status.at("hostIP").text()
+    {
+        first.at("ip").invalid_text("must be equal to `hostIP`");
+    }
+    addresses(&hosts, meta::items(old, &["status", "hostIPs"]));
+}
+
+fn addresses(addresses: &Cursor<'_>, old: &[Value]) {
+    let mut families = [0, 0];
+    for address in addresses.items() {
+        let ip = address.at("ip").text();
+        families[usize::from(ip.contains(':'))] += 1;
+        if old.iter().any(|old| meta::text(old, &["ip"]) == ip) {
+            continue;
         }
-        if families.iter().any(|count| *count > 1) {
-            let list: Vec<String> = addresses
-                .items()
-                .map(|address| format!("{{\"{shown}\":{}}}", Value::from(address.at("ip").text())))
-                .collect();
-            addresses.invalid_as(format!("[{}]", list.join(",")), "may specify no more than one IP for each IP family");
+        for complaint in text::ip(ip) {
+            address.invalid_str(ip, complaint);
         }
+    }
+    if let Some(wrong) = addresses.items().find(|address| text::sloppy_ip(address.at("ip").text()).is_none())
+        && addresses.len() > 1
+    {
+        let why = format!("failed to check for dual stack with error:invalid IP {}", wrong.at("ip").text());
+        addresses.push(FieldError::internal(&addresses.path, why));
+    }
+    if addresses.len() > 1 && families != [1, 1] {
+        let items = addresses.value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let shown = dump::internal_list(items, &[("IP", "ip", Shape::Text)]);
+        addresses.invalid_as(shown, "may specify no more than one IP for each IP family");
     }
 }

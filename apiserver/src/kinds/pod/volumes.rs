@@ -1,12 +1,16 @@
 //! What is wrong with volumes. Source: `k8s.io/kubernetes/pkg/apis/core/validation/validation.go`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use steersman_machinery::names;
 
+use super::containers;
 use super::environment::{field_selector, resource_selector};
-use super::mounts::{descending, no_backsteps};
+use super::mounts::descending;
 use crate::kinds::check::Cursor;
+use crate::kinds::persistent_volume_claim;
+
+pub(crate) mod sources;
 
 /// The sources of a volume, in the order in which upstream looks for them.
 const SOURCES: &[&str] = &[
@@ -19,18 +23,18 @@ const SOURCES: &[&str] = &[
     "nfs",
     "iscsi",
     "glusterfs",
+    "flocker",
     "persistentVolumeClaim",
     "rbd",
     "cinder",
     "cephfs",
-    "flocker",
+    "quobyte",
     "downwardAPI",
     "fc",
     "flexVolume",
-    "azureFile",
     "configMap",
+    "azureFile",
     "vsphereVolume",
-    "quobyte",
     "photonPersistentDisk",
     "portworxVolume",
     "azureDisk",
@@ -43,8 +47,6 @@ const SOURCES: &[&str] = &[
 ];
 const VOLUME_FIELDS: &[&str] =
     &["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
-const HOST_PATH_TYPES: &[&str] =
-    &["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 const MORE_THAN_ONE: &str = "may not specify more than 1 volume type";
 const MORE_THAN_ONE_PER_SOURCE: &str = "may not specify more than 1 volume type per source";
 const MODE_RULE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -52,20 +54,38 @@ const CONFLICT: &str = "conflicting duplicate paths";
 /// The shortest life of a token that a volume may ask for, and the longest.
 const TOKEN_SECONDS: (i64, i64) = (600, 1 << 32);
 
-/// `volumes` of a pod specification.
-pub(super) fn all(volumes: &Cursor<'_>) {
-    let mut names = BTreeSet::new();
+/// The volumes that a container can use, by their names.
+pub(super) type Usable<'a> = BTreeMap<&'a str, Cursor<'a>>;
+
+/// `volumes` of the specification of the pod `pod`, or of a template where that is empty. What has an error cannot be
+/// used.
+pub(super) fn all<'a>(volumes: &Cursor<'a>, pod: &str) -> Usable<'a> {
+    let made: BTreeSet<String> = volumes
+        .items()
+        .filter(|volume| !pod.is_empty() && volume.at("ephemeral").is_set())
+        .map(|volume| format!("{pod}-{}", volume.at("name").text()))
+        .collect();
+    let mut usable = Usable::new();
     for volume in volumes.items() {
+        let before = volume.errors();
+        sources(&volume, pod);
         let name = volume.at("name");
-        if name.must_be_set() {
-            name.named(names::dns1123_label);
-            name.once(&mut names);
+        name.must_be_named(names::dns1123_label);
+        if usable.contains_key(name.text()) {
+            name.duplicate();
         }
-        sources(&volume);
+        if volume.errors() == before {
+            usable.insert(name.text(), volume.clone());
+        }
+        let claim = volume.at("persistentVolumeClaim").at("claimName");
+        if made.contains(claim.text()) {
+            claim.invalid_text("must not reference a PVC that gets created for an ephemeral volume");
+        }
     }
+    usable
 }
 
-fn sources(volume: &Cursor<'_>) {
+fn sources(volume: &Cursor<'_>, pod: &str) {
     let mut count = 0;
     for name in SOURCES {
         let source = volume.at(name);
@@ -74,13 +94,42 @@ fn sources(volume: &Cursor<'_>) {
         }
         count += 1;
         if count > 1 {
-            source.forbidden(MORE_THAN_ONE);
+            let path = volume.path.child(misspelt(name));
+            source.with(None, path).forbidden(MORE_THAN_ONE);
         } else {
             one_source(name, &source);
+            if *name == "ephemeral" {
+                claim_name(&volume.at("name"), pod);
+            }
+        }
+        let portal = source.at("targetPortal").text();
+        let own = volume.at("name");
+        if source.at("initiatorName").is_set() && own.text().len() + 1 + portal.len() > 64 {
+            own.invalid_text(sources::TOO_LONG);
         }
     }
     if count == 0 {
         volume.required("must specify a volume type");
+    }
+}
+
+/// Where upstream complains about a second source of this sort.
+fn misspelt(source: &str) -> &str {
+    match source {
+        "cephfs" => "cephFS",
+        "downwardAPI" => "downwarAPI",
+        other => other,
+    }
+}
+
+/// The claim of an ephemeral volume is named after the pod and the volume.
+fn claim_name(volume: &Cursor<'_>, pod: &str) {
+    if pod.is_empty() || volume.is_empty() {
+        return;
+    }
+    let claim = format!("{pod}-{}", volume.text());
+    for complaint in names::dns1123_subdomain(&claim) {
+        volume.invalid_text(format!("PVC name \"{claim}\": {complaint}"));
     }
 }
 
@@ -89,7 +138,7 @@ fn one_source(name: &str, source: &Cursor<'_>) {
         "emptyDir" if source.at("sizeLimit").text().starts_with('-') => {
             source.at("sizeLimit").forbidden("SizeLimit field must be a valid resource quantity");
         }
-        "hostPath" => host_path(source),
+        "emptyDir" => {}
         "gitRepo" => {
             source.at("repository").must_be_set();
             descending(&source.at("directory"));
@@ -107,56 +156,18 @@ fn one_source(name: &str, source: &Cursor<'_>) {
             mode(&source.at("defaultMode"));
             projected(source);
         }
-        "ephemeral" => drop(source.at("volumeClaimTemplate").must_be_set()),
-        "image" => drop(source.at("reference").must_be_set()),
-        _ => persistent(name, source),
-    }
-}
-
-/// A source that a persistent volume may have too.
-pub(crate) fn persistent(name: &str, source: &Cursor<'_>) {
-    match name {
-        "nfs" => {
-            source.at("server").must_be_set();
-            let path = source.at("path");
-            if path.must_be_set() && !path.text().starts_with('/') {
-                path.invalid_text("must be an absolute path");
+        "ephemeral" => {
+            let template = source.at("volumeClaimTemplate");
+            if template.must_be_set_at_all() {
+                persistent_volume_claim::template(&template);
             }
         }
-        "csi" => source.at("driver").must_be_named(names::dns1123_subdomain),
-        "iscsi" => {
-            for field in ["targetPortal", "iqn"] {
-                source.at(field).must_be_set();
-            }
+        "image" => {
+            source.at("reference").must_be_set();
+            source.at("pullPolicy").must_be_one_of(containers::PULL_POLICIES);
         }
-        "gcePersistentDisk" => drop(source.at("pdName").must_be_set()),
-        "awsElasticBlockStore" | "cinder" => drop(source.at("volumeID").must_be_set()),
-        "azureDisk" => {
-            source.at("diskName").must_be_set();
-            source.at("diskURI").must_be_set();
-        }
-        "azureFile" => {
-            source.at("secretName").must_be_set();
-            source.at("shareName").must_be_set();
-        }
-        "cephfs" => drop(source.at("monitors").must_be_set()),
-        "rbd" => {
-            source.at("monitors").must_be_set();
-            source.at("image").must_be_set();
-        }
-        "flexVolume" => drop(source.at("driver").must_be_set()),
-        "vsphereVolume" => drop(source.at("volumePath").must_be_set()),
-        _ => {}
+        _ => sources::check(name, source, false),
     }
-}
-
-/// A directory of the node, in a pod or in a persistent volume.
-pub(crate) fn host_path(source: &Cursor<'_>) {
-    let path = source.at("path");
-    if path.must_be_set() {
-        no_backsteps(&path);
-    }
-    source.at("type").one_of(HOST_PATH_TYPES);
 }
 
 fn keys(source: &Cursor<'_>, name: &Cursor<'_>) {
@@ -170,9 +181,8 @@ fn keys(source: &Cursor<'_>, name: &Cursor<'_>) {
 fn key_to_path(item: &Cursor<'_>) {
     item.at("key").must_be_set();
     let path = item.at("path");
-    if path.must_be_set() {
-        local_path(&path);
-    }
+    path.must_be_set();
+    local_path(&path);
     mode(&item.at("mode"));
 }
 
@@ -192,9 +202,8 @@ fn mode(mode: &Cursor<'_>) {
 
 fn downward_item(item: &Cursor<'_>) {
     let path = item.at("path");
-    if path.must_be_set() {
-        local_path(&path);
-    }
+    path.must_be_set();
+    local_path(&path);
     let (field, resource) = (item.at("fieldRef"), item.at("resourceFieldRef"));
     if field.is_set() {
         field_selector(&field, VOLUME_FIELDS);
@@ -213,26 +222,23 @@ fn projected(volume: &Cursor<'_>) {
     let mut paths = BTreeSet::new();
     for source in volume.at("sources").items() {
         let mut count = 0;
-        for name in ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle"] {
+        for name in ["secret", "configMap", "downwardAPI", "serviceAccountToken"] {
             let part = source.at(name);
             if !part.is_set() {
                 continue;
             }
             count += 1;
-            if count > 1 {
-                source.forbidden(MORE_THAN_ONE_PER_SOURCE);
-                continue;
-            }
             match name {
-                "secret" | "configMap" => {
-                    let from = part.at("name");
-                    from.must_be_set();
+                "downwardAPI" => projected_downward(volume, &part, &mut paths),
+                "serviceAccountToken" => projected_token(volume, &part),
+                _ => {
+                    part.at("name").must_be_set();
                     projected_keys(volume, &part, &mut paths);
                 }
-                "downwardAPI" => projected_downward(volume, &part, &mut paths),
-                "serviceAccountToken" => projected_token(volume, &part, &mut paths),
-                _ => drop(part.at("path").must_be_set()),
             }
+        }
+        if count > 1 {
+            source.forbidden(MORE_THAN_ONE_PER_SOURCE);
         }
     }
 }
@@ -258,7 +264,7 @@ fn projected_downward(volume: &Cursor<'_>, part: &Cursor<'_>, paths: &mut BTreeS
     }
 }
 
-fn projected_token(volume: &Cursor<'_>, token: &Cursor<'_>, paths: &mut BTreeSet<String>) {
+fn projected_token(volume: &Cursor<'_>, token: &Cursor<'_>) {
     let expiration = token.at("expirationSeconds");
     let (least, most) = TOKEN_SECONDS;
     if expiration.int().is_some_and(|seconds| seconds < least) {
@@ -269,6 +275,5 @@ fn projected_token(volume: &Cursor<'_>, token: &Cursor<'_>, paths: &mut BTreeSet
     let path = volume.with(token.value.get("path"), volume.path.child("path"));
     if path.must_be_set() {
         local_path(&path);
-        conflict(volume, path.text(), path.text(), paths);
     }
 }

@@ -13,7 +13,10 @@ fn service(spec: Value) -> Value {
 /// Runs a create, or an update of `old`, as the write path does.
 fn write(spec: Value, old: Option<&Value>, used: &Used) -> Result<Value, Vec<String>> {
     let mut object = service(spec);
-    allocate(&mut object, old, used, &Random::seeded(7)).map_err(|errors| messages(&errors))?;
+    allocate(&mut object, old, used, &Random::seeded(7)).map_err(|refusal| match refusal {
+        Refusal::Invalid(errors) => messages(&errors),
+        Refusal::Internal(why) => vec![why],
+    })?;
     let errors = match old {
         Some(old) => {
             Service.prepare_for_update(&mut object, old);
