@@ -325,7 +325,7 @@ impl Strategy for VolumeAttachment {
         check::collect(object, |root| {
             attachment(&root);
             let spec = root.at("spec");
-            if spec.at("attacher").is_set() {
+            if !spec.at("attacher").is_empty() {
                 sources::driver_name(&spec.at("attacher"));
             }
             let volume = spec.at("source").at("persistentVolumeName");
