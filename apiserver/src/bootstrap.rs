@@ -34,7 +34,7 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Status> {
     }
     crate::authorization::bootstrap::install(server).await?;
     set_range_ready(server).await?;
-    crate::flowcontrol::maintain(server).await?;
+    crate::flowcontrol::start(server).await?;
     crate::definitions::restore(server).await?;
     server.events.restore(server.clock.now(), &server.snapshot("events").await?);
     // Who watches begins with what is there now. What was written before is not kept, as a cache of upstream's server keeps

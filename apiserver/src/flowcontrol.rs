@@ -28,7 +28,7 @@ use crate::server::Server;
 use crate::service::Call;
 
 pub(crate) use fair::Classified as Flow;
-pub(crate) use maintain::maintain;
+pub(crate) use maintain::{maintain, start};
 
 /// The group of the objects that configure it.
 pub(crate) const GROUP: &str = "flowcontrol.apiserver.k8s.io";
@@ -62,6 +62,8 @@ pub struct FlowControl {
     fair: Option<Arc<Fair>>,
     reading: Arc<AtomicUsize>,
     writing: Arc<AtomicUsize>,
+    /// How often the objects were written.
+    written: AtomicUsize,
 }
 
 /// A request that was let in; it makes room for others when this is dropped.
@@ -116,7 +118,17 @@ impl FlowControl {
     pub(crate) fn new(options: Options) -> Self {
         let total = options.max_requests_inflight.saturating_add(options.max_mutating_requests_inflight).max(1);
         let fair = options.priority_and_fairness.then(|| Arc::new(Fair::new(total as u64)));
-        Self { options, fair, reading: Arc::default(), writing: Arc::default() }
+        Self { options, fair, reading: Arc::default(), writing: Arc::default(), written: AtomicUsize::default() }
+    }
+
+    /// The number of a write to the objects.
+    fn next_turn(&self) -> usize {
+        self.written.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether it is that of the last one.
+    fn is_turn(&self, turn: usize) -> bool {
+        self.written.load(Ordering::Relaxed) == turn
     }
 
     /// Works with these objects from now on.

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::audit::History;
 use steersman_apiserver::authentication::UserInfo;
+use steersman_apiserver::authentication::request_header::FrontProxy;
 use steersman_apiserver::outbound::Registration;
 use steersman_apiserver::tls::Authority;
 use steersman_framework::runtime::{Shutdown, ShutdownTrigger};
@@ -17,7 +18,7 @@ use steersman_machinery::clock::SharedClock;
 
 use crate::cluster::builder::ClusterBuilder;
 use crate::components::Components;
-use crate::serve::Served;
+use crate::serve::{Believed, Served};
 use crate::trace::{Write, WriteTrace};
 use crate::{Error, client};
 
@@ -28,6 +29,8 @@ const CLIENT_AGENT: &str = concat!("steersman/", env!("CARGO_PKG_VERSION"));
 pub struct Cluster {
     pub(crate) api_server: ApiServer,
     authority: Authority,
+    /// Who may say for whom they ask; if nobody was named, a proxy that is made when the API is first served.
+    front_proxy: Option<FrontProxy>,
     clock: SharedClock,
     trace: Option<WriteTrace>,
     trigger: ShutdownTrigger,
@@ -78,7 +81,8 @@ impl Cluster {
     /// # Errors
     /// If nobody can listen at the address: [`Error::AddressInUse`], [`Error::Listen`].
     pub async fn serve(&self, address: impl Into<SocketAddr>) -> Result<Served, Error> {
-        Served::start(&self.api_server, &self.authority, address.into(), self.shutdown.clone()).await
+        let believed = Believed { authority: &self.authority, front_proxy: self.front_proxy.as_ref() };
+        Served::start(&self.api_server, believed, address.into(), self.shutdown.clone()).await
     }
 
     /// The time that the cluster goes by.

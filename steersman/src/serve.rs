@@ -26,11 +26,20 @@ pub struct Served {
     task: JoinHandle<()>,
 }
 
+/// Whom the served API believes.
+#[derive(Clone, Copy)]
+pub(crate) struct Believed<'a> {
+    /// Who signs the certificates of the server and of its clients.
+    pub(crate) authority: &'a Authority,
+    /// Who may say for whom they ask, if somebody was named.
+    pub(crate) front_proxy: Option<&'a FrontProxy>,
+}
+
 impl Served {
     /// Listens until it is dropped or `cluster` is told to stop.
     pub(crate) async fn start(
         api_server: &ApiServer,
-        authority: &Authority,
+        Believed { authority, front_proxy }: Believed<'_>,
         address: SocketAddr,
         cluster: Shutdown,
     ) -> Result<Self, Error> {
@@ -39,7 +48,10 @@ impl Served {
         let address = listener.local_addr().map_err(|source| Error::listen(address, source))?;
         let certificate = authority.server(&[address.ip()])?;
         // Nobody in this process asks another API server over TLS, so that the proxy is made for the first port.
-        let proxy = FrontProxy::generate(&Authority::generate()?)?;
+        let proxy = match front_proxy {
+            Some(proxy) => proxy.clone(),
+            None => FrontProxy::generate(&Authority::generate()?)?,
+        };
         let proxy = api_server.be_front_proxy(&authority.certificate(), proxy).await;
         let proxy = proxy.map_err(|status| Error::FrontProxy(status.message))?;
         let configuration = listener::tls_config(&authority.certificate(), &certificate)

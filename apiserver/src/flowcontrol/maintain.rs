@@ -2,6 +2,7 @@
 //! Source: `k8s.io/kubernetes/pkg/registry/flowcontrol/ensurer`; `k8s.io/apiserver/pkg/util/flowcontrol` (`syncOne`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -21,23 +22,55 @@ const LEVELS: &str = "prioritylevelconfigurations";
 const PRODUCER: &str = "api-priority-and-fairness-config-producer-v1";
 const CONSUMER: &str = "api-priority-and-fairness-config-consumer-v1";
 
-/// Follows a write to the objects: makes what is missing, restores what must be so, and works with what there is. Holds
-/// while it does, so that two writes do not overtake each other.
+/// How long the objects are left alone before schemas tell of their levels. Upstream's controller, too, comes after who
+/// made a schema, and whoever writes one several times in a row need not read a status in between.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// Makes the objects as they have to be when the server starts, and lets schemas tell of their levels.
+pub(crate) async fn start(server: &Arc<Server>) -> Result<(), Status> {
+    restore(server).await?;
+    tell_all(server).await
+}
+
+/// Follows a write to the objects: makes what is missing, restores what must be so, and works with what there is. A moment
+/// after the last one, schemas tell of their levels.
 pub(crate) async fn maintain(server: &Arc<Server>) -> Result<(), Status> {
+    restore(server).await?;
+    if server.flow.is_fair() {
+        let (turn, weak) = (server.flow.next_turn(), Arc::downgrade(server));
+        server.spawn(async move {
+            tokio::time::sleep(SETTLED).await;
+            if let Some(server) = weak.upgrade().filter(|server| server.flow.is_turn(turn))
+                && let Err(status) = tell_all(&server).await
+            {
+                tracing::warn!(%status, "flow schemas do not tell whether their levels exist");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Holds while it works, so that two writes do not overtake each other.
+async fn restore(server: &Arc<Server>) -> Result<(), Status> {
     let _held = server.flow_maintenance.lock().await;
     for (resource, objects) in [(LEVELS, bootstrap::levels()), (SCHEMAS, bootstrap::schemas())] {
         for object in objects {
             ensure(server, resource, object).await?;
         }
     }
-    let levels = server.read_all(&stored(LEVELS)).await?;
-    if server.flow.is_fair() {
-        for schema in server.read_all(&stored(SCHEMAS)).await? {
-            tell(server, schema, &levels).await?;
-        }
-    }
-    let schemas = server.read_all(&stored(SCHEMAS)).await?;
+    let (schemas, levels) = (server.read_all(&stored(SCHEMAS)).await?, server.read_all(&stored(LEVELS)).await?);
     server.flow.configure(&schemas, &levels);
+    Ok(())
+}
+
+async fn tell_all(server: &Arc<Server>) -> Result<(), Status> {
+    if !server.flow.is_fair() {
+        return Ok(());
+    }
+    let levels = server.read_all(&stored(LEVELS)).await?;
+    for schema in server.read_all(&stored(SCHEMAS)).await? {
+        tell(server, schema, &levels).await?;
+    }
     Ok(())
 }
 

@@ -65,16 +65,23 @@ async fn answers_say_where_the_request_belonged() {
     );
 }
 
-#[tokio::test]
-async fn a_schema_tells_whether_its_level_exists() {
+#[tokio::test(start_paused = true)]
+async fn a_schema_that_is_left_alone_tells_whether_its_level_exists() {
     let client = client(Options { priority_and_fairness: true, ..Options::default() }).await;
-    client.post(SCHEMAS, schema("mine", "none")).await;
-    let condition = async || client.get(&format!("{SCHEMAS}/mine")).await.body["status"]["conditions"][0].clone();
+    let own = client.get(&format!("{SCHEMAS}/exempt")).await.body;
+    assert_eq!(own["status"]["conditions"][0]["reason"], "Found", "those of the start tell it at once");
+    let made = client.post(SCHEMAS, schema("mine", "none")).await;
+    assert_eq!((made.code, &made.body["status"]), (201, &json!({})));
+    let status = async || client.get(&format!("{SCHEMAS}/mine")).await.body["status"].clone();
+    let later = || tokio::time::sleep(std::time::Duration::from_millis(1500));
+    later().await;
+    let condition = async || status().await["conditions"][0].clone();
     assert_eq!(condition().await["type"], "Dangling");
     assert_eq!((&condition().await["status"], &condition().await["reason"]), (&json!("True"), &json!("NotFound")));
     let level = json!({"metadata": {"name": "none"}, "spec": {
         "type": "Limited", "limited": {"nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"}}}});
     assert_eq!(client.post(LEVELS, level).await.code, 201);
+    later().await;
     assert_eq!((&condition().await["status"], &condition().await["reason"]), (&json!("False"), &json!("Found")));
 }
 

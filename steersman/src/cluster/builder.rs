@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::audit::Log;
+use steersman_apiserver::authentication::request_header::FrontProxy;
 use steersman_apiserver::authentication::{self, KeyChoice, Tokens};
 use steersman_apiserver::flowcontrol;
 use steersman_apiserver::tls::Authority;
@@ -43,6 +44,7 @@ pub struct ClusterBuilder {
     audit_log: Option<Log>,
     flow_control: flowcontrol::Options,
     data_dir: Option<PathBuf>,
+    front_proxy: Option<FrontProxy>,
 }
 
 /// What the cluster goes by.
@@ -68,6 +70,7 @@ impl Default for ClusterBuilder {
             audit_log: None,
             flow_control: flowcontrol::Options::default(),
             data_dir: None,
+            front_proxy: None,
         }
     }
 }
@@ -216,6 +219,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Lets that proxy in front of the served API say for whom it asks, and this cluster ask other API servers as it.
+    /// Without it, a proxy is made that nobody outside knows.
+    pub fn front_proxy(mut self, proxy: FrontProxy) -> Self {
+        self.front_proxy = Some(proxy);
+        self
+    }
+
     /// Starts the cluster in the current tokio runtime, and waits until its definitions are established and its nodes are
     /// ready.
     ///
@@ -279,7 +289,8 @@ impl ClusterBuilder {
             prepared = prepare::prepare(preparing, &wanted) => prepared?,
         }
         let in_process = Default::default();
-        Ok(Cluster { api_server, authority, clock, trace, trigger, shutdown, components, in_process })
+        let front_proxy = self.front_proxy;
+        Ok(Cluster { api_server, authority, front_proxy, clock, trace, trigger, shutdown, components, in_process })
     }
 
     /// Who signs certificates: a new authority or, in a cluster that is to behave the same each time, that of the seed.

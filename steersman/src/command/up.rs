@@ -1,6 +1,7 @@
 //! `steersman up`: a cluster at a port, until it is told to stop.
 
 mod authentication;
+mod front_proxy;
 mod requests;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -52,6 +53,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     authentication: authentication::Flags,
     #[command(flatten)]
+    front_proxy: front_proxy::Flags,
+    #[command(flatten)]
     requests: requests::Flags,
     /// Admission plugins to have besides those that are on by default, separated by commas.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -97,6 +100,9 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .refuse_privileged(!up.allow_privileged);
     if let Some(log) = up.requests.audit_log()? {
         builder = builder.audit_log(log);
+    }
+    if let Some(proxy) = up.front_proxy.read()? {
+        builder = builder.front_proxy(proxy);
     }
     if let Some(folder) = &up.data_dir {
         builder = builder.data_dir(folder);

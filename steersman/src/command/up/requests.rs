@@ -22,7 +22,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
     audit_log_path: Option<PathBuf>,
     /// Whether requests are seated by API priority and fairness, so that one client cannot starve the others.
-    #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true", num_args = 0..=1,
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1,
         require_equals = true, action = ArgAction::Set)]
     enable_priority_and_fairness: bool,
     /// The most requests at a time that change nothing; 0 for any number.
