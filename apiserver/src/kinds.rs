@@ -9,6 +9,7 @@ pub mod admission;
 pub mod api_service;
 pub mod certificate;
 mod check;
+pub(crate) use check::show_in_order;
 pub mod config;
 pub mod controller_revision;
 pub mod cron_job;

@@ -6,15 +6,42 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use steersman_machinery::field::{ErrorList, FieldError, Path, go_quote};
 use steersman_machinery::group::GroupKind;
-use steersman_machinery::meta;
 use steersman_machinery::status::Status;
+use steersman_machinery::{fields, labels, meta, names};
 
 use crate::authentication::UserInfo;
 use crate::authorization::{self, Attributes, Decision, Target};
+use crate::kinds::show_in_order;
 use crate::registry::resource::Resource;
 use crate::service::Call;
 
 const GROUP: &str = "authorization.k8s.io";
+const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
+/// The fields of metadata in the order in which Go shows them.
+const METADATA: &[&str] = &[
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+    "manager",
+    "operation",
+    "apiVersion",
+    "time",
+    "fieldsType",
+    "fieldsV1",
+    "subresource",
+];
 
 /// The status of a SelfSubjectAccessReview, SubjectAccessReview or LocalSubjectAccessReview.
 pub(super) async fn access(call: &Call, resource: &Resource, review: &Value) -> Result<Value, Status> {
@@ -41,7 +68,30 @@ pub(super) async fn access(call: &Call, resource: &Resource, review: &Value) -> 
     if !verdict.reason.is_empty() {
         status["reason"] = json!(verdict.reason);
     }
+    let ignored = ignored_selectors(spec);
+    if !ignored.is_empty() {
+        status["evaluationError"] = json!(ignored);
+    }
     Ok(status)
+}
+
+/// Which selectors could not be read, and so confine nothing.
+fn ignored_selectors(spec: &Value) -> String {
+    let raw = |selector| meta::text(spec, &["resourceAttributes", selector, "rawSelector"]);
+    let unknown = |selector| {
+        let requirements = meta::items(spec, &["resourceAttributes", selector, "requirements"]);
+        requirements.iter().any(|it| !OPERATORS.contains(&meta::text(it, &["operator"])))
+    };
+    let fields = fields::Selector::parse(raw("fieldSelector")).is_err() || unknown("fieldSelector");
+    let labels = labels::Selector::parse(raw("labelSelector")).is_err() || unknown("labelSelector");
+    let faults = [("fieldSelector", fields), ("labelSelector", labels)].into_iter().filter(|(_, fault)| *fault);
+    let faults: Vec<String> =
+        faults.map(|(name, _)| format!("spec.resourceAttributes.{name} ignored due to parse error")).collect();
+    match faults.as_slice() {
+        [one] => one.clone(),
+        [] => String::new(),
+        several => format!("[{}]", several.join(", ")),
+    }
 }
 
 /// The answer to a SelfSubjectRulesReview. It says nothing of what was sent.
@@ -156,9 +206,42 @@ fn validate(spec: &Value, names_subject: bool) -> ErrorList {
     for selector in ["fieldSelector", "labelSelector"] {
         let path = Path::from("spec.resourceAttributes").child(selector);
         let found = part(spec, "resourceAttributes").and_then(|attributes| part(attributes, selector));
-        errors.extend(found.and_then(|selector| validate_selector(selector, &path)));
+        let Some(found) = found else { continue };
+        errors.extend(validate_selector(found, &path));
+        for (index, requirement) in meta::items(found, &["requirements"]).iter().enumerate() {
+            let path = path.child("requirements").index(index);
+            validate_requirement(requirement, (&path, selector == "labelSelector"), &mut errors);
+        }
     }
     errors
+}
+
+/// Operators that nobody knows yet are borne with: who asks may be newer.
+fn validate_requirement(requirement: &Value, (path, labels): (&Path, bool), errors: &mut ErrorList) {
+    let key = meta::text(requirement, &["key"]);
+    let values = meta::items(requirement, &["values"]);
+    if !labels && key.is_empty() {
+        errors.push(FieldError::required(&path.child("key"), "must be specified"));
+    }
+    let place = path.child("values");
+    match meta::text(requirement, &["operator"]) {
+        "In" | "NotIn" if values.is_empty() => {
+            errors.push(FieldError::required(&place, "must be specified when `operator` is 'In' or 'NotIn'"));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(FieldError::forbidden(&place, why));
+        }
+        _ => {}
+    }
+    if labels {
+        let complain = |path: &Path, text: &str, why| FieldError::invalid_str(path, text, why);
+        errors.extend(names::qualified_name(key).into_iter().map(|why| complain(&path.child("key"), key, why)));
+        for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
+            let place = place.index(index);
+            errors.extend(names::label_value(value).into_iter().map(|why| complain(&place, value, why)));
+        }
+    }
 }
 
 fn validate_selector(selector: &Value, path: &Path) -> Option<FieldError> {
@@ -189,8 +272,8 @@ fn validate_metadata(review: &Value, detail: &str) -> ErrorList {
         let ignored = field == "managedFields" || (local && field == "namespace");
         !ignored && !matches!(value, Value::Null) && *value != json!("") && *value != json!({}) && *value != json!([])
     });
-    let value = review.get("metadata").cloned().unwrap_or_default();
-    set.then(|| FieldError::invalid(&Path::new("metadata"), &value, detail)).into_iter().collect()
+    let shown = || show_in_order(review.get("metadata").unwrap_or(&Value::Null), METADATA);
+    set.then(|| FieldError::invalid_shown(&Path::new("metadata"), shown(), detail)).into_iter().collect()
 }
 
 fn validate_local(review: &Value, spec: &Value) -> ErrorList {

@@ -192,6 +192,50 @@ async fn reviews_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
+async fn selectors_of_reviews_that_cannot_be_read_are_refused_or_told_to_be_ignored() {
+    let client = Client::new().await;
+    let ask = async |selector: &str, value: Value| {
+        let spec = json!({"user": "a", "resourceAttributes": {"verb": "list", "resource": "pods", selector: value}});
+        client.post(&format!("{REVIEWS}/subjectaccessreviews"), review("SubjectAccessReview", spec)).await
+    };
+    let invalid = ".authorization.k8s.io \"\" is invalid: spec.resourceAttributes";
+    for (selector, requirement, why) in [
+        ("fieldSelector", json!({"operator": "In", "values": ["a"]}), ".key: Required value: must be specified"),
+        (
+            "fieldSelector",
+            json!({"key": "a", "operator": "In"}),
+            ".values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+        ),
+        (
+            "labelSelector",
+            json!({"key": "a", "operator": "Exists", "values": ["b"]}),
+            ".values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        ),
+        (
+            "labelSelector",
+            json!({"key": "a", "operator": "In", "values": ["b", "-"]}),
+            ".values[1]: Invalid value: \"-\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+        ),
+    ] {
+        let reply = ask(selector, json!({"requirements": [requirement]})).await;
+        let expect = format!("{invalid}.{selector}.requirements[0]{why}");
+        assert_eq!((reply.code, reply.body["message"].as_str()), (422, Some(expect.as_str())));
+    }
+    for (selector, value) in [
+        ("fieldSelector", json!({"requirements": [{"key": "a", "operator": "Since"}]})),
+        ("fieldSelector", json!({"rawSelector": "a in"})),
+        ("labelSelector", json!({"requirements": [{"key": "a", "operator": "Since"}]})),
+        ("labelSelector", json!({"rawSelector": "a in"})),
+    ] {
+        let reply = ask(selector, value).await;
+        let expect = format!("spec.resourceAttributes.{selector} ignored due to parse error");
+        assert_eq!((reply.code, &reply.body["status"]["evaluationError"]), (201, &json!(expect)));
+    }
+    let reply = ask("labelSelector", json!({"rawSelector": "a in (b)"})).await;
+    assert_eq!(reply.body["status"], json!({"allowed": false}));
+}
+
+#[tokio::test]
 async fn a_user_may_ask_for_all_their_rules() {
     let client = Client::new().await;
     let rule = json!({"apiGroups": [""], "resources": ["pods"], "resourceNames": ["x"], "verbs": ["get"]});

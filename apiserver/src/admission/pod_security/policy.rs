@@ -6,6 +6,9 @@ use serde_json::Value;
 use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::meta;
 
+/// What the labels begin with.
+pub(super) const PREFIX: &str = "pod-security.kubernetes.io/";
+
 /// How strict a standard is; the stricter, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
@@ -60,7 +63,8 @@ impl fmt::Display for Standard {
 
 impl Policy {
     /// What the labels of a namespace say, and what is wrong with them. A level that cannot be read is enforced as the
-    /// strictest; for the other modes, it is left out.
+    /// strictest; for the other modes, it is left out. A namespace that says what is enforced and not of what is warned warns
+    /// of the same: templates are not refused, and their makers should know.
     pub(super) fn of(namespace: &Value) -> (Self, ErrorList) {
         let mut errors = ErrorList::new();
         let mut standard = |mode: &str, fallback: Level| Standard {
@@ -69,11 +73,19 @@ impl Policy {
                 .unwrap_or(Ok(Version::Latest))
                 .unwrap_or(Version::Latest),
         };
-        let policy = Self {
+        let mut policy = Self {
             enforce: standard("enforce", Level::Restricted),
             audit: standard("audit", Level::Privileged),
             warn: standard("warn", Level::Privileged),
         };
+        let says = |label: &str| meta::label(namespace, &format!("{PREFIX}{label}"));
+        let enforces = says("enforce").is_some_and(|text| level(text).is_ok());
+        if enforces && says("warn").is_none() && policy.enforce.level > policy.warn.level {
+            policy.warn.level = policy.enforce.level;
+            if says("warn-version").is_none() {
+                policy.warn.version = policy.enforce.version;
+            }
+        }
         (policy, errors)
     }
 }
@@ -85,7 +97,7 @@ fn read<T>(
     parse: fn(&str) -> Result<T, &'static str>,
     errors: &mut ErrorList,
 ) -> Option<Result<T, ()>> {
-    let label = format!("pod-security.kubernetes.io/{label}");
+    let label = format!("{PREFIX}{label}");
     let text = meta::label(namespace, &label)?;
     Some(parse(text).map_err(|why| {
         errors.push(FieldError::invalid_str(&Path::from("metadata.labels").key(&label), text, why));

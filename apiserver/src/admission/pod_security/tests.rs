@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::policy::Version;
+use super::policy::{PREFIX, Version};
 use super::*;
 
 fn hardened() -> Value {
@@ -241,4 +241,22 @@ fn only_what_is_judged_makes_an_update_count() {
     let mut debugged = pod("x", "1");
     debugged["spec"]["ephemeralContainers"] = json!([{"name": "d", "image": "d"}]);
     assert!(changes_what_counts(&debugged, &pod("x", "1")));
+}
+
+#[test]
+fn what_is_enforced_is_warned_of_too_unless_the_namespace_says_otherwise() {
+    for (labels, expect) in [
+        (json!({"enforce": "restricted"}), RESTRICTED),
+        (json!({"enforce": "baseline", "enforce-version": "v1.20"}), of(Level::Baseline, Version::Minor(20))),
+        (json!({"enforce": "baseline", "warn-version": "v1.21"}), of(Level::Baseline, Version::Minor(21))),
+        (json!({"enforce": "restricted", "warn": "baseline"}), BASELINE),
+        (json!({"enforce": "restricted", "warn": "privileged"}), of(Level::Privileged, Version::Latest)),
+        (json!({"enforce": "strict"}), of(Level::Privileged, Version::Latest)),
+        (json!({"audit": "restricted"}), of(Level::Privileged, Version::Latest)),
+    ] {
+        let long = labels.as_object().unwrap().iter().map(|(key, value)| (format!("{PREFIX}{key}"), value.clone()));
+        let labels: serde_json::Map<String, Value> = long.collect();
+        let (policy, _) = Policy::of(&json!({"metadata": {"labels": labels}}));
+        assert_eq!(policy.warn, expect, "{labels:?}");
+    }
 }
