@@ -13,11 +13,12 @@ use http_body_util::{BodyExt, Full};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{DynamicObject, PostParams, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
-use steersman::Cluster;
+use steersman::{Cluster, Served};
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::authentication::request_header::{FrontProxy, HeaderNames};
 use steersman_apiserver::listener;
@@ -128,6 +129,14 @@ async fn get(client: &Client, path: &str, accept: &str) -> kube::Result<Value> {
     client.request(Request::get(path).header("Accept", accept).body(Vec::new()).unwrap()).await
 }
 
+/// An administrator who asks once only.
+async fn impatient(served: &Served) -> Client {
+    let kubeconfig = Kubeconfig::from_yaml(served.kubeconfig()).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
 /// Registers the other server with an authority, and waits until the condition has this reason.
 async fn register(client: &Client, extension: &Extension) {
     make(client, "/api/v1/namespaces", json!({"metadata": {"name": "extensions"}})).await.unwrap();
@@ -164,7 +173,7 @@ async fn await_condition(client: &Client, reason: &str, message: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_behind_the_cluster_is_asked_over_tls_as_the_front_proxy_and_knows_who_asks() {
     let cluster = Cluster::builder().without_controllers().without_scheduler().start().await.unwrap();
-    let _served = cluster.serve(([127, 0, 0, 1], 0)).await.unwrap();
+    let served = cluster.serve(([127, 0, 0, 1], 0)).await.unwrap();
     let admin = cluster.client();
     let maps: Api<ConfigMap> = Api::namespaced(admin.clone(), "kube-system");
     let extension = Extension::start(&maps.get("extension-apiserver-authentication").await.unwrap()).await;
@@ -190,18 +199,29 @@ async fn a_server_behind_the_cluster_is_asked_over_tls_as_the_front_proxy_and_kn
     let mut watch = std::pin::pin!(watch);
     let widget = DynamicObject::new("gear", &resource);
     widgets(admin.clone()).create(&PostParams::default(), &widget).await.unwrap();
-    let event = timeout(PATIENCE, watch.next()).await.expect("events pass through").unwrap().unwrap();
+    let added = async {
+        loop {
+            match watch.next().await.unwrap().unwrap() {
+                WatchEvent::Bookmark(_) => {}
+                event => return event,
+            }
+        }
+    };
+    let event = timeout(PATIENCE, added).await.expect("events pass through");
     assert!(matches!(&event, WatchEvent::Added(seen) if seen.metadata.name.as_deref() == Some("gear")), "{event:?}");
     assert_eq!(jane.list(&Default::default()).await.unwrap().items.len(), 1);
     let kube::Error::Api(refused) = jane.create(&PostParams::default(), &widget).await.unwrap_err() else {
         panic!("the server behind refuses")
     };
-    let why = format!(r#"User "jane" cannot create resource "widgets" in API group "{GROUP}" in the namespace "default""#);
+    let why =
+        format!(r#"User "jane" cannot create resource "widgets" in API group "{GROUP}" in the namespace "default""#);
     assert!(refused.code == 403 && refused.message.contains(&why), "{refused}");
 
     extension.task.abort();
     drop(watch.try_next().await);
-    let gone = get(&admin, &format!("/apis/{GROUP}/v1/namespaces/default/widgets"), "application/json").await;
+    let gone =
+        get(&impatient(&served).await, &format!("/apis/{GROUP}/v1/namespaces/default/widgets"), "application/json")
+            .await;
     assert!(gone.is_err(), "{gone:?}");
     await_condition(&admin, "FailedDiscoveryCheck", "failing or missing response from").await;
 }
@@ -209,13 +229,15 @@ async fn a_server_behind_the_cluster_is_asked_over_tls_as_the_front_proxy_and_kn
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_another_authority_is_not_asked() {
     let cluster = Cluster::builder().without_controllers().without_scheduler().start().await.unwrap();
-    let _served = cluster.serve(([127, 0, 0, 1], 0)).await.unwrap();
+    let served = cluster.serve(([127, 0, 0, 1], 0)).await.unwrap();
     let admin = cluster.client();
     let maps: Api<ConfigMap> = Api::namespaced(admin.clone(), "kube-system");
     let mut extension = Extension::start(&maps.get("extension-apiserver-authentication").await.unwrap()).await;
     extension.authority = certify().0;
     register(&admin, &extension).await;
-    let refused = get(&admin, &format!("/apis/{GROUP}/v1/namespaces/default/widgets"), "application/json").await;
+    let refused =
+        get(&impatient(&served).await, &format!("/apis/{GROUP}/v1/namespaces/default/widgets"), "application/json")
+            .await;
     let text = format!("{:?}", refused.unwrap_err());
     assert!(text.contains("certificate signed by unknown authority") || text.contains("503"), "{text}");
 }
