@@ -5,6 +5,7 @@
 //! Source: `k8s.io/apiserver/pkg/util/webhook` (`ClientManager`), `k8s.io/client-go/rest`, whose error texts these are.
 
 pub(crate) mod exchange;
+mod pool;
 pub(crate) mod resolve;
 pub(crate) mod review;
 mod status;
@@ -21,6 +22,8 @@ use http::{Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::registry::resource::Resource;
+
 /// How many connections may be open at a time; who wants more waits. A connection costs some 50 KiB for TLS and buffers.
 const MAX_CONNECTIONS: usize = 256;
 
@@ -30,7 +33,8 @@ type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>>
 /// The way out of the server.
 pub struct Outbound {
     in_process: Mutex<BTreeMap<String, Handler>>,
-    pub(crate) connections: Semaphore,
+    pub(crate) connections: Arc<Semaphore>,
+    pool: pool::Pool,
     pub(crate) tls: tls::Configurations,
 }
 
@@ -38,7 +42,8 @@ impl Default for Outbound {
     fn default() -> Self {
         Self {
             in_process: Mutex::default(),
-            connections: Semaphore::new(MAX_CONNECTIONS),
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            pool: pool::Pool::default(),
             tls: tls::Configurations::default(),
         }
     }
@@ -57,6 +62,20 @@ impl Outbound {
         let handler: Handler = Arc::new(move |request| handler(request).boxed());
         self.in_process.lock().insert(host.clone(), handler.clone());
         Registration { host, handler, outbound: self.clone() }
+    }
+
+    /// Follows a write to an object: who is called otherwise from now on is not called over connections of before.
+    pub(crate) fn follow(&self, resource: &Resource) {
+        let configures = matches!(
+            resource.name.as_str(),
+            "mutatingwebhookconfigurations"
+                | "validatingwebhookconfigurations"
+                | "apiservices"
+                | "customresourcedefinitions"
+        );
+        if configures && !resource.custom {
+            self.pool.clear();
+        }
     }
 
     /// Who answers in this process for a host.

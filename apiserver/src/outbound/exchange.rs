@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::FutureExt;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::pool::{Connection, Place};
 use super::resolve::{self, Address};
 use super::target::Target;
 use crate::server::Server;
@@ -42,20 +44,47 @@ pub(crate) async fn call(
         let answer = handler(request).await;
         return if answer.body().len() > ANSWER_MAX { Err(too_large()) } else { Ok(answer) };
     }
-    let _slot = server.outbound.connections.acquire().await.map_err(|error| error.to_string())?;
-    let stream = connect(server, target).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| explain(&error))?;
-    let exchange = async {
-        let request = relative(request.map(Full::new));
-        let response = sender.send_request(request).await.map_err(|error| explain(&error))?;
-        read(response).await
-    };
-    let mut exchange = std::pin::pin!(exchange);
-    tokio::select! {
-        biased;
-        answer = &mut exchange => answer,
-        _ = connection => exchange.await,
+    let place = Place::of(target);
+    let mut request = relative(request.map(Full::new));
+    // A connection that the other end has closed is found out before anything was sent; then the next one is tried.
+    while let Some(mut kept) = server.outbound.pool.take(&place) {
+        match kept.sender.try_send_request(request).await {
+            Ok(response) => return finish(server, place, kept, response).await,
+            Err(mut failure) => match failure.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(explain(failure.error())),
+            },
+        }
     }
+    let mut fresh = open(server, target).await?;
+    let response = fresh.sender.send_request(request).await.map_err(|error| explain(&error))?;
+    finish(server, place, fresh, response).await
+}
+
+/// Opens a connection. It lives as long as somebody can send over it, and no longer than the server.
+async fn open(server: &Arc<Server>, target: &Target) -> Result<Connection, String> {
+    let connections = &server.outbound.connections;
+    if connections.available_permits() == 0 {
+        // Those that wait for calls make room for those that have some.
+        server.outbound.pool.clear();
+    }
+    let slot = connections.clone().acquire_owned().await.map_err(|error| error.to_string())?;
+    let stream = connect(server, target).await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| explain(&error))?;
+    server.spawn(connection.map(drop));
+    Ok(Connection { sender, _slot: slot })
+}
+
+/// Reads the answer; the connection is kept if all of it was read.
+async fn finish(
+    server: &Arc<Server>,
+    place: Place,
+    connection: Connection,
+    response: Response<Incoming>,
+) -> Result<Response<Bytes>, String> {
+    let answer = read(response).await?;
+    server.outbound.pool.put(place, connection);
+    Ok(answer)
 }
 
 fn too_large() -> String {
