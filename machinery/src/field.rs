@@ -1,6 +1,7 @@
 //! Field paths and field errors: where in an object something is wrong, and what.
 //! Source: `k8s.io/apimachinery/pkg/util/validation/field`; the texts are those that kubectl shows.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -228,15 +229,15 @@ impl fmt::Display for FieldError {
 /// All that is wrong with an object, in the order in which it was found.
 pub type ErrorList = Vec<FieldError>;
 
+/// How many errors are told of an object at most. Upstream tells all; an object that is made to be wrong in a million places
+/// would be answered with more than was sent.
+pub const TOLD: usize = 10_000;
+
 /// The text of several errors: one alone as it is, several as `[a, b]`, duplicates once.
 pub fn aggregate(errors: &[FieldError]) -> String {
-    let mut texts: Vec<String> = Vec::with_capacity(errors.len());
-    for error in errors {
-        let text = error.to_string();
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let texts = errors.iter().take(TOLD).map(ToString::to_string);
+    let mut texts: Vec<String> = texts.filter(|text| seen.insert(text.clone())).collect();
     match texts.len() {
         1 => texts.remove(0),
         _ => format!("[{}]", texts.join(", ")),
@@ -303,6 +304,14 @@ mod tests {
         for (error, expect) in cases {
             assert_eq!(error.to_string(), expect);
         }
+    }
+
+    #[test]
+    fn of_too_many_errors_the_first_are_told() {
+        let errors: Vec<FieldError> =
+            (0..100_000).map(|index| FieldError::required(&Path::new("a").index(index), "")).collect();
+        let told = aggregate(&errors);
+        assert!(told.ends_with("a[9999]: Required value]"), "{} bytes", told.len());
     }
 
     #[test]

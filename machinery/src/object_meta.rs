@@ -14,6 +14,8 @@ const ANNOTATIONS_MAX: usize = 256 << 10;
 const FIELD_MANAGER_MAX: usize = 128;
 /// The most bytes of the subresource of an entry of the managed fields.
 const SUBRESOURCE_MAX: usize = 256;
+/// The most owners that errors show, again and again, before they show no more.
+const OWNERS_TOLD: usize = 10_000;
 /// The finalizers that need no prefix.
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", meta::FINALIZER_ORPHAN, meta::FINALIZER_FOREGROUND];
 
@@ -170,14 +172,18 @@ fn validate_owners(owners: &[Value]) -> ErrorList {
     let path = Path::new("metadata").child("ownerReferences");
     let mut errors = Vec::new();
     let mut controller: Option<String> = None;
+    // Each controller too many is told with all owners; a list that is made to be told often ends the telling.
+    let mut told = 0;
     for owner in owners {
         errors.extend(validate_owner(owner, &path));
         if owner["controller"] == true {
             let name = format!("{}/{}", meta::text(owner, &["kind"]), meta::text(owner, &["name"]));
             match &controller {
                 None => controller = Some(name),
+                Some(_) if told > OWNERS_TOLD => {}
                 Some(first) => {
                     let shown: Vec<String> = owners.iter().map(show_owner).collect();
+                    told += owners.len();
                     let why = format!(
                         "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
                     );

@@ -184,8 +184,8 @@ impl Status {
     /// 422: the object breaks rules; each of `errors` becomes a cause.
     pub fn invalid(kind: &GroupKind, name: &str, errors: &[FieldError]) -> Self {
         let message = format!("{kind} \"{name}\" is invalid: {}", field::aggregate(errors));
-        let causes = errors
-            .iter()
+        let told = errors.iter().take(field::TOLD);
+        let causes = told
             .map(|error| StatusCause {
                 reason: error.error_type.reason().to_owned(),
                 message: error.body(),

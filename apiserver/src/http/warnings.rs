@@ -22,6 +22,10 @@ impl Warnings {
     pub fn add(&self, text: impl Into<String>) {
         let text = text.into();
         let mut texts = self.0.lock();
+        // More than that are not told, whatever they say.
+        if texts.len() > BUDGET {
+            return;
+        }
         if !text.is_empty() && !text.chars().any(char::is_control) && !texts.contains(&text) {
             texts.push(text);
         }

@@ -1,5 +1,7 @@
 //! Which object a write is about: its name, its place, and the uid and version that the client has seen.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use steersman_machinery::field::{FieldError, Path, go_quote};
 use steersman_machinery::group::GroupKind;
@@ -39,9 +41,10 @@ pub(super) fn unique_owners(call: &mut Call, object: &mut Value) {
     let Some(owners) = meta::at_mut(object, &["metadata", "ownerReferences"]).and_then(Value::as_array_mut) else {
         return;
     };
+    let mut seen = BTreeSet::new();
     let mut unique: Vec<Value> = Vec::with_capacity(owners.len());
     for owner in owners.drain(..) {
-        if unique.contains(&owner) {
+        if !seen.insert(owner.to_string()) {
             let uid = meta::text(&owner, &["uid"]);
             call.warnings.add(format!(
                 ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uid}"
