@@ -20,7 +20,7 @@ mod pod_node_selector;
 mod pod_rules;
 mod pod_security;
 mod pod_topology_labels;
-mod policy;
+pub(crate) mod policy;
 mod priority;
 pub mod reinvocation;
 mod resource_quota;

@@ -115,6 +115,18 @@ impl ApiServer {
         ApiService::new(self.server.clone(), identity)
     }
 
+    /// What a validating admission policy gets wrong about the types of the objects that it is about: the fields of its
+    /// expressions, such as `spec.validations[0].expression`, each with what is wrong with it, kind by kind.
+    pub fn type_check(&self, policy: &serde_json::Value) -> Vec<(String, String)> {
+        admission::policy::type_checking::check(&self.server.catalog(), policy)
+    }
+
+    /// A token of a service account that is accepted as long as the secret of that name, in the namespace of the account,
+    /// holds it. `None` if there is no key to sign it with.
+    pub async fn sign_for_secret(&self, account: &serde_json::Value, secret: &str) -> Option<String> {
+        authentication::service_account::issue_for_secret(&self.server.authentication.issuer, account, secret).await
+    }
+
     /// Passes requests on to other API servers as that proxy, and believes that proxy over connections that are served
     /// [with it](listener::Tls::with_front_proxy). Others are told whom to believe by the object
     /// `extension-apiserver-authentication` in `kube-system`; `client_authority` are the certificates, PEM, of whoever signs

@@ -7,6 +7,7 @@ pub mod cache;
 mod operation;
 mod paths;
 mod published;
+pub(crate) mod resolved;
 mod schemas;
 mod shared;
 mod texts;

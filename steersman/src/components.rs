@@ -3,17 +3,22 @@
 use std::fmt::Display;
 use std::future::{self, Future};
 
+use steersman_apiserver::ApiServer;
 use steersman_controllers::{ApiGroups, ControllerSelection, Features};
 use steersman_framework::runtime::Context;
 use tokio::task::JoinSet;
 
 use crate::Error;
+use crate::companions::{self, TokenSecrets};
 
 /// The controller without which pods cannot be created: they need the service account that it makes.
 const SERVICE_ACCOUNTS: &str = "serviceaccount-controller";
 /// The controller that opens nodes to pods.
 const NODE_LIFECYCLE: &str = "node-lifecycle-controller";
 
+/// What the companions of the API server call themselves.
+const TOKENS: &str = "serviceaccount-token-controller";
+const POLICIES: &str = "validatingadmissionpolicy-status-controller";
 /// The controller that fills the ClusterRoles for people.
 const ROLES: &str = "clusterrole-aggregation-controller";
 
@@ -68,8 +73,16 @@ pub(crate) struct Components(JoinSet<(&'static str, Result<(), String>)>);
 impl Components {
     /// Starts what was chosen. `root_ca` is the certificate that pods have to trust; `context` gives each component its
     /// own, by its user agent.
-    pub(crate) fn start(choice: Choice, root_ca: String, context: impl Fn(&str) -> Context) -> Self {
+    pub(crate) fn start(
+        choice: Choice,
+        api_server: &ApiServer,
+        root_ca: String,
+        context: impl Fn(&str) -> Context,
+    ) -> Self {
         let mut components = Self::default();
+        let with = || TokenSecrets { api_server: api_server.clone(), root_ca: root_ca.clone() };
+        let tokens = choice.has_service_accounts().then(with);
+        let types = (choice.controllers != ControllerSelection::none()).then(|| api_server.clone());
         if choice.controllers != ControllerSelection::none() {
             let options = steersman_controllers::Options {
                 controllers: choice.controllers,
@@ -86,6 +99,12 @@ impl Components {
         }
         if let Some(options) = choice.kubelet {
             components.spawn("kubelet", steersman_kubelet::run(context("kubelet"), options));
+        }
+        if let Some(with) = tokens {
+            components.spawn(TOKENS, companions::token_secrets(context(TOKENS), with));
+        }
+        if let Some(api_server) = types {
+            components.spawn(POLICIES, companions::policy_status(context(POLICIES), api_server));
         }
         components
     }

@@ -7,6 +7,7 @@ pub mod access;
 mod client;
 mod cluster;
 pub mod command;
+mod companions;
 mod components;
 mod data_dir;
 mod error;

@@ -41,6 +41,20 @@ pub fn environment(scope: Scope) -> Environment {
     if scope.mutations { environment.mutations() } else { environment }
 }
 
+/// What expressions may refer to when the types of the objects are known.
+pub(crate) fn typed(object: DeclaredType, params: Option<DeclaredType>) -> Environment {
+    let environment = Environment::kubernetes()
+        .variable("object", object.clone())
+        .variable("oldObject", object)
+        .variable("request", types::REQUEST.clone())
+        .variable("namespaceObject", types::NAMESPACE.clone())
+        .authorizer();
+    match params {
+        Some(params) => environment.variable("params", params),
+        None => environment,
+    }
+}
+
 /// What may be wrong with an expression that is to have a result of one of these types, in upstream's words.
 pub fn compile(environment: &Environment, source: &str, results: &[Type]) -> Result<Program, String> {
     let program =

@@ -8,6 +8,7 @@ mod evaluation;
 mod mutating;
 mod params;
 mod patcher;
+pub(crate) mod type_checking;
 mod validating;
 
 pub(super) use mutating::MutatingAdmissionPolicy;

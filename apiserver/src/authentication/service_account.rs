@@ -125,6 +125,21 @@ pub(crate) async fn issue(issuer: &Issuer, now: Timestamp, claims: &Claims<'_>) 
     jwt::sign(&token, issuer.signer.key().await.ok()?)
 }
 
+/// The text of a token that is kept in a secret and never expires; `None` if it cannot be signed.
+pub(crate) async fn issue_for_secret(issuer: &Issuer, account: &Value, secret: &str) -> Option<String> {
+    let (namespace, name) = (meta::namespace(account), meta::name(account));
+    let mut token = json!({"iss": LEGACY_ISSUER, "sub": user_name(namespace, name)});
+    for (claim, value) in [
+        ("namespace", namespace),
+        ("secret.name", secret),
+        ("service-account.name", name),
+        ("service-account.uid", meta::uid(account)),
+    ] {
+        token[format!("{LEGACY_CLAIM}{claim}")] = json!(value);
+    }
+    jwt::sign(&token, issuer.signer.key().await.ok()?)
+}
+
 fn reference(object: &Value) -> Value {
     let mut reference = json!({"name": meta::name(object)});
     if !meta::uid(object).is_empty() {

@@ -281,7 +281,7 @@ impl ClusterBuilder {
             let client = client::in_process(&api_server, agent, trace.as_ref());
             Context::new(client, clock.clone(), random.fork(), shutdown.clone())
         };
-        let mut components = Components::start(self.components, authority.certificate(), context);
+        let mut components = Components::start(self.components, &api_server, authority.certificate(), context);
         let preparing = client::in_process(&api_server, super::CLIENT_AGENT, trace.as_ref());
         tokio::select! {
             biased;

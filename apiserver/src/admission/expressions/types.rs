@@ -64,7 +64,25 @@ pub(super) static NAMESPACE: LazyLock<DeclaredType> = LazyLock::new(|| {
     DeclaredType::from_schema("kubernetes.Namespace", &schema, false).expect("the schema above has a type")
 });
 
-/// `variables` with these fields.
+/// `variables` with these fields. Of an object that a variable holds nothing is known any more.
 pub(super) fn variables(fields: &[(String, Type)]) -> DeclaredType {
-    DeclaredType::record("kubernetes.variables", fields.iter().cloned())
+    DeclaredType::record("kubernetes.variables", fields.iter().map(|(name, ty)| (name.clone(), kept(ty))))
+}
+
+/// What upstream keeps of the type of a variable (`convertCelTypeToDeclType`).
+fn kept(ty: &Type) -> Type {
+    match ty {
+        Type::List(item) => Type::list(kept(item)),
+        Type::Map(entry) => Type::map(kept(&entry.0), kept(&entry.1)),
+        Type::Bool
+        | Type::Bytes
+        | Type::Double
+        | Type::Duration
+        | Type::Int
+        | Type::Null
+        | Type::String
+        | Type::Timestamp
+        | Type::Uint => ty.clone(),
+        _ => Type::Dyn,
+    }
 }

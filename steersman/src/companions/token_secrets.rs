@@ -1,0 +1,130 @@
+//! Secrets of the type `kubernetes.io/service-account-token`: each gets a token of its account that never expires, and goes
+//! with the account. Source: `k8s.io/kubernetes/pkg/controller/serviceaccount` (`TokensController`); Kubernetes doc
+//! "Managing Service Accounts".
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube::api::{DeleteParams, Preconditions};
+use serde_json::{Value, json};
+use steersman_apiserver::ApiServer;
+use steersman_framework::api::{Api, Resource, is_conflict, is_not_found};
+use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::informer::{Delta, Informer, Informers};
+use steersman_framework::meta::{ObjectKey, Partial};
+use steersman_framework::queue::WorkQueue;
+use steersman_framework::runtime::{Context, Shutdown};
+use steersman_machinery::meta;
+
+use super::Synced;
+
+const COMPONENT: &str = "serviceaccount-token-controller";
+const TYPE: &str = "kubernetes.io/service-account-token";
+const SELECTED: &str = "type=kubernetes.io/service-account-token";
+const NAME: &str = "kubernetes.io/service-account.name";
+const UID: &str = "kubernetes.io/service-account.uid";
+static SECRETS: Resource = Resource::namespaced("", "v1", "Secret", "secrets");
+static ACCOUNTS: Resource = Resource::namespaced("", "v1", "ServiceAccount", "serviceaccounts");
+
+/// What the controller needs of the server.
+pub(crate) struct TokenSecrets {
+    /// Signs tokens.
+    pub(crate) api_server: ApiServer,
+    /// The certificates, PEM, by which clients know the server.
+    pub(crate) root_ca: String,
+}
+
+impl TokenSecrets {
+    /// Works until shutdown; registers with the informers before it waits for anything.
+    pub(super) fn run(self, context: &Context, informers: &Informers, shutdown: Shutdown) -> impl Future<Output = ()> {
+        let secrets: Informer<Partial> = informers.selected(&SECRETS, SELECTED);
+        let accounts: Informer<Partial> = informers.informer(&ACCOUNTS);
+        let queue: WorkQueue<ObjectKey> = WorkQueue::default();
+        let changed = queue.clone();
+        secrets.on_change(move |delta: &Delta<Partial>| {
+            delta.new.iter().for_each(|secret| changed.add(secret.metadata.key()));
+        });
+        let (changed, all) = (queue.clone(), secrets.downgrade());
+        accounts.on_change(move |delta: &Delta<Partial>| {
+            let (Some(old), Some(secrets)) = (&delta.old, all.upgrade()) else { return };
+            let same = delta.new.as_ref().is_some_and(|new| new.metadata.uid == old.metadata.uid);
+            let of_it = |secret: &&Arc<Partial>| {
+                secret.metadata.namespace == old.metadata.namespace
+                    && secret.metadata.annotations.get(NAME) == Some(old.metadata.name.as_str())
+            };
+            if !same {
+                secrets.all().iter().filter(of_it).for_each(|secret| changed.add(secret.metadata.key()));
+            }
+        });
+        let worker = Worker { api: Api::new(context.client.clone(), COMPONENT), with: self };
+        async move {
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => return,
+                () = async { secrets.synced().await; accounts.synced().await } => {}
+            }
+            let workers = Workers { name: COMPONENT, concurrency: 1, max_retries: None };
+            controller::run(workers, queue, shutdown, |key| worker.sync(key)).await;
+        }
+    }
+}
+
+struct Worker {
+    api: Api,
+    with: TokenSecrets,
+}
+
+impl Worker {
+    async fn sync(&self, key: ObjectKey) -> Synced {
+        let Some(secret) = self.get(&SECRETS, &key).await? else { return Ok(Outcome::Done) };
+        let name = meta::annotation(&secret, NAME).unwrap_or_default().to_owned();
+        if meta::text(&secret, &["type"]) != TYPE || name.is_empty() || meta::deletion_timestamp(&secret).is_some() {
+            return Ok(Outcome::Done);
+        }
+        let account = self.get(&ACCOUNTS, &ObjectKey::new(&key.namespace, &name)).await?;
+        let known = meta::annotation(&secret, UID).unwrap_or_default();
+        let account = account.filter(|account| known.is_empty() || meta::uid(account) == known);
+        let Some(account) = account else { return self.delete(&key, &secret).await };
+        let mut filled = secret.clone();
+        self.fill(&mut filled, &account).await;
+        if filled == secret {
+            return Ok(Outcome::Done);
+        }
+        match self.api.replace::<Partial>(&SECRETS, &key, &filled).await {
+            Err(error) if is_conflict(&error) => Ok(Outcome::Soon),
+            Err(error) if !is_not_found(&error) => Err(error),
+            _ => Ok(Outcome::Done),
+        }
+    }
+
+    /// What a client needs to be the account: a token, whom to trust, and where it is.
+    async fn fill(&self, secret: &mut Value, account: &Value) {
+        meta::set(secret, &["metadata", "annotations", UID], meta::uid(account));
+        let namespace = meta::namespace(secret).to_owned();
+        for (key, wanted) in [("ca.crt", &self.with.root_ca), ("namespace", &namespace)] {
+            meta::set(secret, &["data", key], STANDARD.encode(wanted));
+        }
+        if meta::text(secret, &["data", "token"]).is_empty()
+            && let Some(token) = self.with.api_server.sign_for_secret(account, meta::name(secret)).await
+        {
+            meta::set(secret, &["data", "token"], json!(STANDARD.encode(token)));
+        }
+    }
+
+    async fn delete(&self, key: &ObjectKey, secret: &Value) -> Synced {
+        let preconditions = Preconditions { uid: Some(meta::uid(secret).to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.api.delete(&SECRETS, key, &params).await {
+            Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(error),
+            _ => Ok(Outcome::Done),
+        }
+    }
+
+    async fn get(&self, resource: &Resource, key: &ObjectKey) -> kube::Result<Option<Value>> {
+        match self.api.get(resource, key).await {
+            Err(error) if is_not_found(&error) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+}
