@@ -74,7 +74,7 @@ async fn a_policy_tells_what_its_expressions_get_wrong_about_types() {
             "spec": {
                 "matchConstraints": {"resourceRules": [{
                     "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}]},
-                "validations": [{"expression": expression, "messageExpression": "'wants replicas > ' + 1"}],
+                "validations": [{"expression": expression, "messageExpression": "'has replicas: ' + object.spec.replicas"}],
             },
         })
     };
