@@ -86,14 +86,16 @@ pub(crate) async fn all(server: &Server) -> Result<Vec<Arc<ApiService>>, Status>
 
 /// Follows the removal of any object.
 pub(crate) async fn follow_removal(server: &Arc<Server>, resource: &Resource, entry: &Entry) -> Result<(), Status> {
+    server.outbound.follow(resource);
     if !all(server).await?.is_empty() {
         follow(server, resource, &object::decode(entry, resource)).await?;
     }
     Ok(())
 }
 
-/// Follows a write to any object: an API service, or what it depends on, may have changed.
+/// Follows a write to any object: an API service, or what it depends on, may have changed, or who else is called.
 pub(crate) async fn follow(server: &Arc<Server>, resource: &Resource, object: &Value) -> Result<(), Status> {
+    server.outbound.follow(resource);
     let about = match (resource.group.as_str(), resource.name.as_str()) {
         ("apiregistration.k8s.io", "apiservices") => None,
         ("", "services" | "endpoints") => Some(meta::name(object)),

@@ -221,7 +221,6 @@ async fn attempt_create(
             if addresses::has_addresses(resource) {
                 addresses::follow(&server, None, Some(object)).await?;
             }
-            server.outbound.follow(resource);
             crate::aggregation::follow(&server, resource, object).await?;
             crate::definitions::written(&server, resource, object).await
         }
@@ -373,7 +372,6 @@ async fn attempt_update(
             if addresses::has_addresses(resource) {
                 addresses::follow(&server, Some(live), Some(&new)).await?;
             }
-            server.outbound.follow(resource);
             crate::aggregation::follow(&server, resource, &new).await?;
             crate::definitions::written(&server, resource, &new).await?;
             Ok(new)
@@ -412,7 +410,6 @@ pub(super) async fn remove(
                 let gone = object::decode(&removed, resource);
                 addresses::follow(&call.server, Some(&gone), None).await.map_err(Attempted)?;
             }
-            call.server.outbound.follow(resource);
             crate::aggregation::follow_removal(&call.server, resource, &removed).await.map_err(Attempted)?;
             crate::definitions::removed(&call.server, resource, &removed).await.map_err(Attempted)?;
             Ok(Some(removed))
