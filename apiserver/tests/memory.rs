@@ -25,9 +25,9 @@ const TIMES: usize = 2;
 
 /// A number of bytes of this process.
 fn measure(what: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("Linux tells");
-    let kibibytes: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap();
+    let status = fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the number is there");
+    let kibibytes: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("it is a number");
     kibibytes << 10
 }
 
@@ -46,9 +46,10 @@ fn peak() -> u64 {
 
 async fn send(api_server: &ApiServer, method: Method, path: &str, (content_type, body): (&str, Bytes)) -> u16 {
     let request = Request::builder().method(method).uri(path).header("Content-Type", content_type);
-    let response = api_server.service().oneshot(request.body(Full::new(body)).unwrap()).await.unwrap();
+    let request = request.body(Full::new(body)).expect("the request makes sense");
+    let response = api_server.service().oneshot(request).await.expect("every request is answered");
     let code = response.status().as_u16();
-    response.into_body().collect().await.unwrap();
+    response.into_body().collect().await.expect("the answer is whole");
     code
 }
 
