@@ -99,9 +99,14 @@ async fn a_scheduler_reads_its_configuration_again() {
         until(&pods, name, "bound", bound).await;
     };
     schedule("first").await;
-    let (_, metrics) = scheduler.get("/metrics").await;
+    // A pod is bound for others a moment before the scheduler knows.
     let attempts = "scheduler_schedule_attempts_total{profile=\"first\",result=\"scheduled\"} 1\n";
-    assert!(metrics.contains(attempts), "{metrics}");
+    let counted = async {
+        while !scheduler.get("/metrics").await.1.contains(attempts) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), counted).await.expect("the attempt is counted");
     site.file("scheduler.yaml", "profiles: nonsense");
     scheduler.signal("HUP").await;
     scheduler.until_said("the configuration stays as it is").await;

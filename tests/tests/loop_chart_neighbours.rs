@@ -13,7 +13,7 @@ use kube::core::{DynamicObject, GroupVersionKind};
 use kube::discovery::ApiResource;
 use serde_json::{Value, json};
 use steersman::Cluster;
-use steersman_controllers::{NAMES, Options};
+use steersman_controllers::{NAMES, OPT_IN, Options};
 use steersman_framework::runtime::{Context, Shutdown, ShutdownTrigger};
 use steersman_machinery::random::Random;
 use steersman_tests::chart::{self, NAMESPACE};
@@ -34,7 +34,8 @@ type Rules = BTreeMap<String, Vec<Value>>;
 fn rules() -> Rules {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/steersman/files/rules.yaml");
     let rules: Rules = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    rules.into_iter().filter(|(name, _)| NAMES.contains(&name.as_str()) && !OTHERS.contains(&name.as_str())).collect()
+    let is_neighbour = |name: &str| NAMES.iter().chain(&OPT_IN).any(|it| *it == name) && !OTHERS.contains(&name);
+    rules.into_iter().filter(|(name, _)| is_neighbour(name)).collect()
 }
 
 /// A cluster whose neighbours of the workload controllers have the chart's rights.
@@ -57,6 +58,9 @@ impl Town {
             .unwrap();
         let mut town = Self { cluster, rules: rules(), _running: Vec::new() };
         town.create("v1", "Namespace", None, json!({"metadata": {"name": NAMESPACE}})).await;
+        for definition in steersman_crds::scheduling_definitions() {
+            town.create("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, definition.object).await;
+        }
         for (seed, (name, rules)) in town.rules.clone().into_iter().enumerate() {
             chart::create(&town.cluster.client(), &roles(&name, &rules)).await;
             let (trigger, shutdown) = Shutdown::new();
@@ -78,7 +82,9 @@ impl Town {
         }
     }
 
-    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, object: Value) -> DynamicObject {
+    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, mut object: Value) -> DynamicObject {
+        object["apiVersion"] = json!(version);
+        object["kind"] = json!(kind);
         let api = self.api(version, kind, namespace);
         let made = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await;
         made.unwrap_or_else(|error| panic!("{kind}: {error}"))
@@ -198,6 +204,12 @@ async fn serve(town: &Town) {
     // The only one with that port: its slice goes.
     town.delete("v1", "Pod", default, "two").await;
     town.delete("v1", "Endpoints", default, "own").await;
+    let group = json!({"metadata": {"name": "gang"}, "spec": {"minMember": 1}});
+    town.create("scheduling.x-k8s.io/v1alpha1", "PodGroup", default, group).await;
+    let quota = json!({"metadata": {"name": "share"}, "spec": {"min": {"cpu": "1"}, "max": {"cpu": "9"}}});
+    town.create("scheduling.x-k8s.io/v1alpha1", "ElasticQuota", default, quota).await;
+    let member = json!({"scheduling.x-k8s.io/pod-group": "gang"});
+    town.create("v1", "Pod", default, pod("member", member, 80)).await;
     settle().await;
     town.delete("v1", "Service", default, "web").await;
     settle().await;
@@ -302,7 +314,7 @@ async fn clear(town: &Town) {
 #[tokio::test(start_paused = true)]
 async fn the_neighbours_need_every_rule_of_the_chart_and_no_other() {
     let town = Town::start().await;
-    assert_eq!(town.rules.len() + OTHERS.len(), NAMES.len(), "each controller has rules in the chart");
+    assert_eq!(town.rules.len() + OTHERS.len(), NAMES.len() + OPT_IN.len(), "each controller has rules in the chart");
     govern(&town).await;
     serve(&town).await;
     own(&town).await;
