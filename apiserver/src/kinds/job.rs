@@ -6,6 +6,7 @@ use steersman_machinery::field::ErrorList;
 use steersman_machinery::{meta, names};
 
 use super::check::{self, Cursor};
+use super::pod::defaults::each;
 use super::pod_template;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
@@ -177,6 +178,49 @@ fn selector(spec: &Cursor<'_>) {
     pod_template::match_selector(spec, "template");
 }
 
+/// Whether the controller says of a job that it has stopped its pods.
+fn is_suspended(job: &Value) -> bool {
+    meta::items(job, &["status", "conditions"])
+        .iter()
+        .any(|it| meta::text(it, &["type"]) == "Suspended" && meta::text(it, &["status"]) == "True")
+}
+
+/// Undoes what changed of where the pods of a template may run.
+fn forget_directives(template: &mut Value, old: &Value) {
+    for path in [
+        &["metadata", "annotations"][..],
+        &["metadata", "labels"],
+        &["spec", "affinity", "nodeAffinity"],
+        &["spec", "nodeSelector"],
+        &["spec", "tolerations"],
+        &["spec", "schedulingGates"],
+    ] {
+        restore(template, old, path);
+    }
+    let affinity = ["spec", "affinity"];
+    let empty = meta::at(template, &affinity).and_then(Value::as_object).is_some_and(serde_json::Map::is_empty);
+    if empty && meta::at(old, &affinity).is_none() {
+        meta::remove(template, &affinity);
+    }
+}
+
+/// Undoes what changed of the amounts that the containers of a template ask for.
+fn forget_resources(template: &mut Value, old: &Value) {
+    for list in ["containers", "initContainers"] {
+        let before = meta::items(old, &["spec", list]);
+        if let Some(spec) = template.get_mut("spec") {
+            let mut olds = before.iter();
+            each(spec, list, |container| {
+                let old = olds.next().filter(|old| meta::text(old, &["name"]) == meta::text(container, &["name"]));
+                if let Some(old) = old {
+                    restore(container, old, &["resources", "requests"]);
+                    restore(container, old, &["resources", "limits"]);
+                }
+            });
+        }
+    }
+}
+
 /// What may change of a job: how many pods run at a time, and the pods themselves while none has been started.
 fn change(spec: &Cursor<'_>, old: &Value) {
     let before = |path: &[&str]| meta::at(old, &[&["spec"], path].concat());
@@ -191,19 +235,17 @@ fn change(spec: &Cursor<'_>, old: &Value) {
     }
     pod_template::immutable_selector(spec, old);
     let template = spec.at("template");
-    let suspended = before(&["suspend"]) == Some(&Value::Bool(true));
-    let started = meta::at(old, &["status", "startTime"]).is_some_and(|time| !time.is_null());
     let mut compared = template.value.clone();
-    if let Some(old_template) = before(&["template"]).filter(|_| suspended && !started) {
-        for path in [
-            &["metadata", "annotations"][..],
-            &["metadata", "labels"],
-            &["spec", "affinity"],
-            &["spec", "nodeSelector"],
-            &["spec", "tolerations"],
-            &["spec", "schedulingGates"],
-        ] {
-            restore(&mut compared, old_template, path);
+    let is_set = |path: &[&str]| meta::at(old, path).is_some_and(|value| !value.is_null());
+    let suspended = before(&["suspend"]) == Some(&Value::Bool(true));
+    let active = meta::at(old, &["status", "active"]).and_then(Value::as_i64).unwrap_or_default();
+    let stopped = suspended && active == 0 && is_suspended(old);
+    if let Some(old_template) = before(&["template"]) {
+        if stopped || (suspended && !is_set(&["status", "startTime"])) {
+            forget_directives(&mut compared, old_template);
+        }
+        if stopped {
+            forget_resources(&mut compared, old_template);
         }
     }
     if !check::same(Some(&compared), before(&["template"])) {
@@ -260,6 +302,23 @@ mod tests {
         changed["spec"]["template"]["spec"]["nodeSelector"] = json!({"a": "b"});
         changed["spec"]["parallelism"] = json!(5);
         assert_eq!(Job.validate_update(&changed, &running).len(), 1);
+    }
+
+    #[test]
+    fn resources_may_change_while_a_job_is_stopped() {
+        let mut old = job(&json!({"suspend": true}));
+        let mut new = old.clone();
+        new["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"] = json!({"cpu": "1"});
+        assert_eq!(Job.validate_update(&new, &old).len(), 1);
+        old["status"] =
+            json!({"startTime": "2026-01-01T00:00:00Z", "conditions": [{"type": "Suspended", "status": "True"}]});
+        assert!(Job.validate_update(&new, &old).is_empty());
+        new["spec"]["template"]["spec"]["affinity"] = json!({"podAffinity": {}});
+        assert_eq!(Job.validate_update(&new, &old).len(), 1);
+        new["spec"]["template"]["spec"]["affinity"] = json!({"nodeAffinity": {}});
+        assert!(Job.validate_update(&new, &old).is_empty());
+        old["status"]["active"] = json!(1);
+        assert_eq!(Job.validate_update(&new, &old).len(), 1);
     }
 
     #[test]
