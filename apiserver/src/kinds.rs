@@ -8,7 +8,7 @@ use crate::registry::strategy::{Plain, Rules, Strategy};
 pub mod admission;
 pub mod api_service;
 pub mod certificate;
-mod check;
+pub(crate) mod check;
 pub(crate) use check::show_in_order;
 pub mod config;
 pub mod controller_revision;

@@ -122,12 +122,7 @@ pub fn validate(object: &Value) -> ErrorList {
     spec::check(object, &mut errors);
     check_stored_versions(object, &mut errors);
     check_approval(object, &mut errors);
-    if meta::at(object, &["spec", "preserveUnknownFields"]) == Some(&Value::Bool(true)) {
-        let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in \
-                      spec.versions[*].schema instead";
-        let path = Path::from("spec.preserveUnknownFields");
-        errors.push(FieldError::invalid(&path, &Value::Bool(true), detail));
-    }
+    check_pruning(object, &mut errors);
     errors
 }
 
@@ -136,13 +131,12 @@ pub fn validate(object: &Value) -> ErrorList {
 pub fn validate_update(object: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     spec::check(object, &mut errors);
-    check_stored_versions(object, &mut errors);
     let established = super::condition_is_true(old, "Established");
     let immutable: [(&[&str], bool); 4] = [
-        (&["spec", "group"], true),
-        (&["spec", "names", "plural"], true),
         (&["spec", "scope"], established),
         (&["spec", "names", "kind"], established),
+        (&["spec", "group"], true),
+        (&["spec", "names", "plural"], true),
     ];
     for (path, holds) in immutable {
         let value = meta::text(object, path);
@@ -150,10 +144,27 @@ pub fn validate_update(object: &Value, old: &Value) -> ErrorList {
             errors.push(FieldError::invalid_str(&Path::from(path.join(".").as_str()), value, "field is immutable"));
         }
     }
+    check_stored_versions(object, &mut errors);
     if super::names::approval(old).is_none_or(|(state, ..)| state == "True") {
         check_approval(object, &mut errors);
     }
+    if !keeps_unknown(old) {
+        check_pruning(object, &mut errors);
+    }
     errors
+}
+
+fn keeps_unknown(object: &Value) -> bool {
+    meta::at(object, &["spec", "preserveUnknownFields"]) == Some(&Value::Bool(true))
+}
+
+fn check_pruning(object: &Value, errors: &mut ErrorList) {
+    if keeps_unknown(object) {
+        let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in \
+                      spec.versions[*].schema instead";
+        let path = Path::from("spec.preserveUnknownFields");
+        errors.push(FieldError::invalid(&path, &Value::Bool(true), detail));
+    }
 }
 
 fn check_stored_versions(object: &Value, errors: &mut ErrorList) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use steersman_machinery::clock::format_time;
-use steersman_machinery::field::{FieldError, Path};
+use steersman_machinery::field::{FieldError, Path, aggregate};
 use steersman_machinery::group::{GroupResource, GroupVersionKind};
 use steersman_machinery::meta;
 use steersman_machinery::schema::builtin;
@@ -36,14 +36,14 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
 
 fn target(binding: &Value) -> Result<&str, Status> {
     let (kind, name) = (meta::text(binding, &["target", "kind"]), meta::text(binding, &["target", "name"]));
+    let mut errors = Vec::new();
     if !matches!(kind, "" | "Node") {
-        let error = FieldError::not_supported(&Path::from("target.kind"), kind, &["Node", "<empty>"]);
-        return Err(Status::untyped(error.to_string()));
+        errors.push(FieldError::not_supported(&Path::from("target.kind"), kind, &["Node", "<empty>"]));
     }
-    match name {
-        "" => Err(Status::untyped("target.name: Required value")),
-        name => Ok(name),
+    if name.is_empty() {
+        errors.push(FieldError::required(&Path::from("target.name"), ""));
     }
+    if errors.is_empty() { Ok(name) } else { Err(Status::untyped(aggregate(&errors))) }
 }
 
 fn bind(pod: &Value, binding: &Value, (node, now): (&str, &str)) -> Result<Value, Status> {
@@ -96,6 +96,17 @@ pub(super) fn set_condition(pod: &mut Value, mut condition: Value, now: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_nodes_with_names() {
+        let target =
+            |target: Value| super::target(&json!({"target": target})).map(str::to_owned).map_err(|it| it.message);
+        assert_eq!(target(json!({"name": "n1"})), Ok("n1".to_owned()));
+        assert_eq!(
+            target(json!({"kind": "Pod"})),
+            Err(r#"[target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>", target.name: Required value]"#.to_owned())
+        );
+    }
 
     #[test]
     fn a_condition_keeps_its_time_while_its_status_stays() {

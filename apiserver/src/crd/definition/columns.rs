@@ -11,6 +11,8 @@ use crate::crd::json_path::JsonPath;
 const TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const MAX_SELECTABLE: usize = 8;
+const UNSELECTABLE: &str = "must point to a field of type string, boolean or integer. Enum string fields and strings \
+                            with formats are allowed.";
 
 pub(super) fn check_columns(version: &Value, path: &Path, errors: &mut ErrorList) {
     for (index, column) in meta::items(version, &["additionalPrinterColumns"]).iter().enumerate() {
@@ -35,17 +37,21 @@ pub(super) fn check_columns(version: &Value, path: &Path, errors: &mut ErrorList
             let detail = format!("must be one of {}", FORMATS.join(","));
             errors.push(FieldError::invalid_str(&path.child("format"), format, detail));
         }
-        let json_path = text("jsonPath");
-        if json_path.is_empty() {
-            errors.push(FieldError::required(&path.child("jsonPath"), ""));
-        } else if !json_path.starts_with('.') && !json_path.starts_with('{') {
-            let detail = "must be a simple json path starting with .";
-            errors.push(FieldError::invalid_str(&path.child("jsonPath"), json_path, detail));
-        } else if JsonPath::parse(json_path).is_none() {
-            let detail = "is an invalid JSONPath";
-            errors.push(FieldError::invalid_str(&path.child("jsonPath"), json_path, detail));
+        // Upstream's path has the name of its own type's field.
+        let path = path.child("JSONPath");
+        match text("jsonPath") {
+            "" => errors.push(FieldError::required(&path, "")),
+            json_path => drop(check_simple(json_path, &path, errors)),
         }
     }
+}
+
+/// A path that is at least begun as one.
+fn check_simple(json_path: &str, path: &Path, errors: &mut ErrorList) -> bool {
+    if !json_path.starts_with('.') {
+        errors.push(FieldError::invalid_str(path, json_path, "must be a simple json path starting with ."));
+    }
+    json_path.starts_with('.')
 }
 
 pub(super) fn check_scale(version: &Value, path: &Path, errors: &mut ErrorList) {
@@ -64,54 +70,46 @@ pub(super) fn check_scale(version: &Value, path: &Path, errors: &mut ErrorList) 
             if required {
                 errors.push(FieldError::required(&path, ""));
             }
-        } else if JsonPath::parse(value).is_none_or(|path| path.fields().is_none()) {
-            errors.push(FieldError::invalid_str(&path, value, "must be a simple dotted path"));
-        } else if !prefixes.iter().any(|prefix| value.starts_with(prefix)) {
+        } else if check_simple(value, &path, errors) && !prefixes.iter().any(|prefix| value.starts_with(prefix)) {
             errors.push(FieldError::invalid_str(&path, value, detail));
         }
     }
 }
 
 pub(super) fn check_selectable(version: &Value, schema: &Value, path: &Path, errors: &mut ErrorList) {
-    let declared = meta::items(version, &["selectableFields"]);
-    if declared.len() > MAX_SELECTABLE {
-        errors.push(FieldError::too_many(path, declared.len(), MAX_SELECTABLE));
-    }
     let mut seen = BTreeSet::new();
-    for (index, field) in declared.iter().enumerate() {
+    for (index, field) in meta::items(version, &["selectableFields"]).iter().enumerate() {
         let json_path = meta::text(field, &["jsonPath"]);
         let path = path.index(index).child("jsonPath");
         if json_path.is_empty() {
             errors.push(FieldError::required(&path, ""));
             continue;
         }
-        if let Some(detail) = unselectable(json_path, schema) {
-            errors.push(FieldError::invalid_str(&path, json_path, detail));
+        let mut wrong = |detail: &str| errors.push(FieldError::invalid_str(&path, json_path, detail));
+        let parsed = JsonPath::parse(json_path).filter(|_| json_path.starts_with('.'));
+        let Some(fields) = parsed.as_ref().and_then(JsonPath::fields) else {
+            wrong(match parsed {
+                Some(_) => "must be a simple dotted path without lists",
+                None => "is an invalid path: does not start with .",
+            });
+            continue;
+        };
+        let found = fields.iter().try_fold(schema, |schema, name| meta::at(schema, &["properties", name]));
+        let Some(found) = found else {
+            wrong("is an invalid path: does not refer to a valid field");
+            continue;
+        };
+        if fields.first() == Some(&"metadata") {
+            wrong("must not point to fields in metadata");
+        }
+        if !matches!(meta::text(found, &["type"]), "string" | "boolean" | "integer") {
+            wrong(UNSELECTABLE);
         }
         if !seen.insert(json_path) {
             errors.push(FieldError::duplicate(&path, &Value::from(json_path)));
         }
     }
-}
-
-/// Why a field can't be selected by.
-fn unselectable(json_path: &str, schema: &Value) -> Option<&'static str> {
-    let Some(path) = JsonPath::parse(json_path).filter(|_| json_path.starts_with('.')) else {
-        return Some("is an invalid path: does not start with .");
-    };
-    let Some(fields) = path.fields() else {
-        return Some("must be a simple dotted path without lists");
-    };
-    if fields.first() == Some(&"metadata") {
-        return Some("must not point to fields in metadata");
-    }
-    let found = fields.iter().try_fold(schema, |schema, name| meta::at(schema, &["properties", name]));
-    match found.map(|schema| meta::text(schema, &["type"])) {
-        None => Some("is an invalid path: does not refer to a valid field"),
-        Some("string" | "boolean" | "integer") => None,
-        Some(_) => Some(
-            "must point to a field of type string, boolean or integer. Enum string fields and strings with \
-                         formats are allowed.",
-        ),
+    if seen.len() > MAX_SELECTABLE {
+        errors.push(FieldError::too_many(path, seen.len(), MAX_SELECTABLE));
     }
 }

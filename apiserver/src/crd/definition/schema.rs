@@ -4,62 +4,70 @@
 
 use serde_json::Value;
 use steersman_machinery::field::{ErrorList, FieldError, Path};
-use steersman_machinery::{Object, meta};
+use steersman_machinery::meta;
 
 use crate::crd::structural::{self, Structural};
 use crate::crd::values;
 
-mod junctors;
 mod lists;
+mod open_api;
 mod rules;
+mod structure;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
-/// What JSON schema has and a structural schema has not.
-const UNSUPPORTED: [&str; 7] =
-    ["$ref", "$schema", "additionalItems", "definitions", "dependencies", "id", "patternProperties"];
-/// What may stand at the root of a schema with a status subresource.
-const AT_ROOT_WITH_STATUS: [&str; 22] = [
-    "description",
-    "type",
-    "format",
-    "title",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "multipleOf",
-    "required",
-    "items",
-    "properties",
-    "externalDocs",
-    "example",
-    "x-kubernetes-preserve-unknown-fields",
-    "x-kubernetes-validations",
+/// The logic junctors that have lists of schemas.
+const JUNCTORS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+/// What may stand at the root of a schema with a status subresource, as Go calls it.
+const AT_ROOT_WITH_STATUS: [(&str, &str); 22] = [
+    ("Description", "description"),
+    ("Type", "type"),
+    ("Format", "format"),
+    ("Title", "title"),
+    ("Maximum", "maximum"),
+    ("ExclusiveMaximum", "exclusiveMaximum"),
+    ("Minimum", "minimum"),
+    ("ExclusiveMinimum", "exclusiveMinimum"),
+    ("MaxLength", "maxLength"),
+    ("MinLength", "minLength"),
+    ("Pattern", "pattern"),
+    ("MaxItems", "maxItems"),
+    ("MinItems", "minItems"),
+    ("UniqueItems", "uniqueItems"),
+    ("MultipleOf", "multipleOf"),
+    ("Required", "required"),
+    ("Items", "items"),
+    ("Properties", "properties"),
+    ("ExternalDocs", "externalDocs"),
+    ("Example", "example"),
+    ("XPreserveUnknownFields", "x-kubernetes-preserve-unknown-fields"),
+    ("XValidations", "x-kubernetes-validations"),
 ];
-
-/// Where in a schema a node stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Root,
-    Field,
-    Item,
-}
 
 /// Checks the schema of a version.
 pub(super) fn check(schema: &Value, has_status: bool, path: &Path, errors: &mut ErrorList) {
+    let mut own = ErrorList::new();
     if has_status {
-        check_root_keys(schema, path, errors);
+        check_root(schema, path, &mut own);
     }
-    let before = errors.len();
-    check_node(schema, Level::Root, path, errors);
-    check_metadata(schema, path, errors);
-    rules::check(schema, errors.len() == before, path, errors);
+    if flag(schema, "nullable") {
+        own.push(FieldError::forbidden(&path.child("nullable"), "nullable cannot be true at the root"));
+    }
+    let mut foreign = false;
+    walk(schema, &mut |schema| foreign |= open_api::is_foreign(schema));
+    let mut compiles = false;
+    if !foreign {
+        let mut structure = structure::check(schema, path);
+        if structure.is_empty() {
+            check_defaults(schema, true, path, &mut structure);
+        }
+        compiles = structure.is_empty();
+        own.append(&mut structure);
+    }
+    rules::check(schema, compiles, path, &mut own);
+    if own.is_empty() && meta::at(schema, &["$schema"]).is_some_and(|it| !it.is_null()) {
+        own.push(FieldError::invalid_str(path, "", "OpenAPIV3 'schema' is not supported"));
+    }
+    errors.append(&mut own);
 }
 
 /// Calls `visit` with a schema and all schemas in it.
@@ -78,7 +86,7 @@ fn children(schema: &Value) -> Vec<(Step<'_>, &Value)> {
     for name in ["additionalProperties", "items", "not"] {
         children.extend(schema.get(name).filter(|schema| schema.is_object()).map(|schema| (Step::Field(name), schema)));
     }
-    for name in ["allOf", "anyOf", "oneOf"] {
+    for name in JUNCTORS {
         let items = meta::items(schema, &[name]).iter().enumerate();
         children.extend(items.map(|(index, schema)| (Step::Index(name, index), schema)));
     }
@@ -106,30 +114,21 @@ impl Step<'_> {
     }
 }
 
-fn check_root_keys(schema: &Value, path: &Path, errors: &mut ErrorList) {
-    let odd = |(name, value): &(&String, &Value)| !AT_ROOT_WITH_STATUS.contains(&name.as_str()) && !value.is_null();
-    if schema.as_object().into_iter().flatten().any(|entry| odd(&entry)) {
-        let detail = format!(
-            "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
-            AT_ROOT_WITH_STATUS.join(" ")
-        );
+/// The root of a schema whose status is checked alone says nothing that would be lost with that.
+fn check_root(schema: &Value, path: &Path, errors: &mut ErrorList) {
+    let is_set = |name: &str| schema.get(name).is_some_and(|value| !value.is_null() && *value != Value::Bool(false));
+    let odd = |name: &str| is_set(name) && !AT_ROOT_WITH_STATUS.iter().any(|(_, allowed)| *allowed == name);
+    let kind = meta::text(schema, &["type"]);
+    let first = ["id", "$schema", "$ref"].into_iter().any(odd);
+    if !first && !kind.is_empty() && kind != "object" {
+        let detail = "only \\\"object\\\" is allowed as the type at the root of the schema if the status subresource \
+                      is enabled";
+        errors.push(FieldError::invalid_str(&path.child("type"), kind, detail));
+    } else if first || schema.as_object().into_iter().flatten().any(|(name, _)| odd(name)) {
+        let names = AT_ROOT_WITH_STATUS.map(|(name, _)| name).join(" ");
+        let detail =
+            format!("only [{names}] fields are allowed at the root of the schema if the status subresource is enabled");
         errors.push(FieldError::invalid(path, schema, detail));
-    }
-}
-
-fn check_node(schema: &Value, level: Level, path: &Path, errors: &mut ErrorList) {
-    check_type(schema, level, path, errors);
-    check_keywords(schema, path, errors);
-    check_object(schema, path, errors);
-    lists::check(schema, path, errors);
-    check_default(schema, level, path, errors);
-    junctors::check(schema, path, errors);
-    for (step, child) in children(schema).into_iter().filter(|(step, _)| !step.is_junctor()) {
-        let level = match step {
-            Step::Field("items") => Level::Item,
-            _ => Level::Field,
-        };
-        check_node(child, level, &step.on(path), errors);
     }
 }
 
@@ -137,113 +136,20 @@ fn flag(schema: &Value, name: &str) -> bool {
     schema.get(name) == Some(&Value::Bool(true))
 }
 
-fn check_type(schema: &Value, level: Level, path: &Path, errors: &mut ErrorList) {
-    let ty = meta::text(schema, &["type"]);
-    let (int_or_string, embedded) =
-        (flag(schema, "x-kubernetes-int-or-string"), flag(schema, "x-kubernetes-embedded-resource"));
-    let path_of_type = path.child("type");
-    if embedded && ty != "object" {
-        let detail = "must be object if x-kubernetes-embedded-resource is true";
-        errors.push(match ty {
-            "" => FieldError::required(&path_of_type, detail),
-            other => FieldError::invalid_str(&path_of_type, other, detail),
-        });
-        return;
-    }
-    match ty {
-        "" if level == Level::Root => {
-            errors.push(FieldError::required(&path_of_type, "must not be empty at the root"));
-        }
-        "" if int_or_string || flag(schema, "x-kubernetes-preserve-unknown-fields") => {}
-        "" => {
-            let detail = match level {
-                Level::Item => "must not be empty for specified array items",
-                _ => "must not be empty for specified object fields",
-            };
-            errors.push(FieldError::required(&path_of_type, detail));
-        }
-        "null" => {
-            let detail = "type cannot be set to null, use nullable as an alternative";
-            errors.push(FieldError::forbidden(&path_of_type, detail));
-        }
-        other if !TYPES.contains(&other) => {
-            errors.push(FieldError::not_supported(&path_of_type, other, &TYPES));
-        }
-        other if int_or_string => {
-            let detail = "must be empty if x-kubernetes-int-or-string is true";
-            errors.push(FieldError::invalid_str(&path_of_type, other, detail));
-        }
-        other if level == Level::Root && other != "object" => {
-            errors.push(FieldError::invalid_str(&path_of_type, other, "must be object at the root"));
-        }
-        _ => {}
-    }
-    if level == Level::Root && flag(schema, "nullable") {
-        errors.push(FieldError::forbidden(&path.child("nullable"), "nullable cannot be true at the root"));
-    }
-    if embedded
-        && schema.get("properties").and_then(Value::as_object).is_none_or(Object::is_empty)
-        && !flag(schema, "x-kubernetes-preserve-unknown-fields")
-    {
-        let detail = "must not be empty if x-kubernetes-embedded-resource is true without \
-                      x-kubernetes-preserve-unknown-fields";
-        errors.push(FieldError::required(&path.child("properties"), detail));
-    }
-}
-
-fn check_keywords(schema: &Value, path: &Path, errors: &mut ErrorList) {
-    for name in UNSUPPORTED {
-        if schema.get(name).is_some_and(|value| !value.is_null()) {
-            errors.push(FieldError::forbidden(&path.child(name), format!("{name} is not supported")));
-        }
-    }
-    if flag(schema, "uniqueItems") {
-        let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-        errors.push(FieldError::forbidden(&path.child("uniqueItems"), detail));
-    }
-    if schema.get("items").is_some_and(Value::is_array) {
-        let detail = "items must be a schema object and not an array";
-        errors.push(FieldError::forbidden(&path.child("items"), detail));
-    }
-    if meta::text(schema, &["type"]) == "array" && schema.get("items").is_none_or(Value::is_null) {
-        errors.push(FieldError::required(&path.child("items"), "must be specified"));
-    }
-    let pattern = meta::text(schema, &["pattern"]);
-    // Most schemas have none, and to compile even an empty one takes longer than all the rest.
-    if !pattern.is_empty()
-        && let Err(error) = regex::Regex::new(pattern)
-    {
-        let detail = format!("must be a valid regular expression, but isn't: {error}");
-        errors.push(FieldError::invalid_str(&path.child("pattern"), pattern, detail));
-    }
-}
-
-fn check_object(schema: &Value, path: &Path, errors: &mut ErrorList) {
-    let has_properties = schema.get("properties").and_then(Value::as_object).is_some_and(|it| !it.is_empty());
-    match schema.get("additionalProperties") {
-        Some(Value::Bool(false)) => {
-            let detail = "additionalProperties cannot be set to false";
-            errors.push(FieldError::forbidden(&path.child("additionalProperties"), detail));
-        }
-        Some(Value::Bool(true) | Value::Object(_)) if has_properties => {
-            let detail = "additionalProperties and properties are mutual exclusive";
-            errors.push(FieldError::forbidden(&path.child("additionalProperties"), detail));
-        }
-        _ => {}
-    }
-    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
-        let path = path.child("x-kubernetes-preserve-unknown-fields");
-        errors.push(FieldError::invalid(&path, &Value::Bool(false), "must be true or undefined"));
+fn check_defaults(schema: &Value, is_root: bool, path: &Path, errors: &mut ErrorList) {
+    check_default(schema, is_root, path, errors);
+    for (step, child) in children(schema).into_iter().filter(|(step, _)| !step.is_junctor()) {
+        check_defaults(child, false, &step.on(path), errors);
     }
 }
 
 /// A default must be an object that the schema itself would accept as it is.
-fn check_default(schema: &Value, level: Level, path: &Path, errors: &mut ErrorList) {
+fn check_default(schema: &Value, is_root: bool, path: &Path, errors: &mut ErrorList) {
     let Some(default) = schema.get("default").filter(|default| !default.is_null()) else {
         return;
     };
     let path = path.child("default");
-    if level == Level::Root {
+    if is_root {
         errors.push(FieldError::forbidden(&path, "must not be set at the root"));
         return;
     }
@@ -263,19 +169,5 @@ fn check_default(schema: &Value, level: Level, path: &Path, errors: &mut ErrorLi
         let below = error.field.as_str().to_owned();
         error.field = Path::from(format!("{parent}.{below}").as_str());
         errors.push(error);
-    }
-}
-
-/// The schema may say no more of an object's own metadata than how it is named.
-fn check_metadata(schema: &Value, path: &Path, errors: &mut ErrorList) {
-    let Some(metadata) = meta::at(schema, &["properties", "metadata"]) else {
-        return;
-    };
-    let allowed = |name: &str| matches!(name, "type" | "description" | "properties");
-    let names_only = metadata.get("properties").and_then(Value::as_object).into_iter().flatten();
-    let names_only = names_only.into_iter().all(|(name, _)| matches!(name.as_str(), "name" | "generateName"));
-    if !names_only || !metadata.as_object().is_some_and(|fields| fields.keys().all(|name| allowed(name))) {
-        let detail = "must not specify anything other than name and generateName, but metadata is implicitly specified";
-        errors.push(FieldError::forbidden(&path.child("properties").key("metadata"), detail));
     }
 }

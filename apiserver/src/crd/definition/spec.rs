@@ -7,6 +7,7 @@ use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::{meta, names};
 
 use super::{columns, schema};
+use crate::kinds::check;
 
 pub(super) fn check(object: &Value, errors: &mut ErrorList) {
     let empty = Value::Null;
@@ -18,12 +19,24 @@ pub(super) fn check(object: &Value, errors: &mut ErrorList) {
         "Cluster" | "Namespaced" => {}
         other => errors.push(FieldError::not_supported(&path.child("scope"), other, &["Cluster", "Namespaced"])),
     }
-    check_versions(spec, &path, errors);
+    check_schemas(spec, &path.child("versions"), errors);
+    let places = places(spec, &path);
+    check_versions(spec, &places, &path.child("versions"), errors);
     check_names(spec, &path.child("names"), errors);
-    for (version, place) in places(spec, &path) {
-        check_version(version, &place, errors);
+    // What all versions share is said of the definition as a whole, where upstream keeps it.
+    for (version, place) in &places {
+        check_version(version, &place.shared, errors);
     }
     check_conversion(spec, &path.child("conversion"), errors);
+}
+
+fn check_schemas(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    for (index, version) in meta::items(spec, &["versions"]).iter().enumerate() {
+        if meta::at(version, &["schema", "openAPIV3Schema"]).is_none_or(Value::is_null) {
+            let schema = path.index(index).child("schema").child("openAPIV3Schema");
+            errors.push(FieldError::required(&schema, "schemas are required"));
+        }
+    }
 }
 
 fn check_group(spec: &Value, path: &Path, errors: &mut ErrorList) {
@@ -39,12 +52,11 @@ fn check_group(spec: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-fn check_versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
+fn check_versions(spec: &Value, places: &[(&Value, Places)], path: &Path, errors: &mut ErrorList) {
     let versions = meta::items(spec, &["versions"]);
-    let path = path.child("versions");
     let mut seen = BTreeSet::new();
     let mut unique = true;
-    for (index, version) in versions.iter().enumerate() {
+    for (index, (version, place)) in places.iter().enumerate() {
         let name = meta::text(version, &["name"]);
         unique &= seen.insert(name);
         let at = path.index(index);
@@ -53,82 +65,89 @@ fn check_versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
         if let Some(warning) = warning {
             check_deprecation(version, warning, &at.child("deprecationWarning"), errors);
         }
-        if meta::at(version, &["schema", "openAPIV3Schema"]).is_none_or(Value::is_null) {
-            let schema = at.child("schema").child("openAPIV3Schema");
-            errors.push(FieldError::required(&schema, "schemas are required"));
-        }
+        check_version(version, &place.own, errors);
     }
     let shown = if versions.is_empty() { Value::Null } else { Value::Array(versions.to_vec()) };
     if !unique {
-        errors.push(FieldError::invalid(&path, &shown, "must contain unique version names"));
+        errors.push(FieldError::invalid(path, &shown, "must contain unique version names"));
     }
     let is_stored = |version: &&Value| version.get("storage") == Some(&Value::Bool(true));
     if versions.iter().filter(is_stored).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(&path, &shown, detail));
+        errors.push(FieldError::invalid(path, &shown, detail));
     }
 }
 
 fn check_deprecation(version: &Value, warning: &str, path: &Path, errors: &mut ErrorList) {
     const MAX: usize = 256;
-    let complaint = if version.get("deprecated") != Some(&Value::Bool(true)) {
-        "can only be set for deprecated versions"
-    } else if warning.len() > MAX {
-        "must be <= 256 characters long"
-    } else if warning.is_empty() {
-        "must not be an empty string"
-    } else if warning.chars().any(char::is_control) {
-        "must only contain printable UTF-8 characters; non-printable character found"
-    } else {
-        return;
-    };
-    errors.push(FieldError::invalid_str(path, warning, complaint));
+    let mut wrong = |detail: &str| errors.push(FieldError::invalid_str(path, warning, detail));
+    if version.get("deprecated") != Some(&Value::Bool(true)) {
+        return wrong("can only be set for deprecated versions");
+    }
+    if warning.len() > MAX {
+        wrong("must be <= 256 characters long");
+    }
+    if warning.is_empty() {
+        wrong("must not be an empty string");
+    }
+    if let Some((index, _)) = warning.char_indices().find(|(_, char)| char.is_control()) {
+        let only = "must only contain printable UTF-8 characters";
+        wrong(&format!("{only}; non-printable character found at index {index}"));
+    }
 }
 
 /// Each version with the place at which its schema, columns and subresources are reported: the whole definition if all
 /// versions have the same (upstream keeps them there), otherwise the version.
-fn places<'a>(spec: &'a Value, path: &Path) -> Vec<(&'a Value, Place)> {
+fn places<'a>(spec: &'a Value, path: &Path) -> Vec<(&'a Value, Places)> {
     let versions = meta::items(spec, &["versions"]);
     let same = |name: &str| {
         let of = |version: &'a Value| version.get(name).filter(|value| !value.is_null());
         versions.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
     };
-    let (schema, columns, subresources, selectable) =
-        (same("schema"), same("additionalPrinterColumns"), same("subresources"), same("selectableFields"));
+    let parts = ["schema", "subresources", "additionalPrinterColumns", "selectableFields"];
+    let shared = parts.map(same);
+    let with_status = |version: &Value| meta::at(version, &["subresources", "status"]).is_some_and(Value::is_object);
+    let any_status = versions.iter().any(with_status);
     let place = |(index, version): (usize, &'a Value)| {
         let at = path.child("versions").index(index);
-        let choose = |shared: bool, name: &str| -> Option<Path> {
-            match (shared, index) {
-                (true, 0) => Some(path.child(name)),
-                (true, _) => None,
-                (false, _) => Some(at.child(name)),
-            }
+        let choose = |part: usize, here: bool, path: &Path| {
+            let name = if here && part == 0 { "validation" } else { parts[part] };
+            let path = path.child(name);
+            let path = if part == 0 { path.child("openAPIV3Schema") } else { path };
+            (shared[part] == here && (!here || index == 0)).then_some(path)
         };
-        let schema_name = if schema { "validation" } else { "schema" };
-        let place = Place {
-            schema: choose(schema, schema_name).map(|path| path.child("openAPIV3Schema")),
-            columns: choose(columns, "additionalPrinterColumns"),
-            subresources: choose(subresources, "subresources"),
-            selectable: choose(selectable, "selectableFields"),
+        let place = |here: bool, path: &Path, has_status: bool| Place {
+            schema: choose(0, here, path),
+            subresources: choose(1, here, path),
+            columns: choose(2, here, path),
+            selectable: choose(3, here, path),
+            has_status,
         };
-        (version, place)
+        (version, Places { own: place(false, &at, with_status(version)), shared: place(true, path, any_status) })
     };
     versions.iter().enumerate().map(place).collect()
 }
 
-/// Where the parts of a version are reported; `None` if they were for an earlier one.
+/// Where the parts of a version are reported: those of its own, and those that all versions share.
+struct Places {
+    own: Place,
+    shared: Place,
+}
+
+/// Where parts are reported; `None` if they are reported elsewhere.
 struct Place {
     schema: Option<Path>,
     columns: Option<Path>,
     subresources: Option<Path>,
     selectable: Option<Path>,
+    /// Whether the status is a subresource.
+    has_status: bool,
 }
 
 fn check_version(version: &Value, place: &Place, errors: &mut ErrorList) {
     let props = meta::at(version, &["schema", "openAPIV3Schema"]).filter(|schema| schema.is_object());
     if let (Some(props), Some(path)) = (props, &place.schema) {
-        let has_status = meta::at(version, &["subresources", "status"]).is_some_and(Value::is_object);
-        schema::check(props, has_status, path, errors);
+        schema::check(props, place.has_status, path, errors);
     }
     if let Some(path) = &place.subresources {
         columns::check_scale(version, &path.child("scale"), errors);
@@ -185,40 +204,67 @@ fn check_conversion(spec: &Value, path: &Path, errors: &mut ErrorList) {
         return;
     };
     let webhook = conversion.get("webhook").filter(|webhook| webhook.is_object());
-    match (meta::text(conversion, &["strategy"]), webhook) {
-        ("None", None) => {}
-        ("None", Some(_)) => {
+    let client = webhook.and_then(|webhook| webhook.get("clientConfig")).filter(|client| client.is_object());
+    let versions = webhook.map(|webhook| meta::items(webhook, &["conversionReviewVersions"])).unwrap_or_default();
+    // Upstream's paths are those of its own types.
+    let (path_of_client, path_of_versions) =
+        (path.child("webhookClientConfig"), path.child("conversionReviewVersions"));
+    let strategy = meta::text(conversion, &["strategy"]);
+    match strategy {
+        "None" | "Webhook" => {}
+        "" => errors.push(FieldError::required(&path.child("strategy"), "")),
+        other => errors.push(FieldError::not_supported(&path.child("strategy"), other, &["None", "Webhook"])),
+    }
+    if strategy == "Webhook" {
+        match client {
+            Some(client) => check_client(client, &path_of_client, errors),
+            None => {
+                errors.push(FieldError::required(&path_of_client, "required when strategy is set to Webhook"));
+            }
+        }
+        check_review_versions(versions, &path_of_versions, errors);
+        return;
+    }
+    for (path, present) in [(path_of_client, client.is_some()), (path_of_versions, !versions.is_empty())] {
+        if present {
             let detail = "should not be set when strategy is not set to Webhook";
-            errors.push(FieldError::forbidden(&path.child("webhook"), detail));
-        }
-        ("Webhook", Some(webhook)) => check_webhook(webhook, &path.child("webhook"), errors),
-        ("Webhook", None) => {
-            let detail = "required when strategy is set to Webhook";
-            errors.push(FieldError::required(&path.child("webhook").child("clientConfig"), detail));
-        }
-        ("", _) => errors.push(FieldError::required(&path.child("strategy"), "")),
-        (other, _) => {
-            errors.push(FieldError::not_supported(&path.child("strategy"), other, &["None", "Webhook"]));
+            errors.push(FieldError::forbidden(&path, detail));
         }
     }
 }
 
-fn check_webhook(webhook: &Value, path: &Path, errors: &mut ErrorList) {
-    let client = path.child("clientConfig");
-    let has = |name: &str| meta::at(webhook, &["clientConfig", name]).is_some_and(|value| !value.is_null());
-    match (webhook.get("clientConfig").is_some(), has("url"), has("service")) {
-        (false, ..) => errors.push(FieldError::required(&client, "required when strategy is set to Webhook")),
-        (true, true, true) | (true, false, false) => {
-            errors.push(FieldError::required(&client, "exactly one of url or service is required"));
-        }
-        _ => {}
+fn check_client(client: &Value, path: &Path, errors: &mut ErrorList) {
+    let has = |name: &str| client.get(name).is_some_and(|value| !value.is_null());
+    if has("url") == has("service") {
+        errors.push(FieldError::required(path, "exactly one of url or service is required"));
+        return;
     }
-    let versions = meta::items(webhook, &["conversionReviewVersions"]);
-    let path = path.child("conversionReviewVersions");
+    errors.extend(check::collect(client, |root| {
+        if has("url") {
+            check::client::url(&root.with(client.get("url"), path.child("url")));
+        } else {
+            check::client::service(&root.with(client.get("service"), path.child("service")));
+        }
+    }));
+}
+
+fn check_review_versions(versions: &[Value], path: &Path, errors: &mut ErrorList) {
     if versions.is_empty() {
-        errors.push(FieldError::required(&path, ""));
-    } else if !versions.iter().any(|version| version == "v1" || version == "v1beta1") {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    for (index, version) in versions.iter().enumerate() {
+        let (name, path) = (version.as_str().unwrap_or_default(), path.index(index));
+        if versions[..index].contains(version) {
+            errors.push(FieldError::invalid_str(&path, name, "duplicate version"));
+            continue;
+        }
+        for complaint in names::dns1035_label(name) {
+            errors.push(FieldError::invalid_str(&path, name, complaint));
+        }
+    }
+    if !versions.iter().any(|version| version == "v1" || version == "v1beta1") {
         let shown = Value::Array(versions.to_vec());
-        errors.push(FieldError::invalid(&path, &shown, "must include at least one of v1, v1beta1"));
+        errors.push(FieldError::invalid(path, &shown, "must include at least one of v1, v1beta1"));
     }
 }

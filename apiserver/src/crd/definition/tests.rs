@@ -74,10 +74,6 @@ fn bad_definitions_get_upstreams_words() {
              x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
         ),
         (
-            json!({"spec": {"conversion": {"strategy": "Webhook"}}}),
-            "spec.conversion.webhook.clientConfig: Required value: required when strategy is set to Webhook",
-        ),
-        (
             json!({"status": {"storedVersions": ["v0"]}}),
             "status.storedVersions[0]: Invalid value: \"v0\": missing from spec.versions; v0 was previously a storage \
              version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v0 \
@@ -96,6 +92,37 @@ fn bad_definitions_get_upstreams_words() {
     assert_eq!(
         version_faults(json!({"schema": null})),
         ["spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"]
+    );
+}
+
+#[test]
+fn conversions_say_who_converts() {
+    let check =
+        |conversion: Value, expect: &[&str]| assert_eq!(faults(json!({"spec": {"conversion": conversion}})), expect);
+    let client = json!({"url": "https://example.com/convert"});
+    check(json!({"strategy": "Webhook", "webhook": {"clientConfig": client, "conversionReviewVersions": ["v1"]}}), &[]);
+    check(
+        json!({"strategy": "Webhook"}),
+        &[
+            "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
+            "spec.conversion.conversionReviewVersions: Required value",
+        ],
+    );
+    check(
+        json!({"strategy": "Webhook", "webhook": {"clientConfig": {}, "conversionReviewVersions": ["v2", "v2"]}}),
+        &[
+            "spec.conversion.webhookClientConfig: Required value: exactly one of url or service is required",
+            "spec.conversion.conversionReviewVersions[1]: Invalid value: \"v2\": duplicate version",
+            "spec.conversion.conversionReviewVersions: Invalid value: [\"v2\",\"v2\"]: must include at least one of v1, \
+             v1beta1",
+        ],
+    );
+    check(
+        json!({"strategy": "None", "webhook": {"clientConfig": client, "conversionReviewVersions": ["v1"]}}),
+        &[
+            "spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not set to Webhook",
+            "spec.conversion.conversionReviewVersions: Forbidden: should not be set when strategy is not set to Webhook",
+        ],
     );
 }
 
@@ -164,7 +191,7 @@ fn columns_and_paths_are_checked() {
         ),
         (
             column("A", "string", "spec.a"),
-            "spec.additionalPrinterColumns[0].jsonPath: Invalid value: \"spec.a\": must be a simple json path starting \
+            "spec.additionalPrinterColumns[0].JSONPath: Invalid value: \"spec.a\": must be a simple json path starting \
              with .",
         ),
         (

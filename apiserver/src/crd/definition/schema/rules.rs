@@ -6,7 +6,8 @@ use steersman_cel::DeclaredType;
 use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::meta;
 
-use super::Step;
+use super::open_api::{self, Context};
+use super::{Step, flag, lists};
 use crate::crd::rules::{self, Compiled};
 
 /// The most that one expression may cost by its estimate.
@@ -20,19 +21,28 @@ const MAX_REQUEST_BYTES: u64 = 3 << 20;
 
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
-/// Checks all rules of a schema. They are compiled only if it is structural.
+/// The fields that each object has.
+const META_FIELDS: [&str; 3] = ["metadata", "kind", "apiVersion"];
+
+/// Checks all nodes of a schema and their rules. These are compiled only if it is structural.
 pub(super) fn check(schema: &Value, is_structural: bool, path: &Path, errors: &mut ErrorList) {
-    let mut walk =
-        Walk { compiles: is_structural, forms: Vec::new(), expressions: Vec::new(), costs: Costs::default() };
-    walk.node(schema, &Scope { is_root: true, path: path.clone(), cardinality: Some(1), uncorrelatable: None });
+    let mut walk = Walk { forms: Vec::new(), expressions: Vec::new(), costs: Costs::default() };
+    let root = Scope {
+        is_root: true,
+        compiles: is_structural,
+        path: path.clone(),
+        cardinality: Some(1),
+        uncorrelatable: None,
+        context: Context::default(),
+    };
+    walk.node(schema, &root);
     errors.append(&mut walk.forms);
     errors.append(&mut walk.expressions);
     walk.costs.check(path, errors);
 }
 
 struct Walk {
-    compiles: bool,
-    /// What is wrong with the form of rules.
+    /// What is wrong with the schema, and with the form of rules.
     forms: ErrorList,
     /// What is wrong with expressions.
     expressions: ErrorList,
@@ -43,36 +53,75 @@ struct Walk {
 #[derive(Clone)]
 struct Scope {
     is_root: bool,
+    /// Whether the rules are compiled: not in junctors, where they are refused.
+    compiles: bool,
     path: Path,
     /// How often a value of the node can stand in an object; `None` if some list or map around it has no limit.
     cardinality: Option<u64>,
     /// The outermost schema around whose items are not known again.
     uncorrelatable: Option<Path>,
+    context: Context,
+}
+
+impl Scope {
+    /// The place of a schema in `schema`, which is at this one.
+    fn below(&self, schema: &Value, step: Step<'_>) -> Self {
+        let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
+        let factor = match step {
+            Step::Field("items") => limit("maxItems"),
+            Step::Field("additionalProperties") => limit("maxProperties"),
+            _ => Some(1),
+        };
+        let is_atomic = match step {
+            Step::Field("items") => meta::text(schema, &["x-kubernetes-list-type"]) != "map",
+            Step::Key(..) => meta::text(schema, &["x-kubernetes-map-type"]) == "atomic",
+            _ => false,
+        };
+        let mut context = self.context.clone();
+        match step {
+            Step::Field("additionalProperties") if context.in_metadata => {
+                context.no_default = Some("inside additionalProperties applying to object metadata".to_owned());
+            }
+            Step::Key(_, name)
+                if META_FIELDS.contains(&name) && (self.is_root || flag(schema, "x-kubernetes-embedded-resource")) =>
+            {
+                context.in_metadata = true;
+                if self.is_root {
+                    context.no_default = Some(format!("in top-level {name}"));
+                }
+            }
+            _ => {}
+        }
+        Self {
+            is_root: false,
+            compiles: self.compiles && !step.is_junctor(),
+            path: step.on(&self.path),
+            cardinality: self.cardinality.zip(factor).map(|(of, factor)| of.saturating_mul(factor)),
+            uncorrelatable: self.uncorrelatable.clone().or(is_atomic.then(|| self.path.clone())),
+            context,
+        }
+    }
+}
+
+/// The schemas in a schema in the order in which upstream goes through them.
+fn in_order(schema: &Value) -> Vec<(Step<'_>, &Value)> {
+    const ORDER: [&str; 7] = ["additionalProperties", "properties", "not", "allOf", "oneOf", "anyOf", "items"];
+    let mut children = super::children(schema);
+    children.sort_by_key(|(step, _)| {
+        let (Step::Field(name) | Step::Key(name, _) | Step::Index(name, _)) = step;
+        ORDER.iter().position(|it| it == name)
+    });
+    children
 }
 
 impl Walk {
     fn node(&mut self, schema: &Value, scope: &Scope) {
-        for (step, child) in super::children(schema) {
-            let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
-            let factor = match step {
-                Step::Field("items") => limit("maxItems"),
-                Step::Field("additionalProperties") => limit("maxProperties"),
-                _ => Some(1),
-            };
-            let is_atomic =
-                matches!(step, Step::Field("items")) && meta::text(schema, &["x-kubernetes-list-type"]) != "map";
-            let lost = (is_atomic || step.is_junctor()).then(|| scope.path.clone());
-            let below = Scope {
-                is_root: false,
-                path: step.on(&scope.path),
-                cardinality: scope.cardinality.zip(factor).map(|(of, factor)| of.saturating_mul(factor)),
-                uncorrelatable: scope.uncorrelatable.clone().or(lost),
-            };
-            // What stands in junctors is refused there.
-            if !step.is_junctor() {
-                self.node(child, &below);
-            }
+        let before = self.forms.len();
+        open_api::before(schema, &scope.context, &scope.path, &mut self.forms);
+        for (step, child) in in_order(schema) {
+            self.node(child, &scope.below(schema, step));
         }
+        lists::check(schema, &scope.path, &mut self.forms);
         let own = meta::items(schema, &["x-kubernetes-validations"]);
         if own.is_empty() {
             return;
@@ -81,7 +130,8 @@ impl Walk {
         for (index, rule) in own.iter().enumerate() {
             check_form(rule, schema, &path.index(index), &mut self.forms);
         }
-        if !self.compiles {
+        // What is wrong with the schema, here or below, comes before what is wrong with expressions about it.
+        if !scope.compiles || self.forms.len() != before {
             return;
         }
         let Some(ty) = rules::declared(schema, scope.is_root) else {
@@ -190,19 +240,19 @@ fn check_form(rule: &Value, schema: &Value, path: &Path, errors: &mut ErrorList)
     let breaks = |text: &str| text.contains(['\n', '\r']);
     let blank = |name: &str| !text(name).is_empty() && text(name).trim().is_empty();
     let message = text("message");
-    let nothing = "must be non-empty if specified";
     if text("rule").trim().is_empty() {
         errors.push(FieldError::required(&path.child("rule"), "rule is not specified"));
     } else if blank("message") {
-        errors.push(FieldError::invalid_str(&path.child("message"), message, nothing));
+        errors.push(FieldError::invalid_str(&path.child("message"), message, "must be non-empty if specified"));
     } else if breaks(message.trim()) {
         errors.push(FieldError::invalid_str(&path.child("message"), message, "must not contain line breaks"));
-    } else if breaks(text("rule").trim()) && message.is_empty() {
+    } else if breaks(text("rule").trim()) && message.trim().is_empty() {
         let detail = "message must be specified if rule contains line breaks";
         errors.push(FieldError::required(&path.child("message"), detail));
     }
     if blank("messageExpression") {
-        errors.push(FieldError::required(&path.child("messageExpression"), nothing));
+        let detail = "must be non-empty if specified";
+        errors.push(FieldError::required(&path.child("messageExpression"), detail));
     }
     if let Some(reason) = rule.get("reason").and_then(Value::as_str)
         && !REASONS.contains(&reason)
@@ -210,12 +260,15 @@ fn check_form(rule: &Value, schema: &Value, path: &Path, errors: &mut ErrorList)
         errors.push(FieldError::not_supported(&path.child("reason"), reason, &REASONS));
     }
     let field = text("fieldPath");
+    let mut wrong = |detail: &str| errors.push(FieldError::invalid_str(&path.child("fieldPath"), field, detail));
     if blank("fieldPath") {
-        errors.push(FieldError::invalid_str(&path.child("fieldPath"), field, nothing));
-    } else if breaks(field) {
-        errors.push(FieldError::invalid_str(&path.child("fieldPath"), field, "must not contain line breaks"));
-    } else if !field.is_empty() && rules::field_path(field, schema).is_none() {
-        errors.push(FieldError::invalid_str(&path.child("fieldPath"), field, "must be a valid path"));
+        wrong("must be non-empty if specified");
+    }
+    if breaks(field) {
+        wrong("must not contain line breaks");
+    }
+    if !field.is_empty() && rules::field_path(field, schema).is_none() {
+        wrong("must be a valid path");
     }
 }
 

@@ -44,7 +44,28 @@ fn others_do_not() {
             ".items.type: Required value: must not be empty for specified array items",
         ),
         (json!({"type": "array"}), ".items: Required value: must be specified"),
-        (json!({"type": "null"}), ".type: Forbidden: type cannot be set to null, use nullable as an alternative"),
+        (
+            json!({"type": "null"}),
+            ".type: Unsupported value: \"null\": supported values: \"array\", \"boolean\", \"integer\", \"number\", \
+             \"object\", \"string\"",
+        ),
+        (
+            json!({"type": "object", "x-kubernetes-embedded-resource": true, "additionalProperties": {"type": "string"}}),
+            ".additionalProperties: Forbidden: must not be used if x-kubernetes-embedded-resource is set",
+        ),
+        (
+            json!({"x-kubernetes-int-or-string": true, "x-kubernetes-preserve-unknown-fields": true}),
+            ".x-kubernetes-preserve-unknown-fields: Invalid value: true: must be false if x-kubernetes-int-or-string is \
+             true",
+        ),
+        (
+            json!({"type": "string", "not": {"nullable": true}}),
+            ".not.nullable: Forbidden: must be false to be structural",
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "bag"}),
+            ".x-kubernetes-list-type: Unsupported value: \"bag\": supported values: \"atomic\", \"set\", \"map\"",
+        ),
         (
             json!({"type": "text"}),
             ".type: Unsupported value: \"text\": supported values: \"array\", \"boolean\", \"integer\", \"number\", \
@@ -110,14 +131,20 @@ fn the_root_is_an_object_with_metadata_of_its_own() {
     for (schema, expect) in cases {
         assert_eq!(root_faults(schema), [format!("{ROOT}{expect}")]);
     }
+    let undeclared = json!({"anyOf": [{"properties": {"spec": {"properties": {"odd": {"minLength": 1}}}}}]});
+    assert_eq!(
+        root_faults(undeclared),
+        [format!(
+            "{ROOT}.properties[spec].properties[odd]: Required value: because it is defined in \
+             {ROOT}.anyOf[0].properties[spec].properties[odd]"
+        )]
+    );
     let named = json!({"properties": {"metadata": {"type": "object", "properties": {
         "name": {"type": "string", "maxLength": 5}}}}});
     assert_eq!(root_faults(named), [""; 0]);
     let with_status = version_faults(json!({"subresources": {"status": {}},
         "schema": {"openAPIV3Schema": {"oneOf": [{"required": ["spec"]}]}}}));
-    assert!(
-        with_status[0].contains("fields are allowed at the root of the schema if the status subresource is enabled")
-    );
+    assert!(with_status[0].contains("only [Description Type Format Title"), "{with_status:?}");
 }
 
 #[test]
