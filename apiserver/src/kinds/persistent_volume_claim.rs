@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use steersman_machinery::field::ErrorList;
+use steersman_machinery::field::{ErrorList, Path};
 use steersman_machinery::{meta, names};
 
 use super::check::dump::{self, Fields, Shape};
@@ -80,6 +80,7 @@ impl Strategy for PersistentVolumeClaim {
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
         check::collect(object, |root| {
             validate(&root.at("spec"));
+            old_class_stays(&root, old);
             change(&root.at("spec"), old);
         })
     }
@@ -201,22 +202,38 @@ fn change(spec: &Cursor<'_>, old: &Value) {
     if meta::text(&before, &["storageClassName"]).is_empty() && before.get("storageClassName").is_none() {
         restore(&mut compared, &before, &["storageClassName"]);
     }
-    let bound = meta::text(old, &["status", "phase"]) == "Bound";
-    if bound {
-        restore(&mut compared, &before, &["resources", "requests"]);
-        restore(&mut compared, &before, &["volumeAttributesClassName"]);
+    if meta::text(old, &["status", "phase"]) == "Bound" {
+        restore(&mut compared, &before, &["resources", "requests", "storage"]);
     }
+    restore(&mut compared, &before, &["volumeAttributesClassName"]);
     if !check::same(Some(&compared), Some(&before)) {
         let difference = dump::unified(&dump::lines(&before, SPEC), &dump::lines(&compared, SPEC));
         spec.forbidden(format!("{FROZEN}\n{difference}"));
-        return;
     }
     let storage = spec.down(&["resources", "requests", "storage"]);
     let asked = amount::of(storage.value);
-    let before = meta::at(&before, &["resources", "requests", "storage"]).map(amount::of);
+    let size = meta::at(&before, &["resources", "requests", "storage"]).map(amount::of);
     let capacity = meta::at(old, &["status", "capacity", "storage"]).map(amount::of);
-    if bound && before.is_some_and(|before| asked < before) && capacity.is_none_or(|capacity| asked <= capacity) {
+    if size.is_some_and(|size| asked < size) && capacity.is_some_and(|capacity| asked <= capacity) {
         storage.forbidden(TOO_SMALL);
+    }
+    spec.with(spec.value.get("volumeMode"), Path::from("volumeMode")).immutable(before.get("volumeMode"));
+    let class = spec.at("volumeAttributesClassName");
+    let has_class = !meta::text(old, &["status", "currentVolumeAttributesClassName"]).is_empty();
+    if has_class && class.is_empty() && !check::same(Some(class.value), before.get("volumeAttributesClassName")) {
+        let what = if class.is_set() { "an empty string" } else { "nil" };
+        class.forbidden(format!("update from non-nil value to {what} is forbidden"));
+    }
+}
+
+/// The annotation that was there before `storageClassName` does not change.
+fn old_class_stays(root: &Cursor<'_>, old: &Value) {
+    const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+    let annotation = root.at("metadata").at("annotations").at(CLASS);
+    let before = meta::annotation(old, CLASS).unwrap_or_default();
+    let moved = annotation.is_empty() && meta::text(root.value, &["spec", "storageClassName"]) == before;
+    if annotation.text() != before && !moved {
+        annotation.invalid_str(annotation.text(), check::IMMUTABLE);
     }
 }
 
@@ -275,6 +292,28 @@ mod tests {
         assert_eq!(
             check::messages(&PersistentVolumeClaim.validate_update(&claim(&smaller), &bound)),
             [format!("spec.resources.requests.storage: Forbidden: {TOO_SMALL}")]
+        );
+        bound["spec"]["volumeMode"] = json!("Filesystem");
+        let mut block = bound.clone();
+        block["spec"]["volumeMode"] = json!("Block");
+        let errors = check::messages(&PersistentVolumeClaim.validate_update(&block, &bound));
+        assert_eq!(errors[1..], [r#"volumeMode: Invalid value: "Block": field is immutable"#]);
+    }
+
+    #[test]
+    fn classes_stay_where_they_are() {
+        let mut old = claim(&json!({"volumeAttributesClassName": "gold"}));
+        old["metadata"] = json!({"annotations": {"volume.beta.kubernetes.io/storage-class": "a"}});
+        old["status"] = json!({"currentVolumeAttributesClassName": "gold"});
+        let mut new = old.clone();
+        new["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"] = json!("b");
+        new["spec"]["volumeAttributesClassName"] = json!("");
+        assert_eq!(
+            check::messages(&PersistentVolumeClaim.validate_update(&new, &old)),
+            [
+                r#"metadata.annotations.volume.beta.kubernetes.io/storage-class: Invalid value: "b": field is immutable"#,
+                "spec.volumeAttributesClassName: Forbidden: update from non-nil value to an empty string is forbidden",
+            ]
         );
     }
 }
