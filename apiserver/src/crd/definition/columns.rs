@@ -41,7 +41,9 @@ pub(super) fn check_columns(version: &Value, path: &Path, errors: &mut ErrorList
         let path = path.child("JSONPath");
         match text("jsonPath") {
             "" => errors.push(FieldError::required(&path, "")),
-            json_path => drop(check_simple(json_path, &path, errors)),
+            json_path => {
+                check_simple(json_path, &path, errors);
+            }
         }
     }
 }
