@@ -9,11 +9,11 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --workspace --profile image \
-        --features steersman-controllers/component,steersman-scheduler-plugin/component \
-        --bin steersman --bin steersman-controllers --bin steersman-scheduler \
+    cargo build --locked --package steersman --features programs --profile image --bin steersman \
     && mkdir -p /image/usr/local/bin /image/etc/ssl/certs \
-    && cp target/image/steersman target/image/steersman-controllers target/image/steersman-scheduler /image/usr/local/bin/ \
+    && cp target/image/steersman /image/usr/local/bin/ \
+    && ln -s steersman /image/usr/local/bin/steersman-controllers \
+    && ln -s steersman /image/usr/local/bin/steersman-scheduler \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
     && printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n' > /image/etc/passwd \
     && printf 'root:x:0:\nnonroot:x:65532:\n' > /image/etc/group

@@ -8,6 +8,7 @@ mod up;
 
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -33,6 +34,35 @@ enum Command {
     Demo(demo::Demo),
     /// Schedules pods in a cluster that was dumped to a file, and tells why they go where they go.
     Schedule(Box<schedule::Schedule>),
+}
+
+/// The program: does what it is called and told to do, and says on the standard error what went wrong.
+///
+/// Behind the feature `programs`, `steersman-controllers` and `steersman-scheduler` are other names of it: in an image they
+/// are links to one file.
+pub fn main() -> ExitCode {
+    #[cfg(feature = "programs")]
+    match called().as_deref() {
+        Some("steersman-controllers") => return steersman_controllers::command::main(),
+        Some("steersman-scheduler") => {
+            return steersman_scheduler_plugin::command::main(steersman_scheduler_plugin::Registry::default());
+        }
+        _ => {}
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The name under which it was started.
+#[cfg(feature = "programs")]
+fn called() -> Option<String> {
+    let path = std::env::args_os().next()?;
+    Some(Path::new(&path).file_name()?.to_string_lossy().into_owned())
 }
 
 /// Parses the arguments and does what they say.

@@ -9,14 +9,10 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use steersman_tests::site::texts;
 
-/// Under their names in the image.
-const PROGRAMS: [(&str, &str); 3] = [
-    ("steersman", env!("CARGO_BIN_EXE_cluster_process")),
-    ("steersman-controllers", env!("CARGO_BIN_EXE_controllers_process")),
-    ("steersman-scheduler", env!("CARGO_BIN_EXE_scheduler_process")),
-];
+/// The names of the program in the image.
+const PROGRAMS: [&str; 3] = ["steersman", "steersman-controllers", "steersman-scheduler"];
 
-/// An image of the programs as this test has them, unpacked.
+/// An image of the program as this test has it, unpacked.
 struct Image {
     home: tempfile::TempDir,
 }
@@ -27,10 +23,8 @@ impl Image {
         let image = Self { home };
         let programs = image.path("programs");
         fs::create_dir(&programs).unwrap();
-        for (name, program) in PROGRAMS {
-            // A fifth of the size: names of functions help nobody here.
-            run(Command::new("strip").arg("-o").arg(programs.join(name)).arg(program));
-        }
+        // A fifth of the size: names of functions help nobody here.
+        run(Command::new("strip").arg("-o").arg(programs.join(PROGRAMS[0])).arg(env!("CARGO_BIN_EXE_cluster_process")));
         image.pack("image.tar");
         fs::create_dir(image.path("layout")).unwrap();
         run(Command::new("tar").arg("xf").arg(image.path("image.tar")).arg("-C").arg(image.path("layout")));
@@ -106,7 +100,7 @@ fn the_image_is_what_its_digests_say_and_runs_as_nobody() {
     }
 
     let root = image.root();
-    for (name, _) in PROGRAMS {
+    for name in PROGRAMS {
         assert!(root.join("usr/local/bin").join(name).is_file(), "{name} is missing");
     }
     let bill: Value =
@@ -140,7 +134,7 @@ fn a_runtime_runs_every_program_without_rights() {
         runc.arg("--root").arg(&state).args(["run", "--bundle"]).arg(&bundle);
         texts(&runc.arg(format!("steersman-e2e-{}-{name}", std::process::id())).output().unwrap())
     };
-    for (name, _) in PROGRAMS {
+    for name in PROGRAMS {
         let (printed, complained) = runc(name, &[&format!("/usr/local/bin/{name}"), "--version"]);
         assert_eq!(printed.trim(), format!("{name} {}", env!("CARGO_PKG_VERSION")), "{complained}");
     }

@@ -1,5 +1,5 @@
 //! `cargo xtask image`: one image for all programs, written as an OCI archive. No container engine is needed, and none is
-//! used; `Dockerfile` makes the same with one.
+//! used; `Dockerfile` makes the same with one. The programs are one file under three names: they share nearly everything.
 //!
 //! Static programs if Rust's standard library for musl is installed; else those of this machine's C library, with the
 //! loader and the libraries that they need and nothing else.
@@ -22,11 +22,12 @@ use self::oci::{Archive, Image};
 use self::tar::Tree;
 use crate::workspace;
 
-/// What is in the image.
-const PROGRAMS: [&str; 3] = ["steersman", "steersman-controllers", "steersman-scheduler"];
+/// What is in the image: a program and its other names.
+const PROGRAM: &str = "steersman";
+const LINKS: [&str; 2] = ["steersman-controllers", "steersman-scheduler"];
 
-/// Without them the libraries have no programs.
-const FEATURES: &str = "steersman-controllers/component,steersman-scheduler-plugin/component";
+/// Without it the program has no other names.
+const FEATURES: &str = "programs";
 
 /// Where they are in there.
 const FOLDER: &str = "usr/local/bin";
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
     /// Cargo's target; `ARCH-unknown-linux-musl` if it is installed, else this machine's.
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
-    /// Take the programs from this folder, build nothing.
+    /// Take `steersman`, built with the feature `programs`, from this folder, build nothing.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["profile", "target"])]
     programs: Option<PathBuf>,
     /// From 0 (fast) to 9 (small).
@@ -82,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let packages = packages(&metadata)?;
     let version = workspace_version(&metadata)?;
     let reference = format!("{}:{}", arguments.name, arguments.tag.as_deref().unwrap_or(&version));
-    let build = build_command(&packages, arguments, &target);
+    let build = build_command(arguments, &target);
     if arguments.dry_run {
         println!("{}", describe(&build, arguments, &reference));
         return Ok(());
@@ -95,16 +96,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             program_folder(&metadata, &target, &arguments.profile)
         }
     };
-    let programs: Vec<PathBuf> = PROGRAMS.iter().map(|name| folder.join(name)).collect();
+    let program = folder.join(PROGRAM);
     let ids = packages.values().cloned().collect();
     let bill = serde_json::to_vec_pretty(&sbom::bill(&metadata, &ids, &version)?)?;
     let image = Image {
         architecture: architecture(&target)?.to_owned(),
-        entrypoint: format!("/{FOLDER}/{}", PROGRAMS[0]),
+        entrypoint: format!("/{FOLDER}/{PROGRAM}"),
         labels: labels(&shell, &version)?,
         layers: vec![
-            ("certificates, a user, and what the programs are linked with", base::tree(&shell, &programs)?),
-            ("the programs and their bill of materials", program_tree(&programs, &bill)?),
+            ("certificates, a user, and what the programs are linked with", base::tree(&shell, &program)?),
+            ("the programs and their bill of materials", program_tree(&program, &bill)?),
         ],
         compression: arguments.compression,
         reference,
@@ -134,7 +135,7 @@ fn packages(metadata: &Metadata) -> Result<BTreeMap<&'static str, PackageId>> {
         let package = package.with_context(|| format!("no package of the workspace has the program {program}"))?;
         Ok((program, package.id.clone()))
     };
-    PROGRAMS.into_iter().map(find).collect()
+    [PROGRAM].into_iter().chain(LINKS).map(find).collect()
 }
 
 fn workspace_version(metadata: &Metadata) -> Result<String> {
@@ -152,14 +153,10 @@ fn default_target(shell: &Shell) -> Result<String> {
     Ok(if has_musl { musl } else { host.to_owned() })
 }
 
-fn build_command(packages: &BTreeMap<&'static str, PackageId>, arguments: &Arguments, target: &str) -> Vec<String> {
-    let mut command: Vec<String> =
-        ["cargo", "build", "--locked", "--profile", &arguments.profile, "--target", target].map(str::to_owned).into();
-    for program in packages.keys() {
-        command.extend(["--bin".to_owned(), (*program).to_owned()]);
-    }
-    command.extend(["--workspace", "--features", FEATURES].map(str::to_owned));
-    command
+fn build_command(arguments: &Arguments, target: &str) -> Vec<String> {
+    let build = ["cargo", "build", "--locked", "--profile", &arguments.profile, "--target", target];
+    let what = ["--package", PROGRAM, "--bin", PROGRAM, "--features", FEATURES];
+    build.into_iter().chain(what).map(str::to_owned).collect()
 }
 
 fn program_folder(metadata: &Metadata, target: &str, profile: &str) -> PathBuf {
@@ -191,12 +188,11 @@ fn labels(shell: &Shell, version: &str) -> Result<BTreeMap<String, String>> {
     Ok(labels.into_iter().map(full).collect())
 }
 
-fn program_tree(programs: &[PathBuf], bill: &[u8]) -> Result<Tree> {
+fn program_tree(program: &Path, bill: &[u8]) -> Result<Tree> {
     let mut tree = Tree::default();
-    for (name, path) in PROGRAMS.iter().zip(programs) {
-        let content = fs::read(path).with_context(|| format!("the program {}", path.display()))?;
-        tree.program(&format!("{FOLDER}/{name}"), content);
-    }
+    let content = fs::read(program).with_context(|| format!("the program {}", program.display()))?;
+    tree.program(&format!("{FOLDER}/{PROGRAM}"), content);
+    LINKS.iter().for_each(|name| tree.link(&format!("{FOLDER}/{name}"), PROGRAM));
     tree.file(BILL, bill);
     tree.file("usr/share/licenses/steersman/LICENSE", fs::read(workspace::root().join("LICENSE"))?);
     Ok(tree)
@@ -223,7 +219,7 @@ fn report(image: &Image, archive: &Archive, out: &Path) {
 /// What a dry run says.
 fn describe(build: &[String], arguments: &Arguments, reference: &str) -> String {
     let build = match &arguments.programs {
-        Some(folder) => format!("take {} from {}", PROGRAMS.join(", "), folder.display()),
+        Some(folder) => format!("take {PROGRAM} from {}", folder.display()),
         None => build.join(" "),
     };
     let out = arguments.out.display();

@@ -1,13 +1,7 @@
-//! `steersman` as it is, where tests of this crate can start it.
+//! `steersman` as it is, where tests of this crate can start it; under the names of the other programs it is those.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match steersman::command::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    steersman::command::main()
 }

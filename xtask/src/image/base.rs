@@ -1,9 +1,8 @@
 //! What the programs need around them: nothing if they are static; else the loader and the libraries that they were linked
 //! with, from this machine. And the authorities to trust, and a user.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
@@ -26,7 +25,7 @@ const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 ///
 /// # Errors
 /// If this machine has no certificates, or a library is missing.
-pub(super) fn tree(shell: &Shell, programs: &[PathBuf]) -> Result<Tree> {
+pub(super) fn tree(shell: &Shell, program: &Path) -> Result<Tree> {
     let mut tree = Tree::default();
     let bundle = BUNDLES.into_iter().find(|path| Path::new(path).is_file());
     let bundle = bundle.context("this machine has no bundle of certificate authorities: install ca-certificates")?;
@@ -38,22 +37,18 @@ pub(super) fn tree(shell: &Shell, programs: &[PathBuf]) -> Result<Tree> {
     tree.file("etc/group", format!("root:x:0:\nnonroot:x:{USER}:\n"));
     // Without it the C library asks only DNS, and localhost is not found.
     tree.file("etc/nsswitch.conf", "hosts: files dns\n");
-    for library in libraries(shell, programs)? {
+    for library in libraries(shell, program)? {
         let content = fs::read(&library).with_context(|| library.clone())?;
         tree.program(&library, content);
     }
     Ok(tree)
 }
 
-/// The shared libraries and the loader of all programs, as absolute paths; none for static ones.
-fn libraries(shell: &Shell, programs: &[PathBuf]) -> Result<BTreeSet<String>> {
-    let mut libraries = BTreeSet::new();
-    for program in programs {
-        let output = cmd!(shell, "ldd {program}").quiet().ignore_status().output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        libraries.extend(parse(&text).with_context(|| format!("ldd {}", program.display()))?);
-    }
-    Ok(libraries)
+/// The shared libraries and the loader of the program, as absolute paths; none for a static one.
+fn libraries(shell: &Shell, program: &Path) -> Result<Vec<String>> {
+    let output = cmd!(shell, "ldd {program}").quiet().ignore_status().output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    parse(&text).with_context(|| format!("ldd {}", program.display()))
 }
 
 /// What `ldd` prints: `name => path (address)`, or the loader's path alone.

@@ -21,6 +21,7 @@ pub(super) struct Tree {
 enum Entry {
     Folder,
     File { content: Vec<u8>, mode: u32 },
+    Link { to: String },
 }
 
 impl Tree {
@@ -32,6 +33,11 @@ impl Tree {
     /// Puts a file that everybody may run.
     pub(super) fn program(&mut self, path: &str, content: impl Into<Vec<u8>>) {
         self.put(path, Entry::File { content: content.into(), mode: 0o755 });
+    }
+
+    /// Puts a symbolic link.
+    pub(super) fn link(&mut self, path: &str, to: &str) {
+        self.put(path, Entry::Link { to: to.to_owned() });
     }
 
     fn put(&mut self, path: &str, entry: Entry) {
@@ -54,11 +60,12 @@ impl Tree {
     pub(super) fn archive(&self) -> Result<Vec<u8>> {
         let mut archive = Vec::new();
         for (path, entry) in &self.entries {
-            let (kind, mode, content) = match entry {
-                Entry::Folder => (b'5', 0o755, &[][..]),
-                Entry::File { content, mode } => (b'0', *mode, content.as_slice()),
+            let (head, content) = match entry {
+                Entry::Folder => (header(path, (b'5', ""), 0o755, 0)?, &[][..]),
+                Entry::Link { to } => (header(path, (b'2', to), 0o777, 0)?, &[][..]),
+                Entry::File { content, mode } => (header(path, (b'0', ""), *mode, content.len())?, content.as_slice()),
             };
-            archive.write_all(&header(path, kind, mode, content.len())?)?;
+            archive.write_all(&head)?;
             archive.write_all(content)?;
             archive.resize(archive.len().next_multiple_of(BLOCK), 0);
         }
@@ -68,8 +75,10 @@ impl Tree {
     }
 }
 
-fn header(path: &str, kind: u8, mode: u32, size: usize) -> Result<[u8; BLOCK]> {
-    ensure!(path.len() <= MAX_NAME, "{path} is too long for a tar archive");
+fn header(path: &str, (kind, link): (u8, &str), mode: u32, size: usize) -> Result<[u8; BLOCK]> {
+    for name in [path, link] {
+        ensure!(name.len() <= MAX_NAME, "{name} is too long for a tar archive");
+    }
     let mut header = [0; BLOCK];
     let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
     put(0, path.as_bytes());
@@ -83,6 +92,7 @@ fn header(path: &str, kind: u8, mode: u32, size: usize) -> Result<[u8; BLOCK]> {
     // The sum is made with blanks in its own place.
     put(148, b"        ");
     put(156, &[kind]);
+    put(157, link.as_bytes());
     put(257, b"ustar\x0000");
     put(329, b"0000000\0");
     put(337, b"0000000\0");
