@@ -74,7 +74,7 @@ pub fn unescape(identifier: &str) -> Option<String> {
     Some(name)
 }
 
-/// Whether a word may not stand as an identifier of its own.
-pub(crate) fn is_reserved(word: &str) -> bool {
+/// Whether it is a word of the language, which may not stand as an identifier of its own.
+pub fn is_reserved(word: &str) -> bool {
     RESERVED.contains(&word)
 }

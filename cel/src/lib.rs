@@ -49,7 +49,7 @@ pub use budget::{Budget, PER_CALL_LIMIT, PER_OBJECT_LIMIT};
 pub use declared::DeclaredType;
 pub use environment::Environment;
 pub use error::{CompileError, EvaluationError};
-pub use escaping::{escape, unescape};
+pub use escaping::{escape, is_reserved, unescape};
 pub use estimate::CostEstimate;
 pub use program::{Program, Variables};
 pub use types::Type;

@@ -7,17 +7,18 @@ use kube::api::Patch;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Resource, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, null_default};
 use steersman_framework::queue::WorkQueue;
 use steersman_framework::runtime::Shutdown;
+use steersman_machinery::pod::resources::{self, Basis, Which};
 use steersman_machinery::quantity::Quantity;
 use steersman_machinery::resource_list::{self, ResourceList};
 
 use crate::error::SyncError;
 use crate::objects::PODS;
-use crate::shared::{Shared, wait};
+use crate::shared::{Shared, work};
 
 const COMPONENT: &str = "elasticquota-controller";
 
@@ -75,7 +76,7 @@ impl From<Value> for Usage {
         Self {
             metadata: Meta::deserialize(&pod["metadata"]).unwrap_or_default(),
             runs: pod["status"]["phase"] == "Running",
-            requests: requests(&pod["spec"]),
+            requests: resources::total(&pod, Which::Requests, Basis::Spec),
         }
     }
 }
@@ -84,17 +85,6 @@ impl Cached for Usage {
     fn meta(&self) -> &Meta {
         &self.metadata
     }
-}
-
-/// The sum over containers or the largest init container, whichever is more, and what the runtime takes.
-fn requests(spec: &Value) -> ResourceList {
-    let of = |container: &Value| resource_list::parse(container["resources"].get("requests"));
-    let list = |name: &str| spec[name].as_array().into_iter().flatten().map(of).collect::<Vec<_>>();
-    let mut sum = ResourceList::new();
-    list("containers").iter().for_each(|requests| resource_list::add(&mut sum, requests));
-    list("initContainers").iter().for_each(|requests| resource_list::raise(&mut sum, requests));
-    resource_list::add(&mut sum, &resource_list::parse(spec.get("overhead")));
-    sum
 }
 
 /// What is used of each resource that the quota names.
@@ -144,11 +134,8 @@ impl ElasticQuotaController {
             self.quotas.synced().await;
             self.pods.synced().await;
         };
-        if !wait(&shutdown, ready).await {
-            return;
-        }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |key| self.sync(key)).await;
+        work(workers, &self.queue, shutdown, ready, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

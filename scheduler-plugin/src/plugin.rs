@@ -420,7 +420,7 @@ pub trait BindPlugin: Plugin {
 
 /// Gets to know of every pod that has not finished, of whichever scheduler: what upstream's plugins do with a handler on the
 /// shared informer of pods. Called before the pod is put into the queue.
-pub trait PodObserver: Plugin {
+pub trait PodObserver: Send + Sync {
     /// A pod came or changed.
     fn pod_set(&self, pod: &Pod);
 

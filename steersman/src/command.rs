@@ -66,10 +66,7 @@ fn called() -> Option<String> {
 }
 
 /// Parses the arguments and does what they say.
-///
-/// # Errors
-/// What went wrong, for a person to read.
-pub fn run() -> Result<()> {
+fn run() -> Result<()> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use kube::Client;
-use kube::api::{Api, PostParams};
-use kube::core::{DynamicObject, GroupVersionKind, TypeMeta};
-use kube::discovery::ApiResource;
+use kube::api::PostParams;
+use kube::core::{DynamicObject, TypeMeta};
+
+use crate::objects::api;
 
 /// Where the chart is installed in all of them.
 pub const NAMESPACE: &str = "steersman-system";
@@ -37,12 +38,7 @@ pub fn objects(rendered: &str, kinds: &[&str]) -> Vec<DynamicObject> {
 pub async fn create(client: &Client, objects: &[DynamicObject]) {
     for object in objects {
         let types: &TypeMeta = object.types.as_ref().expect("a manifest has a kind");
-        let kind = GroupVersionKind::try_from(types).expect("a manifest has an apiVersion");
-        let resource = ApiResource::from_gvk(&kind);
-        let api = match object.metadata.namespace.as_deref() {
-            Some(namespace) => Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::<DynamicObject>::all_with(client.clone(), &resource),
-        };
+        let api = api(client, (&types.api_version, &types.kind), object.metadata.namespace.as_deref());
         let created = api.create(&PostParams::default(), object).await;
         created.unwrap_or_else(|error| panic!("{}: {error}", types.kind));
     }

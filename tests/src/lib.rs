@@ -5,6 +5,7 @@ pub mod chart;
 pub mod faults;
 pub mod kubectl;
 pub mod manifests;
+pub mod objects;
 pub mod processes;
 pub mod proxy;
 pub mod site;

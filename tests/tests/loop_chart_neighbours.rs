@@ -8,15 +8,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
-use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::ApiResource;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PropagationPolicy};
+use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use steersman::Cluster;
 use steersman_controllers::{NAMES, OPT_IN, Options};
 use steersman_framework::runtime::{Context, Shutdown, ShutdownTrigger};
 use steersman_machinery::random::Random;
 use steersman_tests::chart::{self, NAMESPACE};
+use steersman_tests::objects;
 use steersman_tests::wait::until_within;
 use tokio::time::sleep;
 
@@ -74,20 +74,11 @@ impl Town {
     }
 
     fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        match namespace {
-            Some(namespace) => Api::namespaced_with(self.cluster.client(), namespace, &resource),
-            None => Api::all_with(self.cluster.client(), &resource),
-        }
+        objects::api(&self.cluster.client(), (version, kind), namespace)
     }
 
-    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, mut object: Value) -> DynamicObject {
-        object["apiVersion"] = json!(version);
-        object["kind"] = json!(kind);
-        let api = self.api(version, kind, namespace);
-        let made = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await;
-        made.unwrap_or_else(|error| panic!("{kind}: {error}"))
+    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, object: Value) -> DynamicObject {
+        objects::create(&self.cluster.client(), (version, kind), namespace, object).await
     }
 
     async fn delete(&self, version: &str, kind: &str, namespace: Option<&str>, name: &str) {

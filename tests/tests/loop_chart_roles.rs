@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::ApiResource;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use steersman::Cluster;
 use steersman_framework::leader_election::{Election, lead};
 use steersman_framework::runtime::{Context, Shutdown, ShutdownTrigger};
 use steersman_machinery::random::Random;
 use steersman_tests::chart::{self, NAMESPACE};
+use steersman_tests::objects;
 use steersman_tests::wait::{until, until_within};
 use tokio::time::sleep;
 
@@ -86,20 +85,11 @@ impl Town {
     }
 
     fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        let client: Client = self.cluster.client();
-        match namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-            None => Api::all_with(client, &resource),
-        }
+        objects::api(&self.cluster.client(), (version, kind), namespace)
     }
 
-    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, mut object: Value) {
-        object["apiVersion"] = json!(version);
-        object["kind"] = json!(kind);
-        let object = serde_json::from_value(object).unwrap();
-        self.api(version, kind, namespace).create(&PostParams::default(), &object).await.unwrap();
+    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, object: Value) {
+        objects::create(&self.cluster.client(), (version, kind), namespace, object).await;
     }
 
     async fn pod(&self, name: &str, labels: Value, spec: Value) {

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::ApiResource;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use steersman::Cluster;
 use steersman_framework::runtime::{Context, Shutdown, ShutdownTrigger};
 use steersman_machinery::random::Random;
+use steersman_tests::objects;
 use tokio::time::sleep;
 
 /// The accounts of kube-controller-manager, and which of our controllers run as them.
@@ -66,19 +66,11 @@ impl World {
     }
 
     fn api(&self, version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        match namespace {
-            Some(namespace) => Api::namespaced_with(self.cluster.client(), namespace, &resource),
-            None => Api::all_with(self.cluster.client(), &resource),
-        }
+        objects::api(&self.cluster.client(), (version, kind), namespace)
     }
 
-    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, mut object: Value) {
-        object["apiVersion"] = json!(version);
-        object["kind"] = json!(kind);
-        let object = serde_json::from_value(object).unwrap();
-        self.api(version, kind, namespace).create(&PostParams::default(), &object).await.unwrap();
+    async fn create(&self, version: &str, kind: &str, namespace: Option<&str>, object: Value) {
+        objects::create(&self.cluster.client(), (version, kind), namespace, object).await;
     }
 
     async fn patch(&self, (version, kind): (&str, &str), namespace: Option<&str>, name: &str, patch: Value) {

@@ -9,14 +9,13 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod};
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::ApiResource;
 use serde_json::{Value, json};
 use steersman::Cluster;
 use steersman_framework::health::{Health, Probe};
 use steersman_framework::runtime::{Context, Shutdown, ShutdownTrigger};
 use steersman_machinery::random::Random;
 use steersman_tests::manifests::{deployment_with, image_patch};
+use steersman_tests::objects;
 use steersman_tests::skew::{RELEASES, Skew};
 use steersman_tests::wait::{until, until_rolled_out};
 use tokio::time::sleep;
@@ -50,13 +49,8 @@ impl Town {
     }
 
     async fn create(&self, version: &str, kind: &str, object: Value) {
-        let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        let api: Api<DynamicObject> = match kind {
-            "DeviceClass" | "ResourceSlice" => Api::all_with(self.client(), &resource),
-            _ => Api::default_namespaced_with(self.client(), &resource),
-        };
-        api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let namespace = (!matches!(kind, "DeviceClass" | "ResourceSlice")).then_some("default");
+        objects::create(&self.client(), (version, kind), namespace, object).await;
     }
 }
 

@@ -17,8 +17,8 @@ use steersman_framework::api::Resource;
 use steersman_machinery::clock::SharedClock;
 use tokio::time::Instant;
 
-use super::gang::{GroupKey, Members, full_name};
-use crate::cluster_event::{ActionType, ClusterEvent, EventResource};
+use super::gang::{self, GroupKey, Members, full_name};
+use crate::cluster_event::{ClusterEvent, EventResource};
 use crate::cycle_state::CycleState;
 use crate::plugin::{
     Dependence, PermitPlugin, Plugin, PodObserver, PostFilterContext, PostFilterPlugin, PostFilterResult,
@@ -29,7 +29,6 @@ use crate::queue::QueuedPod;
 use crate::registry::Handle;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
-use crate::waiting::WaitingPods;
 use crate::watched::Watched;
 use crate::wire::{Map, Metadata};
 
@@ -80,7 +79,6 @@ pub struct Coscheduling {
     backoff: Duration,
     groups: Watched<PodGroup>,
     members: Members,
-    waiting: WaitingPods,
     clock: SharedClock,
     /// One moment on both clocks, to compare when pods and groups came.
     anchor: (Instant, Timestamp),
@@ -103,8 +101,7 @@ impl Coscheduling {
             wait: seconds("permitWaitingTimeSeconds", args.permit_waiting_time_seconds)?,
             backoff: seconds("podGroupBackoffSeconds", args.pod_group_backoff_seconds)?,
             groups: handle.watches.watch(&POD_GROUPS),
-            members: Members::default(),
-            waiting: handle.waiting_pods.clone(),
+            members: Members::new(NAME, key, &handle.waiting_pods),
             clock: handle.clock.clone(),
             anchor: (Instant::now(), handle.clock.now()),
             permitted: Mutex::default(),
@@ -179,15 +176,10 @@ impl Plugin for Coscheduling {
         NAME
     }
     fn events_to_register(&self) -> Vec<ClusterEvent> {
-        vec![
-            ClusterEvent::pod(ActionType::ADD),
-            ClusterEvent::of(EventResource::UnscheduledPod, ActionType::ADD),
-            ClusterEvent::of(EVENTS, ActionType::ADD.or(ActionType::UPDATE)),
-        ]
+        gang::events(EVENTS)
     }
-    /// Nothing is filtered and scored; the members of a group are counted each time.
     fn dependence(&self, pod: &Pod) -> Dependence {
-        if key(pod).is_some() { Dependence::Anything } else { Dependence::Node }
+        self.members.dependence(pod)
     }
     fn keeps_backoff(&self, pod: &Pod) -> bool {
         key(pod).is_some()
@@ -208,17 +200,7 @@ impl Plugin for Coscheduling {
         Some(self)
     }
     fn as_pod_observer(&self) -> Option<&dyn PodObserver> {
-        Some(self)
-    }
-}
-
-impl PodObserver for Coscheduling {
-    fn pod_set(&self, pod: &Pod) {
-        self.members.set(pod, key(pod));
-    }
-
-    fn pod_removed(&self, uid: &str) {
-        self.members.remove(uid);
+        Some(&self.members)
     }
 }
 
@@ -255,7 +237,7 @@ impl PostFilterPlugin for Coscheduling {
         if placed >= least || small() {
             return (nothing, Status::with_reasons(crate::status::Code::Unschedulable, Vec::new()));
         }
-        self.members.reject(&key, &self.waiting, (NAME, "optimistic rejection in PostFilter"));
+        self.members.reject(&key, "optimistic rejection in PostFilter");
         if !self.backoff.is_zero() && self.members.count(&key) >= least {
             self.note(&self.backed_off, &key, self.backoff);
         }
@@ -280,7 +262,7 @@ impl ReservePlugin for Coscheduling {
         self.members.reserve(&pod.uid, false);
         let Some(key) = key(pod) else { return };
         if self.group(&key).is_some() {
-            self.members.reject(&key, &self.waiting, (NAME, "rejection in Unreserve"));
+            self.members.reject(&key, "rejection in Unreserve");
             self.permitted.lock().remove(&key);
         }
     }
@@ -295,7 +277,7 @@ impl PermitPlugin for Coscheduling {
         // This one is among them: it was reserved for.
         let placed = self.members.placed(&key);
         if placed >= least(&group) {
-            self.members.allow(&key, &self.waiting, NAME);
+            self.members.allow(&key);
             return (Status::success(), Duration::ZERO);
         }
         if placed <= 1 {

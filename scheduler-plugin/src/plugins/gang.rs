@@ -1,10 +1,12 @@
-//! What gang plugins have in common: who belongs together, and how many of them have a place.
+//! What gang plugins have in common: who belongs together, how many of them have a place, and what becomes of those that wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::cluster_event::{ActionType, ClusterEvent, EventResource};
+use crate::plugin::{Dependence, PodObserver};
 use crate::pod::Pod;
 use crate::waiting::WaitingPods;
 
@@ -16,9 +18,24 @@ pub(super) fn full_name((namespace, name): &GroupKey) -> String {
     format!("{namespace}/{name}")
 }
 
-/// The pods of each group.
-#[derive(Debug, Default)]
-pub(super) struct Members(Mutex<State>);
+/// What brings back a pod that waits for others: another pod, or its group, which is such an object.
+pub(super) fn events(groups: EventResource) -> Vec<ClusterEvent> {
+    vec![
+        ClusterEvent::pod(ActionType::ADD),
+        ClusterEvent::of(EventResource::UnscheduledPod, ActionType::ADD),
+        // Of GangScheduling upstream registers no updates, so that a lower minCount takes until the next pod; here it counts
+        // at once.
+        ClusterEvent::of(groups, ActionType::ADD.or(ActionType::UPDATE)),
+    ]
+}
+
+/// The pods of each group. Observes them, so that a plugin only has to say that it is its observer.
+pub(super) struct Members {
+    plugin: &'static str,
+    key: fn(&Pod) -> Option<GroupKey>,
+    waiting: WaitingPods,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,10 +51,10 @@ struct Member {
     reserved: bool,
 }
 
-impl Members {
-    /// A pod came or changed; `group` is the one that it says it belongs to.
-    pub(super) fn set(&self, pod: &Pod, group: Option<GroupKey>) {
-        let mut state = self.0.lock();
+impl PodObserver for Members {
+    fn pod_set(&self, pod: &Pod) {
+        let group = (self.key)(pod);
+        let mut state = self.state.lock();
         let old = state.group_of.get(&pod.uid).cloned();
         if old != group {
             state.remove(&pod.uid);
@@ -49,14 +66,25 @@ impl Members {
         }
     }
 
-    /// A pod is gone.
-    pub(super) fn remove(&self, uid: &str) {
-        self.0.lock().remove(uid);
+    fn pod_removed(&self, uid: &str) {
+        self.state.lock().remove(uid);
+    }
+}
+
+impl Members {
+    /// Of the groups that `key` tells; those that wait do so for `plugin`.
+    pub(super) fn new(plugin: &'static str, key: fn(&Pod) -> Option<GroupKey>, waiting: &WaitingPods) -> Self {
+        Self { plugin, key, waiting: waiting.clone(), state: Mutex::default() }
+    }
+
+    /// Nothing is filtered and scored; the members of a group are counted each time.
+    pub(super) fn dependence(&self, pod: &Pod) -> Dependence {
+        if (self.key)(pod).is_some() { Dependence::Anything } else { Dependence::Node }
     }
 
     /// A node was chosen for a pod, or given up.
     pub(super) fn reserve(&self, uid: &str, reserved: bool) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let Some(group) = state.group_of.get(uid).cloned() else { return };
         if let Some(member) = state.groups.get_mut(&group).and_then(|members| members.get_mut(uid)) {
             member.reserved = reserved;
@@ -65,35 +93,35 @@ impl Members {
 
     /// How many pods there are.
     pub(super) fn count(&self, group: &GroupKey) -> usize {
-        self.0.lock().groups.get(group).map_or(0, BTreeMap::len)
+        self.state.lock().groups.get(group).map_or(0, BTreeMap::len)
     }
 
     /// How many of them have a node, or were given one.
     pub(super) fn placed(&self, group: &GroupKey) -> usize {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let members = state.groups.get(group).into_iter().flat_map(BTreeMap::values);
         members.filter(|member| member.bound || member.reserved).count()
     }
 
     /// Those that have no place yet.
     pub(super) fn unplaced(&self, group: &GroupKey) -> Vec<Arc<str>> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let members = state.groups.get(group).into_iter().flatten();
         members.filter(|(_, member)| !member.bound && !member.reserved).map(|(uid, _)| uid.clone()).collect()
     }
 
     /// Lets all that wait go.
-    pub(super) fn allow(&self, group: &GroupKey, waiting: &WaitingPods, plugin: &'static str) {
-        self.uids(group).iter().for_each(|uid| waiting.allow(uid, plugin));
+    pub(super) fn allow(&self, group: &GroupKey) {
+        self.uids(group).iter().for_each(|uid| self.waiting.allow(uid, self.plugin));
     }
 
     /// Refuses all that wait.
-    pub(super) fn reject(&self, group: &GroupKey, waiting: &WaitingPods, (plugin, why): (&'static str, &str)) {
-        self.uids(group).iter().for_each(|uid| waiting.reject(uid, plugin, why));
+    pub(super) fn reject(&self, group: &GroupKey, why: &str) {
+        self.uids(group).iter().for_each(|uid| self.waiting.reject(uid, self.plugin, why));
     }
 
     fn uids(&self, group: &GroupKey) -> Vec<Arc<str>> {
-        self.0.lock().groups.get(group).into_iter().flat_map(BTreeMap::keys).cloned().collect()
+        self.state.lock().groups.get(group).into_iter().flat_map(BTreeMap::keys).cloned().collect()
     }
 }
 

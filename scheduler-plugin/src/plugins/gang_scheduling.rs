@@ -11,14 +11,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use steersman_framework::api::Resource;
 
-use super::gang::{GroupKey, Members};
-use crate::cluster_event::{ActionType, ClusterEvent, EventResource};
+use super::gang::{self, GroupKey, Members};
+use crate::cluster_event::{ClusterEvent, EventResource};
 use crate::cycle_state::CycleState;
 use crate::plugin::{Dependence, PermitPlugin, Plugin, PodObserver, PreEnqueuePlugin, ReservePlugin};
 use crate::pod::Pod;
 use crate::registry::Handle;
 use crate::status::Status;
-use crate::waiting::WaitingPods;
 use crate::watched::Watched;
 
 pub(super) const NAME: &str = "GangScheduling";
@@ -56,17 +55,12 @@ struct Gang {
 pub struct GangScheduling {
     groups: Watched<PodGroup>,
     members: Members,
-    waiting: WaitingPods,
 }
 
 impl GangScheduling {
     /// The plugin.
     pub fn new(handle: &Handle) -> Self {
-        Self {
-            groups: handle.watches.watch(&POD_GROUPS),
-            members: Members::default(),
-            waiting: handle.waiting_pods.clone(),
-        }
+        Self { groups: handle.watches.watch(&POD_GROUPS), members: Members::new(NAME, key, &handle.waiting_pods) }
     }
 
     fn group(&self, key: &GroupKey) -> Option<Arc<PodGroup>> {
@@ -84,16 +78,10 @@ impl Plugin for GangScheduling {
         NAME
     }
     fn events_to_register(&self) -> Vec<ClusterEvent> {
-        vec![
-            ClusterEvent::pod(ActionType::ADD),
-            ClusterEvent::of(EventResource::UnscheduledPod, ActionType::ADD),
-            // Upstream does not register updates, so that a lower minCount takes until the next pod; here it counts at once.
-            ClusterEvent::of(EVENTS, ActionType::ADD.or(ActionType::UPDATE)),
-        ]
+        gang::events(EVENTS)
     }
-    /// Nothing is filtered and scored; the members of a group are counted each time.
     fn dependence(&self, pod: &Pod) -> Dependence {
-        if key(pod).is_some() { Dependence::Anything } else { Dependence::Node }
+        self.members.dependence(pod)
     }
     fn keeps_backoff(&self, pod: &Pod) -> bool {
         key(pod).is_some()
@@ -108,17 +96,7 @@ impl Plugin for GangScheduling {
         Some(self)
     }
     fn as_pod_observer(&self) -> Option<&dyn PodObserver> {
-        Some(self)
-    }
-}
-
-impl PodObserver for GangScheduling {
-    fn pod_set(&self, pod: &Pod) {
-        self.members.set(pod, key(pod));
-    }
-
-    fn pod_removed(&self, uid: &str) {
-        self.members.remove(uid);
+        Some(&self.members)
     }
 }
 
@@ -148,7 +126,7 @@ impl ReservePlugin for GangScheduling {
     fn unreserve(&self, _: &mut CycleState, pod: &Pod, _: &str) {
         self.members.reserve(&pod.uid, false);
         if let Some(key) = key(pod) {
-            self.members.reject(&key, &self.waiting, (NAME, "another pod from the gang lost its place"));
+            self.members.reject(&key, "another pod from the gang lost its place");
         }
     }
 }
@@ -164,7 +142,7 @@ impl PermitPlugin for GangScheduling {
             state.activate(self.members.unplaced(&key));
             return (Status::wait(), WAIT);
         }
-        self.members.allow(&key, &self.waiting, NAME);
+        self.members.allow(&key);
         (Status::success(), Duration::ZERO)
     }
 }

@@ -36,30 +36,6 @@ const MAX_AUDIT_ANNOTATIONS: usize = 20;
 const MAX_AUDIT_EXPRESSION: usize = 5 * 1024;
 /// What a mutating policy may be about: there is nothing to change in what is deleted.
 const MUTABLE: &[&str] = &["*", "CONNECT", "CREATE", "UPDATE"];
-/// Words that are no names in CEL.
-const RESERVED: &[&str] = &[
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 fn default_policy(object: &mut Value) {
     meta::set_default(object, &["spec", "failurePolicy"], "Fail");
@@ -210,7 +186,7 @@ fn common(spec: &Cursor<'_>, mutations: bool) -> Environment {
 fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && !RESERVED.contains(&name)
+        && !steersman_cel::is_reserved(name)
 }
 
 fn param_kind(kind: &Cursor<'_>) {
