@@ -10,8 +10,10 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --locked --package steersman --features programs --profile image --bin steersman \
-    && mkdir -p /image/usr/local/bin /image/etc/ssl/certs \
+    && cargo xtask image --programs target/image --out /tmp/steersman.tar \
+    && mkdir -p /image/usr/local/bin /image/usr/share/sbom /image/etc/ssl/certs \
     && cp target/image/steersman /image/usr/local/bin/ \
+    && cp /tmp/steersman.cdx.json /image/usr/share/sbom/ \
     && ln -s steersman /image/usr/local/bin/steersman-controllers \
     && ln -s steersman /image/usr/local/bin/steersman-scheduler \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \

@@ -1,4 +1,5 @@
-//! A bad network in between: connections that are refused, cut, or that hang before they are cut.
+//! A bad network in between: connections that are refused, cut, or that hang, some before they are cut, some for
+//! ever.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,8 @@ enum Fate {
     Cut(Duration),
     /// Nothing goes through any more after the first time; it is cut after the second.
     Hangs(Duration, Duration),
+    /// Nothing goes through any more after this time, and nobody says so: who waits has to give up by himself.
+    Silent(Duration),
 }
 
 /// Forwards connections to a place that may change; badly, until it is told to be good.
@@ -92,8 +95,9 @@ impl State {
         let dice = random.unit();
         Some(match dice {
             dice if dice < 0.15 => Fate::Refused,
-            dice if dice < 0.6 => Fate::Cut(long),
-            _ => Fate::Hangs(long, short),
+            dice if dice < 0.55 => Fate::Cut(long),
+            dice if dice < 0.95 => Fate::Hangs(long, short),
+            _ => Fate::Silent(long),
         })
     }
 }
@@ -130,6 +134,12 @@ async fn connection(mut client: TcpStream, state: Arc<State>) {
         Some(Fate::Hangs(after, rest)) => {
             if tokio::time::timeout(after, copy(&mut client, &mut server)).await.is_err() {
                 sleep(rest).await;
+            }
+        }
+        Some(Fate::Silent(after)) => {
+            if tokio::time::timeout(after, copy(&mut client, &mut server)).await.is_err() {
+                // The server may be gone meanwhile: the client is not told.
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -131,9 +131,23 @@ impl Town {
         texts.collect::<Vec<_>>().join("\n---\n")
     }
 
+    /// The verbs of the rules for a resource alone.
+    fn verbs(&self, group: &str, resource: &str) -> Vec<String> {
+        let objects = chart::objects(&self.rendered, &ROLES);
+        let rules = objects.iter().flat_map(|object| object.data["rules"].as_array().into_iter().flatten());
+        let of = rules.filter(|rule| rule["apiGroups"] == json!([group]) && rule["resources"] == json!([resource]));
+        let verbs = of.flat_map(|rule| rule["verbs"].as_array().unwrap());
+        verbs.map(|verb| verb.as_str().unwrap().to_owned()).collect()
+    }
+
     #[track_caller]
     fn assert_exact(&self, account: &str, beyond: &[(&str, &str)]) {
         self.cluster.assert_role_sufficient(NAMESPACE, account, &self.roles(&[]));
+        // What cannot be shown to be needed here has to be there all the same.
+        for (resource, verb) in beyond {
+            let verbs = self.verbs("resource.k8s.io", resource);
+            assert!(verbs.iter().any(|found| found == verb), "{account} may not {verb} {resource}");
+        }
         self.cluster.assert_no_excess(NAMESPACE, account, &self.roles(beyond));
     }
 }
@@ -388,6 +402,7 @@ async fn plugins_need_the_rules_that_the_chart_gives_for_them() {
     });
     let rules: Vec<&Value> = of_plugins.collect();
     assert_eq!(rules.len(), 3);
+    assert_eq!(town.verbs("scheduling.k8s.io", "podgroups"), ["list", "watch"], "for servers that have them");
     let role = json!({"kind": "ClusterRole", "metadata": {"name": "plugins"}, "rules": rules}).to_string();
     town.cluster.assert_no_excess(NAMESPACE, "steersman-scheduler", &role);
 }

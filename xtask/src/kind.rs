@@ -63,12 +63,17 @@ pub(crate) fn load(common: &Common) -> Result<()> {
 fn wanted(common: &Common) -> Wanted {
     Wanted {
         cluster: common.name.clone(),
-        engine: common.engine.clone().unwrap_or_else(|| execute::engine(&env::var_os("PATH").unwrap_or_default())),
+        engine: common.engine.clone().unwrap_or_else(engine),
         node_image: config::NODE_IMAGE.to_owned(),
         scheduler: Scheduler::Second,
         image: image::DEFAULT_NAME.to_owned(),
         tag: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+fn engine() -> String {
+    let told = env::var(execute::PROVIDER).ok();
+    execute::engine(told.as_deref(), &env::var_os("PATH").unwrap_or_default())
 }
 
 fn run(steps: &[Step], dry_run: bool) -> Result<()> {
@@ -77,9 +82,9 @@ fn run(steps: &[Step], dry_run: bool) -> Result<()> {
         return Ok(());
     }
     // Others may be on the path: that they are missing is told by the step that needs them.
-    if let Some(missing) = tools::install_programs_of_people() {
+    for missing in tools::install_programs_of_people() {
         println!("note: {missing}");
     }
-    let path = execute::search_path(&workspace::root().join("target/tools/bin"))?;
+    let path = execute::search_path(&workspace::root().join("target/tools"))?;
     execute::execute(steps, &workspace::root(), path)
 }

