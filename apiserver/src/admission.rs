@@ -5,10 +5,13 @@ mod always;
 pub mod cached;
 mod certificate_signers;
 mod certificate_subject_restriction;
+mod configuration;
 mod default_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
+mod event_rate_limit;
 pub mod expressions;
+mod image_policy;
 mod limit_ranger;
 pub mod matching;
 mod namespace_lifecycle;
@@ -19,6 +22,7 @@ mod persistent_volume_claim_resize;
 mod pod_node_selector;
 mod pod_rules;
 mod pod_security;
+mod pod_toleration_restriction;
 mod pod_topology_labels;
 pub(crate) mod policy;
 mod priority;
@@ -32,6 +36,8 @@ mod webhook;
 
 use std::fmt;
 use std::sync::Arc;
+
+pub use configuration::Configuration;
 
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -148,6 +154,11 @@ pub trait Plugin: Send + Sync {
     /// Upstream's name, as in `--disable-admission-plugins`.
     fn name(&self) -> &'static str;
 
+    /// What it lacks in order to be switched on.
+    fn missing(&self) -> Option<&'static str> {
+        None
+    }
+
     /// May change the object of a create or update, or refuse it.
     fn admit<'a>(
         &'a self,
@@ -184,8 +195,8 @@ pub trait Plugin: Send + Sync {
 /// Source: `kubernetes/pkg/kubeapiserver/options.AllOrderedPlugins`.
 pub struct Chain(Vec<Box<dyn Plugin>>);
 
-fn all() -> Vec<Box<dyn Plugin>> {
-    vec![
+fn all(configuration: &Configuration) -> Result<Vec<Box<dyn Plugin>>, String> {
+    Ok(vec![
         Box::new(always::ADMIT),
         Box::new(namespace_presence::AUTO_PROVISION),
         Box::new(namespace_lifecycle::NamespaceLifecycle),
@@ -196,10 +207,13 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(node_restriction::NodeRestriction),
         Box::new(taint_nodes_by_condition::TaintNodesByCondition),
         Box::new(pod_rules::ALWAYS_PULL_IMAGES),
-        Box::new(pod_security::PodSecurity),
+        Box::new(image_policy::ImagePolicyWebhook::new(configuration)),
+        Box::new(pod_security::PodSecurity::new(configuration)?),
         Box::new(pod_node_selector::PodNodeSelector),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+        Box::new(pod_toleration_restriction::PodTolerationRestriction::new(configuration)?),
+        Box::new(event_rate_limit::EventRateLimit::new(configuration)?),
         Box::new(pod_rules::TOLERATE_EXTENDED_RESOURCES),
         Box::new(default_class::STORAGE),
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
@@ -224,30 +238,34 @@ fn all() -> Vec<Box<dyn Plugin>> {
         Box::new(webhook::ValidatingAdmissionWebhook::default()),
         Box::new(resource_quota::ResourceQuota),
         Box::new(always::DENY),
-    ]
+    ])
 }
 
 /// Those that work only if they are asked for. Source: `kubernetes/pkg/kubeapiserver/options.DefaultOffAdmissionPlugins`.
-const OFF_BY_DEFAULT: [&str; 10] = [
+const OFF_BY_DEFAULT: [&str; 13] = [
     "AlwaysAdmit",
     "AlwaysDeny",
     "AlwaysPullImages",
     "DenyServiceExternalIPs",
+    "EventRateLimit",
     "ExtendedResourceToleration",
+    "ImagePolicyWebhook",
     "LimitPodHardAntiAffinityTopology",
     "NamespaceAutoProvision",
     "NamespaceExists",
     "OwnerReferencesPermissionEnforcement",
     "PodNodeSelector",
+    "PodTolerationRestriction",
 ];
 
 impl Chain {
     /// Upstream's default plugins, those that are enabled, and without those that are disabled.
     ///
     /// # Errors
-    /// A text that names a plugin that does not exist, and those that do, or one that is named in both lists.
-    pub fn new(enabled: &[String], disabled: &[String]) -> Result<Self, String> {
-        let all = all();
+    /// A text that names a plugin that does not exist, and those that do, one that is named in both lists, or one whose
+    /// configuration makes no sense.
+    pub fn new(enabled: &[String], disabled: &[String], configuration: &Configuration) -> Result<Self, String> {
+        let all = all(configuration)?;
         let names: Vec<&str> = all.iter().map(|plugin| plugin.name()).collect();
         if let Some(unknown) = enabled.iter().chain(disabled).find(|name| !names.contains(&name.as_str())) {
             return Err(format!("unknown admission plugin {unknown:?}; there are {}", names.join(", ")));
@@ -259,7 +277,11 @@ impl Chain {
             let named = |list: &[String]| list.iter().any(|it| it == name);
             named(enabled) || !(named(disabled) || OFF_BY_DEFAULT.contains(&name))
         };
-        Ok(Self(all.into_iter().filter(|plugin| is_on(plugin.name())).collect()))
+        let on: Vec<_> = all.into_iter().filter(|plugin| is_on(plugin.name())).collect();
+        match on.iter().find_map(|plugin| Some((plugin.name(), plugin.missing()?))) {
+            Some((name, missing)) => Err(format!("couldn't init admission plugin {name:?}: {missing}")),
+            None => Ok(Self(on)),
+        }
     }
 
     /// Lets every plugin change the object; once more if one of those who are asked from outside did. For a delete, it

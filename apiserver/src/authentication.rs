@@ -5,6 +5,7 @@ mod bearer;
 mod bootstrap_token;
 mod jwt;
 pub mod keys;
+mod legacy_token;
 pub mod request_header;
 mod rsa;
 pub mod service_account;
@@ -12,6 +13,7 @@ mod signer;
 mod token_file;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +27,7 @@ use self::service_account::Issuer;
 pub use self::signer::{KeyChoice, Signer};
 pub use self::token_file::Tokens;
 use crate::audit::Annotations;
+use crate::http::warnings::Warnings;
 use crate::server::Server;
 use crate::service::Call;
 
@@ -199,7 +202,8 @@ pub(crate) async fn authenticate(call: &mut Call, identity: &Identity) -> Result
         return if anonymous { Ok(UserInfo::anonymous()) } else { Err(Status::unauthorized()) };
     };
     let audiences = &call.server.authentication.api_audiences;
-    let found = find(&call.server, &token.text, audiences, &call.annotations).await.map_err(refused)?;
+    let found =
+        find(&call.server, &token.text, audiences, (&call.annotations, &call.warnings)).await.map_err(refused)?;
     token.take_out(&mut call.headers);
     Ok(found.user)
 }
@@ -209,10 +213,10 @@ pub(crate) async fn authenticate(call: &mut Call, identity: &Identity) -> Result
 /// # Errors
 /// Why it is not accepted, in upstream's words.
 pub(crate) async fn find(
-    server: &Server,
+    server: &Arc<Server>,
     token: &str,
     audiences: &[String],
-    annotations: &Annotations,
+    notes: (&Annotations, &Warnings),
 ) -> Result<Found, String> {
     let authentication = &server.authentication;
     // Who knows nothing of audiences speaks for those of the API server.
@@ -222,7 +226,7 @@ pub(crate) async fn find(
     if let Some(user) = authentication.tokens.find(token).filter(|_| !meant.is_empty()) {
         return Ok(here(user.clone()));
     }
-    let failure = match service_account::authenticate(server, token, audiences, annotations).await {
+    let failure = match service_account::authenticate(server, token, audiences, notes).await {
         Ok(Some(found)) => return Ok(Found { user: known(found.user), ..found }),
         Ok(None) => bearer::INVALID.to_owned(),
         Err(why) => format!("[{}, {why}]", bearer::INVALID),
@@ -251,6 +255,6 @@ fn audience_error(meant: &[String], wanted: &[String]) -> String {
 }
 
 /// The bytes of a value of a secret.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }

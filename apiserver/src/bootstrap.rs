@@ -34,6 +34,7 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Status> {
     }
     crate::authorization::bootstrap::install(server).await?;
     set_range_ready(server).await?;
+    track_legacy_tokens(server).await?;
     crate::flowcontrol::start(server).await?;
     crate::definitions::restore(server).await?;
     server.events.restore(server.clock.now(), &server.snapshot("events").await?);
@@ -58,6 +59,16 @@ async fn set_range_ready(server: &Arc<Server>) -> Result<(), Status> {
     let user = UserInfo::known("system:apiserver", &[SYSTEM_MASTERS]);
     let path = "/apis/networking.k8s.io/v1/servicecidrs/kubernetes/status";
     handlers::perform(server, user, (Method::PUT, path), &range).await
+}
+
+/// Says since when it is noted which tokens in secrets are used. Source: `kubernetes/pkg/controlplane/controller/legacytokentracking`.
+async fn track_legacy_tokens(server: &Arc<Server>) -> Result<(), Status> {
+    let today: String = format_time(server.clock.now()).chars().take(10).collect();
+    let name = "kube-apiserver-legacy-service-account-token-tracking";
+    let since = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "kube-system", "name": name}, "data": {"since": today},
+    });
+    if exists(server, "configmaps", &since).await? { Ok(()) } else { make(server, "configmaps", &since).await }
 }
 
 /// Whether an earlier process made it.

@@ -1,6 +1,7 @@
 //! So that one client cannot starve the others: priority and fairness or, without it, a limit on requests in flight.
 //! Source: Kubernetes doc "API Priority and Fairness"; `k8s.io/apiserver/pkg/server/filters`.
 
+pub(crate) mod bodies;
 pub(crate) mod bootstrap;
 mod classify;
 mod fair;

@@ -191,8 +191,22 @@ pub(crate) async fn perform(
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     let (headers, warnings, annotations) = (HeaderMap::new(), Warnings::default(), Annotations::default());
     let (server, trail) = (server.clone(), Trail::default());
-    let (upgrade, remote, flow) = (None, false, None);
-    let mut call =
-        Call { server, info, method, query, headers, body, user, warnings, annotations, trail, upgrade, remote, flow };
+    let (upgrade, remote, flow, body_handled) = (None, false, None, None);
+    let mut call = Call {
+        server,
+        info,
+        method,
+        query,
+        headers,
+        body,
+        user,
+        warnings,
+        annotations,
+        trail,
+        upgrade,
+        remote,
+        flow,
+        body_handled,
+    };
     dispatch(&mut call).await.map(drop)
 }

@@ -63,6 +63,7 @@ pub struct Builder {
     authentication: authentication::Options,
     enabled_admission: Vec<String>,
     disabled_admission: Vec<String>,
+    admission: admission::Configuration,
     audit: Audit,
     flow: flowcontrol::Options,
     refuse_privileged: bool,
@@ -90,6 +91,7 @@ impl ApiServer {
             authentication: authentication::Options::default(),
             enabled_admission: Vec::new(),
             disabled_admission: Vec::new(),
+            admission: admission::Configuration::default(),
             audit: Audit::default(),
             flow: flowcontrol::Options::default(),
             refuse_privileged: false,
@@ -187,6 +189,13 @@ impl Builder {
         self
     }
 
+    /// Configures single admission plugins.
+    #[must_use]
+    pub fn admission_configuration(mut self, configuration: admission::Configuration) -> Self {
+        self.admission = configuration;
+        self
+    }
+
     /// Refuses pods with privileged containers, as kube-apiserver does that was started without `--allow-privileged`.
     #[must_use]
     pub fn refuse_privileged(mut self, refuse: bool) -> Self {
@@ -217,7 +226,7 @@ impl Builder {
 
     /// Makes the server and writes the objects that must always be there.
     pub async fn build(self) -> Result<ApiServer, Error> {
-        let admission = admission::Chain::new(&self.enabled_admission, &self.disabled_admission);
+        let admission = admission::Chain::new(&self.enabled_admission, &self.disabled_admission, &self.admission);
         let admission = admission.map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
         let authentication = Authentication::new(self.authentication);

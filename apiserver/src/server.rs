@@ -21,6 +21,7 @@ use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authentication::request_header::FrontProxy;
 use crate::authorization::Authorizer;
+use crate::flowcontrol::bodies::Bodies;
 use crate::flowcontrol::turns::Turns;
 use crate::flowcontrol::{self, FlowControl};
 use crate::impersonation;
@@ -42,6 +43,8 @@ pub struct Server {
     pub authentication: Authentication,
     /// Who is let in when many come.
     pub flow: FlowControl,
+    /// How many large bodies are handled at a time.
+    pub(crate) bodies: Bodies,
     /// With whom requests and the pieces of long answers take turns.
     pub(crate) turns: Turns,
     /// Held while the objects that configure [`Server::flow`] are maintained.
@@ -105,6 +108,7 @@ impl Server {
             authentication: parts.authentication,
             audit: Arc::new(parts.audit),
             flow: FlowControl::new(parts.flow),
+            bodies: Bodies::default(),
             turns: Turns::default(),
             flow_maintenance: tokio::sync::Mutex::default(),
             authorizer: Authorizer::default(),

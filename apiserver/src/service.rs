@@ -20,6 +20,7 @@ use crate::admission::reinvocation::Reinvocation;
 use crate::audit::{self, About, Annotations, Answered, Trail};
 use crate::authentication::{self, Identity, UserInfo};
 use crate::authorization;
+use crate::flowcontrol::bodies::Handled;
 use crate::flowcontrol::{self, Flow, turns};
 use crate::handlers;
 use crate::http::body::Body;
@@ -125,6 +126,8 @@ pub struct Call {
     pub(crate) remote: bool,
     /// Where it belongs, by priority and fairness.
     pub(crate) flow: Option<Flow>,
+    /// That its body is being handled, if that is a large one.
+    pub(crate) body_handled: Option<Handled>,
 }
 
 /// Who is behind a write, and where what is noticed about it goes. Clones share the notes.
@@ -213,6 +216,7 @@ where
         upgrade,
         remote: peer.is_some(),
         flow: None,
+        body_handled: None,
     };
     let answer = pass(&mut call, &identity, body).instrument(span).await;
     let (answer, failure) = match answer {
@@ -269,6 +273,7 @@ where
     };
     authorization::authorize(call).await?;
     call.body = read_body(body).await?;
+    call.body_handled = call.server.bodies.take(call.body.len()).await?;
     let answer = handlers::dispatch(call).await;
     if call.info.group == flowcontrol::GROUP && answer.is_ok() && call.method != Method::GET {
         flowcontrol::maintain(&call.server).await?;

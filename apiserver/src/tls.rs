@@ -18,12 +18,18 @@ const SERVICE_NAMES: [&str; 5] =
 pub struct Error(#[from] rcgen::Error);
 
 /// A certificate and its key, in PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The certificate.
     pub certificate: String,
     /// The private key. Write it only to files that nobody else can read.
     pub key: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 /// A self-signed certificate authority.

@@ -6,6 +6,14 @@ use std::fmt;
 
 use serde_json::Value;
 
+/// From this length on, a path is not told further. Only a key can be as long.
+const LONGEST: usize = 4096;
+
+/// As much of a path as is told.
+pub fn told(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LONGEST)]
+}
+
 /// The way to a field: `spec.containers[0].image`, `metadata.annotations[foo]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path(String);
@@ -31,8 +39,12 @@ impl Path {
         self.followed_by(&["[", key, "]"])
     }
 
-    /// Validation makes a path for every field that it looks at: one allocation each, and no formatting.
+    /// Validation makes a path for every field that it looks at: one allocation each, and no formatting. What is below a key of a
+    /// million letters must not cost as much again, each.
     fn followed_by(&self, parts: &[&str]) -> Self {
+        if self.0.len() > LONGEST {
+            return Self(told(&self.0).to_owned());
+        }
         let mut text = String::with_capacity(self.0.len() + parts.iter().map(|part| part.len()).sum::<usize>());
         text.push_str(&self.0);
         for part in parts {

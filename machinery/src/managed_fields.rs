@@ -90,20 +90,17 @@ impl Writer<'_> {
             let changes = before.changes(&json!({}), &base);
             entries.record(&before, changes);
         }
-        let result = self.merge(&base, &config, entries.clone(), force);
-        let result = match result {
-            Err(ApplyError::Conflicts(conflicts)) if self.manager == last_applied::MANAGER => {
-                match last_applied::remaining(self, &base, conflicts) {
-                    remaining if remaining.is_empty() => self.merge(&base, &config, entries, true),
-                    remaining => Err(ApplyError::Conflicts(remaining)),
-                }
-            }
-            other => other,
-        };
-        let mut object = result?;
-        if self.manager == last_applied::MANAGER {
-            last_applied::rewrite(&mut object, config);
+        if self.manager != last_applied::MANAGER {
+            return self.merge(&base, &config, entries, force);
         }
+        let mut object = match self.merge(&base, &config, entries.clone(), force) {
+            Err(ApplyError::Conflicts(conflicts)) => match last_applied::remaining(self, &base, conflicts) {
+                remaining if remaining.is_empty() => self.merge(&base, &config, entries, true),
+                remaining => Err(ApplyError::Conflicts(remaining)),
+            },
+            other => other,
+        }?;
+        last_applied::rewrite(&mut object, config);
         Ok(object)
     }
 
@@ -127,7 +124,7 @@ impl Writer<'_> {
     fn merge(&self, live: &Value, config: &Value, mut entries: Entries, force: bool) -> Result<Value, ApplyError> {
         let mut reset = FieldSet::default();
         self.add_reset(&mut reset);
-        let said = apply::field_set(config, self.ty).recursive_difference(&reset);
+        let mut said = apply::field_set(config, self.ty).recursive_difference(&reset);
         let last = entries.take_applied(self);
         let mut merged = apply::merge(live, config, self.ty);
         if let Some(last) = last.as_ref().map(|last| last.fields())
@@ -137,18 +134,21 @@ impl Writer<'_> {
             merged = prune::prune(&merged, last, &managed, self.ty);
         }
         let changes = apply::compare_except(live, &merged, self.ty, &reset);
-        let written = changes.modified.union(&changes.added);
+        let mut written = changes.modified;
+        written.add(changes.added);
         let conflicts = entries.conflicts(&written);
         if !conflicts.is_empty() && !force {
             return Err(ApplyError::Conflicts(conflicts));
         }
-        entries.take_away(&written.union(&changes.removed));
+        written.add(changes.removed);
+        entries.take_away(&written);
+        drop(written);
         // Nobody wrote anything if the object stays as it is: then the entry's time stays, too.
         let time = match merged == *live {
             true => last.and_then(|last| last.time),
             false => Some(crate::clock::format_time(self.now)),
         };
-        let mut said = said.difference(&UNOWNED);
+        NEVER_OWNED.iter().for_each(|path| said.remove(&crate::field_set::fields(path)));
         forget_metadata(&mut said);
         entries.put(self, Operation::Apply, said, time);
         Ok(with_list(merged, entries.encode()))

@@ -2,6 +2,8 @@
 //! Source: Kubernetes doc "API Concepts", section "Kubernetes Protobuf encoding"; `k8s.io/api/**/generated.proto` for
 //! the numbers; `gogo/protobuf` for what is written when it is empty.
 
+use crate::decode::TOO_MANY_OBJECTS;
+
 mod decode;
 mod encode;
 mod json_schema;
@@ -28,6 +30,9 @@ pub enum Error {
     /// It nests deeper than is read.
     #[error("exceeded max depth")]
     TooDeep,
+    /// It has more objects than are read.
+    #[error("{TOO_MANY_OBJECTS}")]
+    TooManyObjects,
 }
 
 /// What is in the envelope.

@@ -1,6 +1,7 @@
 //! Controllers that need what only the API server has, its keys and its schemas, and so run where it does.
 
 mod policy_status;
+mod token_cleaner;
 mod token_secrets;
 
 use steersman_apiserver::ApiServer;
@@ -25,12 +26,13 @@ pub(crate) async fn policy_status(context: Context, api_server: ApiServer) -> Re
     Ok(())
 }
 
-/// Fills in secrets with tokens of service accounts, and deletes those of accounts that are gone, until shutdown.
+/// Fills in secrets with tokens of service accounts, and deletes those of accounts that are gone and those that nobody uses, until
+/// shutdown.
 pub(crate) async fn token_secrets(context: Context, with: TokenSecrets) -> Result<(), kube::Error> {
     let informers = informers(&context);
     let shutdown = context.shutdown.clone();
     let running = with.run(&context, &informers, shutdown);
-    futures::join!(running, informers.run());
+    futures::join!(running, informers.run(), token_cleaner::run(&context));
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What somebody tries who does not belong: each attempt is refused clearly and changes nothing.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
 use kube::Client;
@@ -45,8 +47,14 @@ async fn send(client: &Client, method: &str, path: &str, headers: Headers<'_>, b
 
 impl Site {
     async fn new(rules: Value) -> Self {
+        Self::with(&[], rules).await
+    }
+
+    /// With admission plugins that are off by default.
+    async fn with(plugins: &[&str], rules: Value) -> Self {
         let builder = Cluster::builder().without_controllers().without_scheduler();
-        let cluster = builder.disable_admission(["ServiceAccount"]).start().await.unwrap();
+        let builder = builder.disable_admission(["ServiceAccount"]).enable_admission(plugins.iter().copied());
+        let cluster = builder.start().await.unwrap();
         let admin = cluster.client();
         let make = async |path: &str, object: Value| {
             let (code, answer) = send(&admin, "POST", path, &[], &object).await;
@@ -268,6 +276,128 @@ async fn no_way_around_a_resource_that_is_not_granted() {
         send(&site.mallory, "PATCH", &default("pods/web"), &[], &json!({"status": {"phase": "Failed"}})).await;
     let (_, pod) = send(&site.cluster.client(), "GET", &default("pods/web"), &[], &Value::Null).await;
     assert!(code == 200 && pod.contains(r#""phase":"Pending""#), "{code} {pod}");
+}
+
+/// A request for a certificate of that subject, as it stands in an object.
+fn certificate_request(name: &str, organization: &str) -> String {
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+    parameters.distinguished_name.push(rcgen::DnType::OrganizationName, organization);
+    let key = rcgen::KeyPair::generate().unwrap();
+    STANDARD.encode(parameters.serialize_request(&key).unwrap().pem().unwrap())
+}
+
+#[tokio::test]
+async fn nobody_gets_a_certificate_by_approving_or_signing_what_they_may_not() {
+    let site = Site::new(json!([])).await;
+    let admin = site.cluster.client();
+    let kind = "certificatesigningrequests";
+    let resources = [kind.to_owned(), format!("{kind}/approval"), format!("{kind}/status")];
+    let rules = json!([{"apiGroups": ["certificates.k8s.io"], "resources": resources, "verbs": ["*"]}]);
+    let binding = json!({"metadata": {"name": "asks"}, "roleRef": {"kind": "ClusterRole", "name": "asks"},
+        "subjects": [{"kind": "User", "name": "mallory"}]});
+    let role = json!({"metadata": {"name": "asks"}, "rules": rules});
+    for (path, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        assert_eq!(send(&admin, "POST", &format!("{RBAC}/{path}"), &[], &object).await.0, 201);
+    }
+    let requests = format!("/apis/certificates.k8s.io/v1/{kind}");
+    let wants = |name: &str, signer: &str, organization: &str| {
+        json!({"metadata": {"name": name}, "spec": {"signerName": signer, "usages": ["client auth"],
+            "request": certificate_request("mallory", organization), "username": "boss", "groups": ["system:masters"]}})
+    };
+    let signer = "kubernetes.io/kube-apiserver-client";
+    let (code, text) = send(&site.mallory, "POST", &requests, &[], &wants("mine", signer, "strangers")).await;
+    assert_eq!(code, 201, "{text}");
+    let mine: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(mine["spec"]["username"], "mallory", "nobody asks in another's name");
+    let decided = |conditions: Value, certificate: Option<&str>| {
+        let mut decided = mine.clone();
+        decided["status"] = json!({"conditions": conditions});
+        if let Some(certificate) = certificate {
+            decided["status"]["certificate"] = json!(STANDARD.encode(certificate));
+        }
+        decided
+    };
+    let approved = json!([{"type": "Approved", "status": "True", "reason": "Mine", "message": ""}]);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let forged = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+    site.refuses(&[
+        (
+            "POST",
+            requests.clone(),
+            wants("masters", signer, "system:masters"),
+            403,
+            "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed",
+        ),
+        (
+            "PUT",
+            format!("{requests}/mine/approval"),
+            decided(approved.clone(), None),
+            403,
+            "user not permitted to approve requests with signerName \\\"kubernetes.io/kube-apiserver-client\\\"",
+        ),
+        (
+            "PATCH",
+            format!("{requests}/mine/approval"),
+            json!({"status": {"conditions": approved}}),
+            403,
+            "user not permitted",
+        ),
+        (
+            "PUT",
+            format!("{requests}/mine/status"),
+            decided(json!([]), Some(&forged)),
+            403,
+            "user not permitted to sign requests with signerName \\\"kubernetes.io/kube-apiserver-client\\\"",
+        ),
+        (
+            "POST",
+            "/apis/authentication.k8s.io/v1/tokenreviews".to_owned(),
+            json!({"spec": {"token": "a"}}),
+            403,
+            "cannot create",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_has_others_deleted_or_kept_by_owning_them() {
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update", "patch"]}]);
+    let site = Site::with(&["OwnerReferencesPermissionEnforcement"], rules).await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let owner = |kind: &str, blocks: bool| {
+        json!({"metadata": {"name": "mine", "ownerReferences": [
+            {"apiVersion": "v1", "kind": kind, "name": "web", "uid": "x", "blockOwnerDeletion": blocks}]}})
+    };
+    let cannot = "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on";
+    let delete = "cannot set an ownerRef on a resource you can't delete";
+    let two = json!({"metadata": {"ownerReferences": [
+        {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "x", "controller": true},
+        {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "y", "controller": true}]}});
+    site.refuses(&[
+        ("PATCH", format!("{maps}/mine"), owner("Pod", false), 403, delete),
+        ("PATCH", format!("{maps}/mine"), owner("Pod", true), 403, cannot),
+        ("PATCH", format!("{maps}/mine"), two, 403, delete),
+        ("PATCH", "/api/v1/namespaces/kube-system/configmaps/x".to_owned(), owner("Pod", false), 403, "cannot patch"),
+        ("DELETE", format!("{maps}/mine"), json!({"propagationPolicy": "Orphan"}), 403, "cannot delete"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_role_that_stands_for_billions_of_permissions_is_refused_at_once() {
+    let site = Site::new(manages_roles()).await;
+    let words = |letter: char| (0..300).map(|number| format!("{letter}{number}")).collect::<Vec<_>>();
+    let rule =
+        json!({"apiGroups": words('g'), "resources": words('r'), "resourceNames": words('n'), "verbs": words('v')});
+    let roles = format!("{RBAC}/namespaces/default/roles");
+    let held = "is attempting to grant RBAC permissions not currently held:\\n{more than can be listed}";
+    let began = tokio::time::Instant::now();
+    site.refuses(&[("POST", roles, json!({"metadata": {"name": "new"}, "rules": [rule]}), 403, held)]).await;
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

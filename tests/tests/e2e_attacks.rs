@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use steersman_apiserver::ApiServer;
 use steersman_apiserver::listener::{self, Limits};
-use steersman_apiserver::tls::Authority;
+use steersman_apiserver::tls::{Authority, Identity};
 use steersman_framework::clock::SystemClock;
 use steersman_machinery::random::Random;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,11 +50,24 @@ impl Castle {
     }
 
     async fn secure(&self, protocol: &[u8]) -> std::io::Result<Stream> {
+        self.secure_as(protocol, None).await
+    }
+
+    /// A connection of somebody who says by a certificate who they are.
+    async fn secure_as(&self, protocol: &[u8], who: Option<&Identity>) -> std::io::Result<Stream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.certificate().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match who {
+            None => builder.with_no_client_auth(),
+            Some(who) => {
+                let certificate = CertificateDer::from_pem_slice(who.certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(who.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = TcpStream::connect(self.address).await?;
         TlsConnector::from(Arc::new(config)).connect(ServerName::from(self.address.ip()), stream).await
@@ -154,6 +167,38 @@ async fn floods_of_headers_are_refused() {
     let answer = said(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 414 "), "{answer}");
     castle.stands().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_not_of_the_authority_lets_nobody_in() {
+    let castle = Castle::build(Limits::default()).await;
+    let theirs = Authority::generate().unwrap();
+    let ask = async |who: &Identity, method: &str| {
+        let mut stream = castle.secure_as(b"http/1.1", Some(who)).await.unwrap();
+        let path = "/api/v1/namespaces/kube-node-lease";
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        said(&mut stream).await
+    };
+    for (what, who) in [
+        ("of another authority", theirs.client("kubernetes-admin", &["system:masters"]).unwrap()),
+        ("of another authority, for nobody", theirs.client("", &["system:masters"]).unwrap()),
+        ("another authority itself", theirs.identity()),
+        ("for servers", castle.authority.server(&[castle.address.ip()]).unwrap()),
+        ("for servers of another authority", theirs.server(&[castle.address.ip()]).unwrap()),
+    ] {
+        for method in ["GET", "DELETE"] {
+            let answer = ask(&who, method).await;
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{what}: {method}: {answer}");
+        }
+        castle.stands().await;
+    }
+    let nobody = castle.authority.client("", &["system:masters"]).unwrap();
+    let answer = ask(&nobody, "DELETE").await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("system:anonymous"), "{answer}");
+    castle.stands().await;
+    let admin = castle.authority.client("admin", &["system:masters"]).unwrap();
+    assert!(ask(&admin, "GET").await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

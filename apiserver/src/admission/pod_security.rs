@@ -5,16 +5,20 @@
 mod checks;
 mod existing;
 mod policy;
+mod settings;
 
 use std::sync::Arc;
 
 use futures::future::FutureExt;
 use serde_json::Value;
+use steersman_machinery::field::go_quote;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
 use self::checks::{Pod, Violations, evaluate};
 use self::policy::{Level, Policy, Standard};
+use self::settings::Exemptions;
+use super::configuration::Configuration;
 use super::{Attributes, Operation, Plugin, Verdict};
 use crate::server::Server;
 
@@ -34,7 +38,18 @@ const TEMPLATES: [((&str, &str), &[&str]); 8] = [
     (("batch", "cronjobs"), &["spec", "jobTemplate", "spec", "template"]),
 ];
 
-pub(super) struct PodSecurity;
+/// The plugin, with what holds where nothing is said, and for whom nothing holds.
+pub(super) struct PodSecurity {
+    defaults: Policy,
+    exemptions: Exemptions,
+}
+
+impl PodSecurity {
+    pub(super) fn new(configuration: &Configuration) -> Result<Self, String> {
+        let (defaults, exemptions) = settings::read(configuration)?;
+        Ok(Self { defaults, exemptions })
+    }
+}
 
 impl Plugin for PodSecurity {
     fn name(&self) -> &'static str {
@@ -52,14 +67,14 @@ impl Plugin for PodSecurity {
             let place = (attributes.resource.group.as_str(), attributes.resource.name.as_str());
             match place {
                 ("", "namespaces") if attributes.subresource.is_empty() => {
-                    check_namespace(server, attributes, object).await
+                    self.check_namespace(server, attributes, object).await
                 }
                 ("", "pods") if !HARMLESS.contains(&attributes.subresource) => {
-                    check_pod(server, attributes, object).await
+                    self.check_pod(server, attributes, object).await
                 }
                 _ if attributes.subresource.is_empty() => {
                     let Some((_, path)) = TEMPLATES.iter().find(|(of, _)| *of == place) else { return Ok(()) };
-                    check_template(server, attributes, meta::at(object, path)).await
+                    self.check_template(server, attributes, meta::at(object, path)).await
                 }
                 _ => Ok(()),
             }
@@ -68,63 +83,102 @@ impl Plugin for PodSecurity {
     }
 }
 
-async fn check_namespace(server: &Server, attributes: &Attributes<'_>, namespace: &Value) -> Result<(), Status> {
-    let (policy, errors) = Policy::of(namespace);
-    let before = attributes.old.map(Policy::of);
-    let old_errors = before.as_ref().map(|(_, errors)| errors.as_slice()).unwrap_or_default();
-    if !errors.is_empty() && errors != old_errors {
-        return Err(Status::invalid(&attributes.resource.group_kind(), attributes.name, &errors));
+impl PodSecurity {
+    async fn check_namespace(
+        &self,
+        server: &Server,
+        attributes: &Attributes<'_>,
+        namespace: &Value,
+    ) -> Result<(), Status> {
+        let (policy, errors) = Policy::of(namespace, &self.defaults);
+        let before = attributes.old.map(|old| Policy::of(old, &self.defaults));
+        let old_errors = before.as_ref().map(|(_, errors)| errors.as_slice()).unwrap_or_default();
+        if !errors.is_empty() && errors != old_errors {
+            return Err(Status::invalid(&attributes.resource.group_kind(), attributes.name, &errors));
+        }
+        if self.exemptions.namespace(attributes.name) {
+            if !policy.is_privileged() && policy != self.defaults && before.is_none_or(|(before, _)| before != policy) {
+                attributes.origin.warnings.add(format!(
+                    "namespace {} is exempt from Pod Security, and the policy ({}) will be ignored",
+                    go_quote(attributes.name),
+                    policy.in_short()
+                ));
+            }
+            return Ok(());
+        }
+        let Some((before, _)) = before else { return Ok(()) };
+        let relaxed = policy.enforce.version == before.enforce.version && policy.enforce.level <= before.enforce.level;
+        if policy.enforce == before.enforce || policy.enforce.level == Level::Privileged || relaxed {
+            return Ok(());
+        }
+        let pods = server.read_namespace("pods", attributes.name).await?;
+        let pods: Vec<Value> = pods.into_iter().filter(|pod| !self.exemptions.runtime_class(pod.get("spec"))).collect();
+        attributes.origin.warnings.extend(existing::warnings(attributes.name, &pods, policy.enforce));
+        Ok(())
     }
-    let Some((before, _)) = before else { return Ok(()) };
-    let relaxed = policy.enforce.version == before.enforce.version && policy.enforce.level <= before.enforce.level;
-    if policy.enforce == before.enforce || policy.enforce.level == Level::Privileged || relaxed {
-        return Ok(());
-    }
-    let pods = server.read_namespace("pods", attributes.name).await?;
-    attributes.origin.warnings.extend(existing::warnings(attributes.name, &pods, policy.enforce));
-    Ok(())
-}
 
-async fn policy_of(server: &Server, attributes: &Attributes<'_>) -> Result<Policy, Status> {
-    let name = attributes.namespace;
-    let namespace = server.configuration("namespaces", "", name).await?;
-    let namespace = namespace.ok_or_else(|| Status::internal(format!("failed to lookup namespace \"{name}\"")))?;
-    let (policy, errors) = Policy::of(&namespace);
-    if !errors.is_empty() {
-        let errors = steersman_machinery::field::aggregate(&errors);
-        note(attributes, "error", format!("Failed to parse policy: {errors}"));
+    /// Whether nothing holds for whoever asks, or where; that is noted.
+    fn exempts(&self, attributes: &Attributes<'_>, spec: Option<&Value>) -> bool {
+        let why = match () {
+            () if self.exemptions.namespace(attributes.namespace) => "namespace",
+            () if self.exemptions.user(&attributes.origin.user.name) => "user",
+            () if self.exemptions.runtime_class(spec) => "runtimeClass",
+            () => return false,
+        };
+        note(attributes, "exempt", why.to_owned());
+        true
     }
-    Ok(policy)
+
+    async fn policy_of(&self, server: &Server, attributes: &Attributes<'_>) -> Result<Policy, Status> {
+        let name = attributes.namespace;
+        let namespace = server.configuration("namespaces", "", name).await?;
+        let namespace = namespace.ok_or_else(|| Status::internal(format!("failed to lookup namespace \"{name}\"")))?;
+        let (policy, errors) = Policy::of(&namespace, &self.defaults);
+        if !errors.is_empty() {
+            let errors = steersman_machinery::field::aggregate(&errors);
+            note(attributes, "error", format!("Failed to parse policy: {errors}"));
+        }
+        Ok(policy)
+    }
+
+    async fn check_pod(&self, server: &Server, attributes: &Attributes<'_>, pod: &Value) -> Result<(), Status> {
+        if self.exempts(attributes, pod.get("spec")) || attributes.old.is_some_and(|old| !changes_what_counts(pod, old))
+        {
+            return Ok(());
+        }
+        let policy = self.policy_of(server, attributes).await?;
+        note(attributes, "enforce-policy", policy.enforce.to_string());
+        let subject = Pod { metadata: pod.get("metadata"), spec: pod.get("spec").unwrap_or(&Value::Null) };
+        let enforced = evaluate(policy.enforce, subject);
+        audit(attributes, &policy, subject);
+        if enforced.is_empty() {
+            warn(attributes, &policy, subject);
+            return Ok(());
+        }
+        Err(attributes.forbidden(pod, format!("violates PodSecurity \"{}\": {}", policy.enforce, enforced.detailed())))
+    }
+
+    /// Templates are never refused: what they are made into is.
+    async fn check_template(
+        &self,
+        server: &Server,
+        attributes: &Attributes<'_>,
+        template: Option<&Value>,
+    ) -> Result<(), Status> {
+        let Some(template) = template.filter(|template| template.is_object()) else { return Ok(()) };
+        if self.exempts(attributes, template.get("spec")) {
+            return Ok(());
+        }
+        let policy = self.policy_of(server, attributes).await?;
+        let subject = Pod { metadata: template.get("metadata"), spec: template.get("spec").unwrap_or(&Value::Null) };
+        audit(attributes, &policy, subject);
+        warn(attributes, &policy, subject);
+        Ok(())
+    }
 }
 
 fn note(attributes: &Attributes<'_>, key: &str, text: String) {
     attributes.origin.annotations.add(format!("{NOTES}{key}"), text);
-}
-
-async fn check_pod(server: &Server, attributes: &Attributes<'_>, pod: &Value) -> Result<(), Status> {
-    if attributes.old.is_some_and(|old| !changes_what_counts(pod, old)) {
-        return Ok(());
-    }
-    let policy = policy_of(server, attributes).await?;
-    note(attributes, "enforce-policy", policy.enforce.to_string());
-    let subject = Pod { metadata: pod.get("metadata"), spec: pod.get("spec").unwrap_or(&Value::Null) };
-    let enforced = evaluate(policy.enforce, subject);
-    audit(attributes, &policy, subject);
-    if enforced.is_empty() {
-        warn(attributes, &policy, subject);
-        return Ok(());
-    }
-    Err(attributes.forbidden(pod, format!("violates PodSecurity \"{}\": {}", policy.enforce, enforced.detailed())))
-}
-
-/// Templates are never refused: what they are made into is.
-async fn check_template(server: &Server, attributes: &Attributes<'_>, template: Option<&Value>) -> Result<(), Status> {
-    let Some(template) = template.filter(|template| template.is_object()) else { return Ok(()) };
-    let policy = policy_of(server, attributes).await?;
-    let subject = Pod { metadata: template.get("metadata"), spec: template.get("spec").unwrap_or(&Value::Null) };
-    audit(attributes, &policy, subject);
-    warn(attributes, &policy, subject);
-    Ok(())
 }
 
 fn audit(attributes: &Attributes<'_>, policy: &Policy, pod: Pod<'_>) {

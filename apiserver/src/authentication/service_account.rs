@@ -2,6 +2,7 @@
 //! Source: `k8s.io/kubernetes/pkg/serviceaccount`; Kubernetes doc "Managing Service Accounts".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -10,8 +11,9 @@ use steersman_machinery::meta;
 
 use super::jwt::{self, LEEWAY_SECONDS, Token};
 use super::keys::{self, PublicKey, SigningKey};
-use super::{CREDENTIAL_ID, Found, SERVICE_ACCOUNTS, Signer, UserInfo, audience_error};
+use super::{CREDENTIAL_ID, Found, SERVICE_ACCOUNTS, Signer, UserInfo, audience_error, legacy_token};
 use crate::audit::Annotations;
+use crate::http::warnings::Warnings;
 use crate::server::Server;
 
 /// The issuer of tokens that are kept in secrets.
@@ -153,10 +155,10 @@ fn reference(object: &Value) -> Value {
 /// # Errors
 /// Why it is not accepted, in upstream's words.
 pub(super) async fn authenticate(
-    server: &Server,
+    server: &Arc<Server>,
     text: &str,
     audiences: &[String],
-    annotations: &Annotations,
+    (annotations, warnings): (&Annotations, &Warnings),
 ) -> Result<Option<Found>, String> {
     let Some(token) = Token::parse(text) else { return Ok(None) };
     let issuer = &server.authentication.issuer;
@@ -177,13 +179,17 @@ pub(super) async fn authenticate(
         return Err(audience_error(&meant, audiences));
     }
     let objects = Objects { server, now: server.clock.now() };
-    let user = if legacy { objects.legacy(text, &token).await } else { objects.bound(&token, annotations).await };
+    let user = if legacy {
+        objects.legacy(text, &token, (annotations, warnings)).await
+    } else {
+        objects.bound(&token, annotations).await
+    };
     user.map(|user| Some(Found { user, audiences: accepted }))
 }
 
 /// The objects that a token speaks of, as they are now.
 struct Objects<'a> {
-    server: &'a Server,
+    server: &'a Arc<Server>,
     now: Timestamp,
 }
 
@@ -231,7 +237,12 @@ impl Objects<'_> {
         Ok(user)
     }
 
-    async fn legacy(&self, text: &str, token: &Token<'_>) -> Result<UserInfo, String> {
+    async fn legacy(
+        &self,
+        text: &str,
+        token: &Token<'_>,
+        notes: (&Annotations, &Warnings),
+    ) -> Result<UserInfo, String> {
         let claim = |name: &str| token.text(&format!("{LEGACY_CLAIM}{name}")).to_owned();
         let (namespace, secret) = (claim("namespace"), claim("secret.name"));
         let (name, uid) = (claim("service-account.name"), claim("service-account.uid"));
@@ -255,11 +266,12 @@ impl Objects<'_> {
         if super::decode_base64(meta::text(&kept, &["data", "token"])).as_deref() != Some(text.as_bytes()) {
             return Err("service account token does not match server's copy".to_owned());
         }
-        self.account(&namespace, &name, &uid).await?;
+        let account = self.account(&namespace, &name, &uid).await?;
+        legacy_token::used(self.server, (&account, &kept), notes).await?;
         Ok(user(&namespace, &name, &uid))
     }
 
-    async fn account(&self, namespace: &str, name: &str, uid: &str) -> Result<(), String> {
+    async fn account(&self, namespace: &str, name: &str, uid: &str) -> Result<Value, String> {
         let account = self.read("serviceaccounts", namespace, name).await;
         let account = account.ok_or_else(|| format!("serviceaccounts \"{name}\" not found"))?;
         if self.is_gone(&account) {
@@ -268,7 +280,7 @@ impl Objects<'_> {
         if meta::uid(&account) != uid {
             return Err(format!("service account UID ({}) does not match claim ({uid})", meta::uid(&account)));
         }
-        Ok(())
+        Ok(account)
     }
 
     /// Whether what a token is bound to is still there.

@@ -9,7 +9,7 @@ use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
 use super::rbac::GROUP;
-use super::rule::{self, PolicyRule};
+use super::rule::{self, PolicyRule, TooMuch};
 use super::{Attributes, Target, View};
 use crate::registry::resource::Resource;
 use crate::service::Call;
@@ -89,11 +89,11 @@ impl Writer<'_> {
     fn holds(&self, wanted: &[PolicyRule]) -> Result<(), Status> {
         let user = &self.call.user;
         let held = self.view.rbac.rules_for(user, &self.call.info.namespace);
-        let missing = rule::uncovered(&held.rules, wanted);
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let missing: Vec<String> = rule::described(missing).into_iter().collect();
+        let missing: Vec<String> = match rule::uncovered(&held.rules, wanted) {
+            Ok(missing) if missing.is_empty() => return Ok(()),
+            Ok(missing) => rule::described(missing).into_iter().collect(),
+            Err(TooMuch) => vec!["{more than can be listed}".to_owned()],
+        };
         let mut why = format!(
             "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
             go_quote(&user.name),

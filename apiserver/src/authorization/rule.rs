@@ -85,6 +85,20 @@ impl PolicyRule {
         rules
     }
 
+    /// How many bytes [`broken_down`](Self::broken_down) takes, at most and roughly.
+    fn broken_down_size(&self) -> usize {
+        const RULE: usize = 5 * size_of::<Vec<String>>() + 3 * size_of::<String>();
+        let longest = |list: &[String]| list.iter().map(String::len).max().unwrap_or_default();
+        let named = |lists: &[&[String]]| {
+            let singles = lists.iter().fold(1_usize, |product, list| product.saturating_mul(list.len()));
+            singles.saturating_mul(lists.iter().map(|list| longest(list)).sum::<usize>() + RULE)
+        };
+        let any = [String::new()];
+        let names = if self.resource_names.is_empty() { &any[..] } else { &self.resource_names };
+        let resources = named(&[&self.api_groups, &self.resources, &self.verbs, names]);
+        resources.saturating_add(named(&[&self.non_resource_urls, &self.verbs]))
+    }
+
     /// Whether this rule alone allows all that the other does.
     pub fn covers(&self, other: &Self) -> bool {
         let names = match (self.resource_names.as_slice(), other.resource_names.as_slice()) {
@@ -119,17 +133,33 @@ impl PolicyRule {
     }
 }
 
+/// The most bytes that rules are taken apart into: some forty thousand of usual ones. All that is built in has two thousand. What
+/// somebody writes into a few kilobytes may stand for billions.
+const BROKEN_DOWN_MAX: usize = 8 << 20;
+
+/// Rules stand for more than is looked at, and what they stand for is not all held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch;
+
 /// What of `wanted` none of `held` covers, each about one thing.
-pub fn uncovered(held: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
-    let single = wanted.iter().flat_map(PolicyRule::broken_down);
-    single.filter(|rule| !held.iter().any(|own| own.covers(rule))).collect()
+///
+/// # Errors
+/// If what is not covered at a glance stands for too much.
+pub fn uncovered(held: &[PolicyRule], wanted: &[PolicyRule]) -> Result<Vec<PolicyRule>, TooMuch> {
+    let is_held = |rule: &PolicyRule| held.iter().any(|own| own.covers(rule));
+    let open: Vec<&PolicyRule> = wanted.iter().filter(|rule| !is_held(rule)).collect();
+    let size = open.iter().fold(0_usize, |size, rule| size.saturating_add(rule.broken_down_size()));
+    if size > BROKEN_DOWN_MAX {
+        return Err(TooMuch);
+    }
+    Ok(open.into_iter().flat_map(PolicyRule::broken_down).filter(|rule| !is_held(rule)).collect())
 }
 
 /// Joins the verbs of rules that are about the same single resource; the others stay as they are. Sorted as they are
 /// described.
 pub(super) fn described(rules: Vec<PolicyRule>) -> BTreeSet<String> {
     let mut joined: BTreeMap<(String, String, Option<String>), PolicyRule> = BTreeMap::new();
-    let mut shown = BTreeSet::new();
+    let (mut shown, mut known) = (BTreeSet::new(), BTreeSet::new());
     for rule in rules {
         let key = match (rule.api_groups.as_slice(), rule.resources.as_slice(), rule.resource_names.as_slice()) {
             ([group], [resource], []) => (group.clone(), resource.clone(), None),
@@ -139,13 +169,9 @@ pub(super) fn described(rules: Vec<PolicyRule>) -> BTreeSet<String> {
                 continue;
             }
         };
-        match joined.get_mut(&key) {
-            None => drop(joined.insert(key, rule)),
-            Some(known) => {
-                let new = rule.verbs.into_iter().filter(|verb| !known.verbs.contains(verb)).collect::<Vec<_>>();
-                known.verbs.extend(new);
-            }
-        }
+        let new = |verb: &String| known.insert((key.clone(), verb.clone()));
+        let verbs: Vec<String> = rule.verbs.iter().cloned().filter(new).collect();
+        joined.entry(key).or_insert_with(|| PolicyRule { verbs: vec![], ..rule }).verbs.extend(verbs);
     }
     shown.extend(joined.values().map(PolicyRule::describe));
     shown

@@ -20,8 +20,8 @@ pub(super) async fn status(call: &Call, review: &Value) -> Result<Value, Status>
         audiences.clone_from(&call.server.authentication.api_audiences);
     }
     // What is noted about a token that is reviewed is not about the request.
-    let annotations = Annotations::default();
-    Ok(match authentication::find(&call.server, token, &audiences, &annotations).await {
+    let notes = (&Annotations::default(), &call.warnings);
+    Ok(match authentication::find(&call.server, token, &audiences, notes).await {
         Ok(found) => json!({"authenticated": true, "user": found.user.to_json(), "audiences": found.audiences}),
         Err(why) => json!({"user": {}, "error": why}),
     })

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
-use steersman_machinery::decode;
+use steersman_machinery::decode::{self, ObjectCount};
 
 /// A document, and which of its keys stand twice: `line 6: key "replicas" already set in map`.
 #[derive(Debug, Default, PartialEq)]
@@ -31,13 +31,13 @@ pub(super) fn parse(body: &[u8]) -> Result<Document, String> {
         return Ok(Document { value: parsed.value, duplicates: Vec::new() });
     }
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    let duplicates = RefCell::default();
+    let noted = Noted::default();
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
     let parsed = serde_saphyr::with_deserializer_from_str_with_options(first_document(text), options, |yaml| {
-        Node(&duplicates).deserialize(yaml)
+        Node(&noted).deserialize(yaml)
     });
     let value = parsed.map_err(|error| error::translate(&error.to_string(), text))?;
-    Ok(Document { value, duplicates: duplicates.into_inner() })
+    Ok(Document { value, duplicates: noted.duplicates.into_inner() })
 }
 
 /// The text up to the line that begins the second document.
@@ -56,9 +56,16 @@ fn first_document(text: &str) -> &str {
     text
 }
 
+/// What is noted while a document is read.
+#[derive(Default)]
+struct Noted {
+    duplicates: RefCell<Vec<String>>,
+    objects: RefCell<ObjectCount>,
+}
+
 /// Reads a value and notes its duplicate keys.
 #[derive(Clone, Copy)]
-struct Node<'a>(&'a RefCell<Vec<String>>);
+struct Node<'a>(&'a Noted);
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
     type Value = Value;
@@ -120,11 +127,14 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut seen = BTreeSet::new();
         while let Some(key) = fields.next_key::<Spanned<Key>>()? {
             let (name, line) = (key.value.0, key.referenced.line());
-            if !seen.insert(name.clone()) {
-                self.0.borrow_mut().push(format!("line {line}: key {name:?} already set in map"));
+            let mut duplicates = self.0.duplicates.borrow_mut();
+            if !seen.insert(name.clone()) && duplicates.len() < decode::MAX_PROBLEMS {
+                duplicates.push(format!("line {line}: key {name:?} already set in map"));
             }
+            drop(duplicates);
             map.insert(name, fields.next_value_seed(self)?);
         }
+        self.0.objects.borrow_mut().add(&map).map_err(A::Error::custom)?;
         Ok(Value::Object(map))
     }
 }
@@ -134,7 +144,7 @@ struct Key(String);
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let unused = RefCell::default();
+        let unused = Noted::default();
         match Node(&unused).deserialize(deserializer)? {
             Value::String(text) => Ok(Self(text)),
             Value::Array(_) | Value::Object(_) => Err(D::Error::custom("a key must be a scalar")),

@@ -117,7 +117,8 @@ pub(crate) fn relative<B>(mut request: Request<B>) -> Request<B> {
 /// A connection to the target, over TLS.
 pub(crate) async fn connect(server: &Arc<Server>, target: &Target) -> Result<impl Stream + use<>, String> {
     let proxy = server.front_proxy.get().filter(|_| target.as_front_proxy);
-    let config = server.outbound.tls.get(&target.trust, proxy.and_then(|proxy| proxy.client.as_ref()))?;
+    let own = target.identity.as_deref().or_else(|| proxy.and_then(|proxy| proxy.client.as_ref()));
+    let config = server.outbound.tls.get(&target.trust, own)?;
     let address = match &target.service {
         Some(service) => resolve::endpoint(server, service).await?,
         None => (target.host.clone(), target.port),

@@ -24,11 +24,17 @@ pub(super) struct Place {
     authority: String,
     trust: Trust,
     as_front_proxy: bool,
+    certificate: Option<String>,
 }
 
 impl Place {
     pub(super) fn of(target: &Target) -> Self {
-        Self { authority: target.authority.clone(), trust: target.trust.clone(), as_front_proxy: target.as_front_proxy }
+        Self {
+            authority: target.authority.clone(),
+            trust: target.trust.clone(),
+            as_front_proxy: target.as_front_proxy,
+            certificate: target.identity.as_ref().map(|own| own.certificate.clone()),
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! Whom a call goes to, from the `clientConfig` of a webhook or the `service` of an API service.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use steersman_machinery::meta;
+
+use crate::tls::Identity;
 
 /// The port of HTTPS.
 const HTTPS: u16 = 443;
@@ -25,6 +29,8 @@ pub(crate) struct Target {
     pub(crate) trust: Trust,
     /// Whether the other end is told by a certificate that it is this server who asks.
     pub(crate) as_front_proxy: bool,
+    /// The certificate by which the other end is told who asks, if it is another one.
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 /// A port of a service.
@@ -81,6 +87,7 @@ impl Target {
             service: Some(ServicePort { namespace, name, port }),
             trust,
             as_front_proxy: false,
+            identity: None,
         }
     }
 
@@ -96,6 +103,7 @@ impl Target {
             service: None,
             trust,
             as_front_proxy: false,
+            identity: None,
         })
     }
 }

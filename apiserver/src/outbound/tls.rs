@@ -20,15 +20,15 @@ const MAX_KEPT: usize = 200;
 
 /// The configurations that were made so far: reading a bundle for every call would cost more than the call.
 #[derive(Default)]
-pub(crate) struct Configurations(Mutex<BTreeMap<(Trust, bool), Arc<ClientConfig>>>);
+pub(crate) struct Configurations(Mutex<BTreeMap<(Trust, Option<String>), Arc<ClientConfig>>>);
 
 impl Configurations {
-    /// The configuration for a trust, and perhaps for a server that says who it is: it is always the same one.
+    /// The configuration for a trust, and perhaps for a server that says who it is.
     ///
     /// # Errors
     /// If a bundle holds no certificate.
     pub(crate) fn get(&self, trust: &Trust, own: Option<&Identity>) -> Result<Arc<ClientConfig>, String> {
-        let key = (trust.clone(), own.is_some());
+        let key = (trust.clone(), own.map(|own| own.certificate.clone()));
         if let Some(known) = self.0.lock().get(&key) {
             return Ok(known.clone());
         }

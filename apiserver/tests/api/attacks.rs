@@ -68,17 +68,19 @@ async fn forged_tokens_let_nobody_in() {
         ("no token at all", "..".to_owned()),
         ("a long one", format!("{header}.{}.{signature}", "A".repeat(1 << 20))),
     ];
+    let knock = async |token: &str| {
+        let request = Request::post(MAPS).header("Content-Type", "application/json");
+        let request = request.header("Authorization", format!("Bearer {token}"));
+        let body = Full::new(Bytes::from_static(br#"{"metadata":{"name":"stolen"}}"#));
+        message(client.api_server.public_service().oneshot(request.body(body).unwrap()).await.unwrap()).await
+    };
     for (what, token) in attempts {
-        let request = Request::get("/version").header("Authorization", format!("Bearer {token}"));
-        let answer = client.api_server.public_service().oneshot(request.body(Full::new(Bytes::new())).unwrap()).await;
-        assert_eq!(message(answer.unwrap()).await, (401, "Unauthorized".to_owned()), "{what}");
+        assert_eq!(knock(&token).await, (401, "Unauthorized".to_owned()), "{what}");
     }
     let elsewhere = json!({"spec": {"audiences": ["elsewhere"]}});
     let reply = client.post(&format!("{ACCOUNTS}/robot/token"), elsewhere).await;
     let elsewhere = reply.body["status"]["token"].as_str().unwrap();
-    let request = Request::get("/version").header("Authorization", format!("Bearer {elsewhere}"));
-    let answer = client.api_server.public_service().oneshot(request.body(Full::new(Bytes::new())).unwrap()).await;
-    assert_eq!(answer.unwrap().status(), 401);
+    assert_eq!(knock(elsewhere).await.0, 401, "a token for another audience");
     assert_eq!(client.api_server.server().store.revision(), before);
 }
 
@@ -117,6 +119,55 @@ async fn bodies_that_blow_up_are_refused() {
     refused(&client, (json, vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0]), 400, "").await;
     refused(&client, ("application/vnd.kubernetes.protobuf", vec![0x6b, 0x38, 0x73, 0, 0xff, 0xff, 0xff]), 400, "")
         .await;
+}
+
+#[tokio::test]
+async fn nobody_unpacks_what_is_sent() {
+    use std::io::Write;
+    let client = Client::new().await;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(br#"{"metadata":{"name":"a"},"data":{"a":""#).unwrap();
+    for _ in 0..100 {
+        packed.write_all(&[b'a'; 1 << 20]).unwrap();
+    }
+    packed.write_all(br#""}}"#).unwrap();
+    let bomb = Bytes::from(packed.finish().unwrap());
+    assert!(bomb.len() < 1 << 20);
+    let before = client.api_server.server().store.revision();
+    for encoding in ["gzip", "deflate", "identity"] {
+        let request =
+            Request::post(MAPS).header("Content-Type", "application/json").header("Content-Encoding", encoding);
+        let request = request.body(Full::new(bomb.clone())).unwrap();
+        let (code, text) = message(client.send(request).await).await;
+        assert!(code == 400 && text.contains("invalid character"), "{encoding}: {code} {text}");
+    }
+    assert_eq!(client.api_server.server().store.revision(), before);
+}
+
+#[tokio::test]
+async fn patches_that_blow_up_are_refused() {
+    let client = Client::new().await;
+    client.config_map("a", json!({})).await;
+    let before = client.api_server.server().store.revision();
+    let deep = |levels: usize| format!("{}0{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    let value = r#"{"a":"b"},"#.repeat(100_000);
+    let operations = r#"{"op":"test","path":"","value":0},"#.repeat(20_000);
+    for (kind, body, code) in [
+        ("merge-patch+json", deep(100_000), 400),
+        ("strategic-merge-patch+json", deep(100_000), 400),
+        ("json-patch+json", format!(r#"[{{"op":"add","path":"/data","value":{}}}]"#, deep(100_000)), 400),
+        ("apply-patch+yaml", deep(100_000), 400),
+        ("apply-patch+yaml", "a: {".repeat(100_000), 400),
+        ("json-patch+json", format!(r#"[{{"op":"add","path":"/data","value":[{}0]}}]"#, value), 400),
+        ("merge-patch+json", format!(r#"{{"data":[{value}0]}}"#), 400),
+        ("json-patch+json", format!("[{}]", operations.trim_end_matches(',')), 413),
+    ] {
+        let request = Request::patch(format!("{MAPS}/a?fieldManager=m"));
+        let request = request.header("Content-Type", format!("application/{kind}"));
+        let (got, text) = message(client.send(request.body(Full::new(Bytes::from(body))).unwrap()).await).await;
+        assert_eq!(got, code, "{kind}: {}", text.chars().take(200).collect::<String>());
+    }
+    assert_eq!(client.api_server.server().store.revision(), before);
 }
 
 #[tokio::test(start_paused = true)]

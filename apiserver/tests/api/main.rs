@@ -16,6 +16,7 @@ mod fairness;
 mod formats;
 mod lists;
 mod patches;
+mod plugins;
 mod policies;
 mod quotas;
 mod rules;

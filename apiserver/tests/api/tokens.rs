@@ -223,3 +223,70 @@ async fn a_node_that_is_to_join_says_who_it_is_by_a_secret_if_that_is_wanted() {
     world.pass(3601);
     assert_eq!(world.review(token).await["authenticated"], Value::Null);
 }
+
+#[tokio::test]
+async fn the_use_of_a_token_in_a_secret_is_noted_and_such_a_token_may_be_marked_as_invalid() {
+    use base64::Engine;
+    const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+    let world = World::new(Options::default()).await;
+    let account = world.client.get(&format!("{ACCOUNTS}/robot")).await.body;
+    let token = world.client.api_server.sign_for_secret(&account, "kept").await.unwrap();
+    let annotations = json!({"kubernetes.io/service-account.name": "robot"});
+    let data = json!({"token": base64::engine::general_purpose::STANDARD.encode(&token)});
+    let metadata = json!({"name": "kept", "annotations": annotations});
+    let secret = json!({"metadata": metadata, "type": "kubernetes.io/service-account-token", "data": data});
+    assert_eq!(world.client.post(SECRETS, secret).await.code, 201);
+    let path = format!("{SECRETS}/kept");
+    let labels = async || world.client.get(&path).await.body["metadata"]["labels"].clone();
+    assert_eq!((labels().await, world.knock(&token).await), (Value::Null, 200));
+    assert_eq!(labels().await, json!({"kubernetes.io/legacy-token-last-used": "2026-05-01"}));
+    let version = async || world.client.get(&path).await.body["metadata"]["resourceVersion"].clone();
+    let before = version().await;
+    assert_eq!((world.knock(&token).await, version().await), (200, before), "once a day");
+    world.pass(24 * 3600);
+    assert_eq!(world.knock(&token).await, 200);
+    assert_eq!(labels().await["kubernetes.io/legacy-token-last-used"], "2026-05-02");
+
+    // One that was made for the account by itself is warned of.
+    let warnings = async || {
+        let request = Request::get("/version").header("Authorization", format!("Bearer {token}"));
+        let response = world.send(request.body(Full::new(Bytes::new())).unwrap()).await;
+        crate::client::read(response).await.warnings
+    };
+    assert_eq!(warnings().await, [""; 0]);
+    let knows = json!({"secrets": [{"name": "kept"}]});
+    assert_eq!(world.client.patch("merge", &format!("{ACCOUNTS}/robot"), knows).await.code, 200);
+    let warned = warnings().await;
+    assert!(
+        warned[0].contains("Use tokens from the TokenRequest API or manually created secret-based tokens"),
+        "{warned:?}"
+    );
+
+    world.pass(24 * 3600);
+    let invalid = json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": "2026-05-02"}}});
+    assert_eq!(world.client.patch("merge", &path, invalid).await.code, 200);
+    assert_eq!(world.knock(&token).await, 401);
+    let error = world.review(&token).await["error"].as_str().unwrap().to_owned();
+    let why =
+        "the token in secret default/kept for service account default/robot has been marked invalid. Use tokens from";
+    assert!(error.contains(why), "{error}");
+    assert_eq!(labels().await["kubernetes.io/legacy-token-last-used"], "2026-05-03", "its use is noted all the same");
+    let tracking = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
+    assert_eq!(world.client.get(tracking).await.body["data"], json!({"since": "2026-05-01"}));
+}
+
+#[tokio::test]
+async fn a_token_out_of_its_time_changes_nothing() {
+    let world = World::new(Options::default()).await;
+    let token = world.token(json!({"expirationSeconds": 600})).await;
+    let before = world.client.api_server.server().store.revision();
+    // Long after it has expired, and long before it was issued.
+    for seconds in [661, -1000] {
+        world.pass(seconds);
+        let request = Request::post("/api/v1/namespaces/default/configmaps").header("Content-Type", "application/json");
+        let request = request.header("Authorization", format!("Bearer {token}"));
+        let body = Full::new(Bytes::from_static(br#"{"metadata":{"name":"stolen"}}"#));
+        assert_eq!(world.send(request.body(body).unwrap()).await.status(), 401);
+    }
+    assert_eq!(world.client.api_server.server().store.revision(), before);
+}

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Decoded, TypeError, base64, go_type, time};
+use super::{Decoded, MAX_PROBLEMS, ObjectCount, TypeError, base64, go_type, time};
+use crate::field::told;
 use crate::quantity::{ParseQuantityError, Quantity};
 use crate::schema::{Empty, Field, FieldRef, Type, TypeRef};
 
@@ -68,6 +69,7 @@ struct Converter<'a> {
     /// The Go name of the struct that the innermost field belongs to.
     go_struct: &'a str,
     unknown: Vec<String>,
+    objects: ObjectCount,
     /// The first type error. Go reads on after it, and an error of a type that parses itself (which ends the reading)
     /// comes before it.
     fault: Option<TypeError>,
@@ -180,11 +182,13 @@ impl<'a> Converter<'a> {
                 None if preserve => {
                     out.insert(key, value);
                 }
-                None => self.unknown.push(self.path.clone()),
+                None if self.unknown.len() < MAX_PROBLEMS => self.unknown.push(told(&self.path).to_owned()),
+                None => {}
             }
             self.path.truncate(path);
         }
         add_always(&mut out, ty);
+        self.objects.add(&out).map_err(|why| TypeError(why.to_owned()))?;
         self.go_struct = outer;
         Ok(Value::Object(out))
     }

@@ -2,11 +2,9 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{MAX_DEPTH, SyntaxError};
+use super::{MAX_DEPTH, MAX_PROBLEMS, ObjectCount, SyntaxError};
+use crate::field::told;
 use crate::schema::{Type, TypeRef};
-
-/// The most problems that are reported.
-const MAX_PROBLEMS: usize = 100;
 
 /// What to look for while parsing a value.
 #[derive(Clone, Copy)]
@@ -56,7 +54,8 @@ impl<'a> Watch<'a> {
 
 /// Parses a document; returns it with what was found.
 pub(super) fn run(bytes: &[u8], watch: Watch<'_>) -> Result<(Value, Vec<String>), SyntaxError> {
-    let mut parser = Parser { bytes, at: 0, depth: 0, path: String::new(), problems: Vec::new() };
+    let mut parser =
+        Parser { bytes, at: 0, depth: 0, path: String::new(), problems: Vec::new(), objects: ObjectCount::default() };
     let value = parser.value(watch)?;
     parser.skip_space();
     match parser.peek() {
@@ -71,6 +70,7 @@ struct Parser<'a> {
     depth: usize,
     path: String,
     problems: Vec<String>,
+    objects: ObjectCount,
 }
 
 impl Parser<'_> {
@@ -191,25 +191,31 @@ impl Parser<'_> {
         }
         self.at += 1;
         self.depth -= 1;
+        self.objects.add(&map).map_err(|why| SyntaxError(why.to_owned()))?;
         Ok(Value::Object(map))
     }
 
     /// Reports what is wrong with the key at the end of the path; returns what to look for in its value.
     fn watch_key<'a>(&mut self, watch: Watch<'a>, seen: bool, key: &str) -> Watch<'a> {
         let Some(inner) = watch.member(key) else {
-            self.report(format!("unknown field \"{}\"", self.path));
+            self.report(|path| format!("unknown field \"{path}\""));
             return Watch::Nothing;
         };
         match watch {
-            Watch::Paths if seen => self.report(self.path.clone()),
-            Watch::Duplicates | Watch::Typed(_) if seen => self.report(format!("duplicate field \"{}\"", self.path)),
+            Watch::Paths if seen => self.report(str::to_owned),
+            Watch::Duplicates | Watch::Typed(_) if seen => self.report(|path| format!("duplicate field \"{path}\"")),
             _ => {}
         }
         inner
     }
 
-    fn report(&mut self, problem: String) {
-        if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&problem) {
+    fn report(&mut self, problem: impl Fn(&str) -> String) {
+        // A path may be long, and is not looked at for nothing.
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
+        let problem = problem(told(&self.path));
+        if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }

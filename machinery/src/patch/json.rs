@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::PatchError;
 use crate::Object;
+use crate::decode::{MAX_OBJECTS, parse_json};
 
 mod strict;
 
@@ -16,41 +17,65 @@ pub use strict::check_strict;
 pub const MAX_OPERATIONS: usize = 10_000;
 /// How many bytes of JSON the `copy` operations of a patch may add up to.
 const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
+/// How many items of lists the operations of a patch may move by putting others before them or taking them away: each of ten
+/// thousand of a list of five thousand.
+const MAX_MOVED_ITEMS: usize = 50_000_000;
 
 /// The document after all operations, in order. If one fails, the patch fails.
 pub fn apply(document: &Value, patch: &[u8]) -> Result<Value, PatchError> {
+    // Texts may have as many braces.
+    if patch.iter().filter(|byte| **byte == b'{').count() > MAX_OBJECTS {
+        parse_json(patch).map_err(|error| PatchError::Malformed(error.to_string()))?;
+    }
     let operations: Vec<Object> =
         serde_json::from_slice(patch).map_err(|error| PatchError::Malformed(error.to_string()))?;
     if operations.len() > MAX_OPERATIONS {
         return Err(PatchError::TooManyOperations(operations.len()));
     }
     let mut document = document.clone();
-    let mut copied_bytes = 0;
+    let mut work = Work::default();
     for operation in operations {
-        Operation(operation).apply(&mut document, &mut copied_bytes)?;
+        Operation(operation).apply(&mut document, &mut work)?;
     }
     Ok(document)
+}
+
+/// What the operations of a patch have done so far, as far as it is bounded.
+#[derive(Default)]
+struct Work {
+    copied_bytes: usize,
+    moved_items: usize,
+}
+
+impl Work {
+    fn moves(&mut self, items: usize) -> Result<(), Absent> {
+        self.moved_items += items;
+        match self.moved_items > MAX_MOVED_ITEMS {
+            true => Err(Absent::Place(format!("the patch moves more than {MAX_MOVED_ITEMS} items of lists"))),
+            false => Ok(()),
+        }
+    }
 }
 
 /// An operation as it is written; what is needed of it depends on `op`.
 struct Operation(Object);
 
 impl Operation {
-    fn apply(mut self, document: &mut Value, copied_bytes: &mut usize) -> Result<(), PatchError> {
+    fn apply(mut self, document: &mut Value, work: &mut Work) -> Result<(), PatchError> {
         let op = self.text("op").unwrap_or_default();
         match op.as_str() {
             "add" => {
                 let path = self.path("path", "add")?;
                 let value = self.value();
                 let missing = || format!("add operation does not apply: doc is missing path: \"{path}\"");
-                add(document, &path, value)
+                add(document, (&path, value), work)
                     .map_err(|why| why.at(missing, || format!("error in add for path: '{path}'")))
             }
             "remove" => {
                 let path = self.path("path", "remove")?;
                 let missing = || format!("remove operation does not apply: doc is missing path: \"{path}\"");
                 let within = || format!("error in remove for path: '{path}'");
-                remove(document, &path).map(drop).map_err(|why| why.at(missing, within))
+                remove(document, &path, work).map(drop).map_err(|why| why.at(missing, within))
             }
             "replace" => {
                 let path = self.path("path", "replace")?;
@@ -59,30 +84,31 @@ impl Operation {
                 let within = || format!("error in replace for path: '{path}'");
                 replace(document, &path, value).map_err(|why| why.at(missing, within))
             }
-            "move" => self.relocate(document),
-            "copy" => self.copy(document, copied_bytes),
+            "move" => self.relocate(document, work),
+            "copy" => self.copy(document, work),
             "test" => self.test(document),
             other => Err(PatchError::DoesNotApply(format!("Unexpected kind: {other}"))),
         }
     }
 
-    fn relocate(&mut self, document: &mut Value) -> Result<(), PatchError> {
+    fn relocate(&mut self, document: &mut Value, work: &mut Work) -> Result<(), PatchError> {
         let from = self.path("from", "move")?;
         let within = |path: &str| format!("error in move for path: '{path}'");
         let missing = || format!("move operation does not apply: doc is missing from path: {from}");
-        let value = remove(document, &from).map_err(|why| why.at(missing, || within(&from)))?;
+        let value = remove(document, &from, work).map_err(|why| why.at(missing, || within(&from)))?;
         let path = self.path("path", "move")?;
         let missing = || format!("move operation does not apply: doc is missing destination path: {path}");
-        add(document, &path, value).map_err(|why| why.at(missing, || within(&path)))
+        add(document, (&path, value), work).map_err(|why| why.at(missing, || within(&path)))
     }
 
-    fn copy(&mut self, document: &mut Value, copied_bytes: &mut usize) -> Result<(), PatchError> {
+    fn copy(&mut self, document: &mut Value, work: &mut Work) -> Result<(), PatchError> {
         let from = self.path("from", "copy")?;
         let missing = || format!("copy operation does not apply: doc is missing from path: {from}");
         let found = get(document, &from).map_err(|why| why.at(missing, || format!("error in copy for from: '{from}'")));
         let value = found?.cloned().unwrap_or_default();
-        *copied_bytes += value.to_string().len();
-        if *copied_bytes > MAX_COPIED_BYTES {
+        work.copied_bytes += value.to_string().len();
+        let copied_bytes = work.copied_bytes;
+        if copied_bytes > MAX_COPIED_BYTES {
             return Err(PatchError::DoesNotApply(format!(
                 "Unable to complete the copy, the accumulated size increase of copy is {copied_bytes}, exceeding the \
                  limit {MAX_COPIED_BYTES}"
@@ -91,7 +117,7 @@ impl Operation {
         let path = self.path("path", "copy")?;
         let missing = || format!("copy operation does not apply: doc is missing destination path: {path}");
         let within = || "error while adding value during copy".to_owned();
-        add(document, &path, value).map_err(|why| why.at(missing, within))
+        add(document, (&path, value), work).map_err(|why| why.at(missing, within))
     }
 
     fn test(&mut self, document: &mut Value) -> Result<(), PatchError> {
@@ -201,12 +227,13 @@ fn get<'a>(document: &'a mut Value, pointer: &str) -> Result<Option<&'a Value>, 
     }
 }
 
-fn add(document: &mut Value, pointer: &str, value: Value) -> Result<(), Absent> {
+fn add(document: &mut Value, (pointer, value): (&str, Value), work: &mut Work) -> Result<(), Absent> {
     let (container, last) = container(document, pointer)?;
     match container {
         Value::Array(list) if last == "-" => list.push(value),
         Value::Array(list) => {
             let index = list_index(&last, list.len(), true).ok_or_else(|| Absent::index(&last))?;
+            work.moves(list.len() - index)?;
             list.insert(index, value);
         }
         Value::Object(map) => drop(map.insert(last, value)),
@@ -232,11 +259,14 @@ fn replace(document: &mut Value, pointer: &str, value: Value) -> Result<(), Abse
     Ok(())
 }
 
-fn remove(document: &mut Value, pointer: &str) -> Result<Value, Absent> {
+fn remove(document: &mut Value, pointer: &str, work: &mut Work) -> Result<Value, Absent> {
     let (container, last) = container(document, pointer)?;
     match container {
         Value::Array(list) => match list_index(&last, list.len(), false) {
-            Some(index) => Ok(list.remove(index)),
+            Some(index) => {
+                work.moves(list.len() - index)?;
+                Ok(list.remove(index))
+            }
             None => Err(Absent::index(&last)),
         },
         Value::Object(map) => map

@@ -2,6 +2,7 @@
 //! `$retainKeys`, `$setElementOrder/…`, `$deleteFromPrimitiveList/…`).
 //! Source: Kubernetes doc "Update API Objects in Place Using kubectl patch"; `k8s.io/apimachinery/pkg/util/strategicpatch`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use serde_json::Value;
@@ -11,6 +12,8 @@ use crate::Object;
 use crate::schema::{PatchStrategy, Type, TypeRef};
 
 mod order;
+
+use order::Positions;
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -115,7 +118,8 @@ fn retain_keys(live: &mut Object, patch: &mut Object) -> Result<(), PatchError> 
         Some(Value::Array(keys)) => keys,
         Some(_) => return Err(BAD_RETAIN_KEYS),
     };
-    let retained = |name: &str| keys.iter().any(|key| key == name);
+    let keys: BTreeSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+    let retained = |name: &str| keys.contains(name);
     let sets = |(name, value): (&String, &Value)| {
         !value.is_null() && !name.starts_with(DELETE_FROM) && !name.starts_with(SET_ORDER)
     };
@@ -167,7 +171,8 @@ fn take_list(map: &mut Object, name: &str) -> Result<Option<Vec<Value>>, PatchEr
 
 fn delete_scalars(live: &mut Object, name: &str, values: Value) {
     if let (Some(Value::Array(list)), Value::Array(values)) = (live.get_mut(name), values) {
-        list.retain(|item| !values.contains(item));
+        let gone = Positions::of(&values, None);
+        list.retain(|item| gone.find(item).is_none());
     }
 }
 
@@ -182,12 +187,10 @@ fn merge_list(live: Vec<Value>, patch: Vec<Value>, member: &Member<'_>) -> Resul
     }
     let maps = live.iter().chain(&patch).filter(|item| item.is_object()).count();
     if maps == 0 {
-        let mut merged: Vec<Value> = Vec::with_capacity(live.len() + patch.len());
-        for item in live.iter().chain(&patch) {
-            if !merged.contains(item) {
-                merged.push(item.clone());
-            }
-        }
+        let mut merged: Vec<Value> = live.iter().chain(&patch).cloned().collect();
+        let first = Positions::of(&merged, None);
+        let once: Vec<usize> = (0..merged.len()).filter(|at| first.find(&merged[*at]) == Some(*at)).collect();
+        merged = once.into_iter().map(|at| merged[at].clone()).collect();
         return order::normalize(merged, &patch, &live, None);
     }
     if maps != live.len() + patch.len() {
@@ -216,13 +219,14 @@ fn obey_item_directives(
     key: &str,
 ) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
     let mut plain = Vec::with_capacity(patch.len());
+    let mut deleted = Vec::new();
     let mut replace = false;
     for item in patch {
         match item.get(DIRECTIVE).map(|directive| directive.as_str().unwrap_or_default()) {
             None => plain.push(item),
             Some("delete") => {
-                let id = order::key_of(&item, key)?;
-                live.retain(|old| old.get(key) != Some(id));
+                order::key_of(&item, key)?;
+                deleted.push(item);
             }
             Some("replace") => replace = true,
             Some("merge") => {
@@ -238,6 +242,8 @@ fn obey_item_directives(
     if replace {
         return Ok((plain, Vec::new()));
     }
+    let deleted = Positions::of(&deleted, Some(key));
+    live.retain(|old| old.get(key).is_none_or(|id| deleted.find(id).is_none()));
     Ok((live, plain))
 }
 
@@ -247,15 +253,28 @@ fn merge_items(
     key: &str,
     ty: Option<TypeRef<'_>>,
 ) -> Result<Vec<Value>, PatchError> {
-    for item in patch {
+    let places = {
+        let before = Positions::of(&live, Some(key));
+        let place = |item| order::key_of(item, key).map(|id| before.find(id));
+        patch.iter().map(place).collect::<Result<Vec<_>, _>>()?
+    };
+    let first = Positions::of(patch, Some(key));
+    // Where those are that are new: at the first of the patch that is like them.
+    let mut added: BTreeMap<usize, usize> = BTreeMap::new();
+    for (at, item) in patch.iter().enumerate() {
         let id = order::key_of(item, key)?;
-        match live.iter_mut().find(|old| old.get(key) == Some(id)) {
-            Some(old) => {
+        let like = first.find(id).unwrap_or(at);
+        match places[at].or_else(|| added.get(&like).copied()) {
+            Some(place) => {
+                let old = &mut live[place];
                 if let (Value::Object(old_map), Value::Object(new)) = (old.take(), item.clone()) {
                     *old = Value::Object(merge_map(old_map, new, ty)?);
                 }
             }
-            None => live.push(item.clone()),
+            None => {
+                added.insert(like, live.len());
+                live.push(item.clone());
+            }
         }
     }
     Ok(live)

@@ -1,5 +1,7 @@
 //! Messages into the JSON form of their type.
 
+use std::cell::RefCell;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -9,28 +11,47 @@ use super::wire::{self, Field, Payload};
 use super::{Error, json_schema};
 use crate::Object;
 use crate::clock::{format_micro_time, format_time};
-use crate::decode::MAX_DEPTH;
+use crate::decode::{MAX_DEPTH, ObjectCount};
 use crate::schema::builtin::{self, Message, Slot};
 use crate::schema::{Schema, StructId, Type};
 
 /// Reads the message of a built-in type (a struct of [`builtin::schema`]). Fields whose numbers are not known are dropped,
 /// as Go drops them.
 pub fn decode(message: &[u8], ty: StructId) -> Result<Value, Error> {
-    structure(message, ty, 0)
+    structure(message, ty, Place { depth: 0, objects: &RefCell::default() })
+}
+
+/// Where in a message something stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    depth: usize,
+    objects: &'a RefCell<ObjectCount>,
+}
+
+impl Place<'_> {
+    pub(super) fn below(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
+    }
 }
 
 fn schema() -> &'static Schema {
     builtin::schema()
 }
 
-pub(super) fn structure(message: &[u8], id: StructId, depth: usize) -> Result<Value, Error> {
+pub(super) fn structure(message: &[u8], id: StructId, place: Place<'_>) -> Result<Value, Error> {
     let mut object = Object::new();
-    fields((message, builtin::message(id)), id, &mut object, depth)?;
+    fields((message, builtin::message(id)), id, &mut object, place)?;
+    place.objects.borrow_mut().add(&object).map_err(|_| Error::TooManyObjects)?;
     Ok(Value::Object(object))
 }
 
-fn fields((message, layout): (&[u8], &Message), id: StructId, object: &mut Object, depth: usize) -> Result<(), Error> {
-    if depth > MAX_DEPTH {
+fn fields(
+    (message, layout): (&[u8], &Message),
+    id: StructId,
+    object: &mut Object,
+    place: Place<'_>,
+) -> Result<(), Error> {
+    if place.depth > MAX_DEPTH {
         return Err(Error::TooDeep);
     }
     for field in wire::fields(message) {
@@ -38,7 +59,7 @@ fn fields((message, layout): (&[u8], &Message), id: StructId, object: &mut Objec
         let at = match layout.slot(field.number) {
             None => continue,
             Some(Slot::Embedded(layout)) => {
-                fields((field.bytes()?, layout), id, object, depth + 1)?;
+                fields((field.bytes()?, layout), id, object, place.below())?;
                 continue;
             }
             Some(Slot::Field(at)) => *at,
@@ -51,39 +72,39 @@ fn fields((message, layout): (&[u8], &Message), id: StructId, object: &mut Objec
                 let items = items.as_array_mut().ok_or(Error::Field(field.number))?;
                 match field.packed(&list.items) {
                     Some(packed) => items.extend(packed?.into_iter().map(Value::from)),
-                    None => items.push(value(&field, &list.items, depth)?),
+                    None => items.push(value(&field, &list.items, place)?),
                 }
             }
             Type::Map(map) => {
-                let (key, item) = entry(&field, (&map.values, has), depth)?;
+                let (key, item) = entry(&field, (&map.values, has), place)?;
                 let entries = object.entry(declared.name.clone()).or_insert_with(|| json!({}));
                 entries.as_object_mut().ok_or(Error::Field(field.number))?.insert(key, item);
             }
-            ty => drop(object.insert(declared.name.clone(), formed(&field, (ty, has), depth)?)),
+            ty => drop(object.insert(declared.name.clone(), formed(&field, (ty, has), place)?)),
         }
     }
     Ok(())
 }
 
 /// A value that may have one of the forms that only JSON schemas have.
-fn formed(field: &Field<'_>, (ty, form): (&Type, Option<json_schema::Form>), depth: usize) -> Result<Value, Error> {
+fn formed(field: &Field<'_>, (ty, form): (&Type, Option<json_schema::Form>), place: Place<'_>) -> Result<Value, Error> {
     match form {
-        Some(form) => json_schema::decode(field.bytes()?, form, depth + 1),
-        None => value(field, ty, depth),
+        Some(form) => json_schema::decode(field.bytes()?, form, place.below()),
+        None => value(field, ty, place),
     }
 }
 
 fn entry(
     field: &Field<'_>,
     (values, form): (&Type, Option<json_schema::Form>),
-    depth: usize,
+    place: Place<'_>,
 ) -> Result<(String, Value), Error> {
     let (mut key, mut item) = (String::new(), None);
     for part in wire::fields(field.bytes()?) {
         let part = part?;
         match part.number {
             1 => key = part.text()?,
-            2 => item = Some(formed(&part, (values, form), depth)?),
+            2 => item = Some(formed(&part, (values, form), place)?),
             _ => {}
         }
     }
@@ -104,7 +125,7 @@ fn empty(ty: &Type) -> Value {
     }
 }
 
-fn value(field: &Field<'_>, ty: &Type, depth: usize) -> Result<Value, Error> {
+fn value(field: &Field<'_>, ty: &Type, place: Place<'_>) -> Result<Value, Error> {
     Ok(match ty {
         Type::String => field.text()?.into(),
         Type::Int32 | Type::Int64 => field.integer()?.into(),
@@ -124,10 +145,10 @@ fn value(field: &Field<'_>, ty: &Type, depth: usize) -> Result<Value, Error> {
             let parts = parts(field)?;
             serde_json::from_slice(parts.bytes(1)?).unwrap_or(Value::Null)
         }
-        Type::Struct(id) => structure(field.bytes()?, *id, depth + 1)?,
+        Type::Struct(id) => structure(field.bytes()?, *id, place.below())?,
         // A list in a map is a message with the items (`ExtraValue`).
         Type::List(list) => {
-            let items = wire::fields(field.bytes()?).map(|item| value(&item?, &list.items, depth + 1));
+            let items = wire::fields(field.bytes()?).map(|item| value(&item?, &list.items, place.below()));
             Value::Array(items.collect::<Result<_, Error>>()?)
         }
         Type::Map(_) => return Err(Error::Field(field.number)),

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::decode::structure;
+use super::decode::{Place, structure};
 use super::encode::{Encoder, structure as write};
 use super::{Error, wire};
 use crate::decode::convert;
@@ -46,15 +46,15 @@ fn schema() -> Option<StructId> {
 }
 
 /// Reads the message of such a place.
-pub(super) fn decode(message: &[u8], form: Form, depth: usize) -> Result<Value, Error> {
+pub(super) fn decode(message: &[u8], form: Form, place: Place<'_>) -> Result<Value, Error> {
     let id = schema().ok_or(Error::Field(0))?;
     let (mut allows, mut single, mut several) = (false, None, Vec::new());
     for field in wire::fields(message) {
         let field = field?;
         match (form, field.number) {
             (Form::BoolOrSchema, 1) => allows = field.integer()? != 0,
-            (Form::BoolOrSchema, 2) | (_, 1) => single = Some(read(field.bytes()?, id, depth)?),
-            (Form::SchemaOrSchemas, 2) => several.push(read(field.bytes()?, id, depth)?),
+            (Form::BoolOrSchema, 2) | (_, 1) => single = Some(read(field.bytes()?, id, place)?),
+            (Form::SchemaOrSchemas, 2) => several.push(read(field.bytes()?, id, place)?),
             (Form::SchemaOrTexts, 2) => several.push(field.text()?.into()),
             _ => {}
         }
@@ -67,9 +67,9 @@ pub(super) fn decode(message: &[u8], form: Form, depth: usize) -> Result<Value, 
 }
 
 /// A schema without what Go leaves out of its JSON form: nobody looks at it again, since its place can hold anything.
-fn read(message: &[u8], id: StructId, depth: usize) -> Result<Value, Error> {
+fn read(message: &[u8], id: StructId, place: Place<'_>) -> Result<Value, Error> {
     let ty = Type::Struct(id);
-    let schema = structure(message, id, depth)?;
+    let schema = structure(message, id, place)?;
     let decoded = convert(schema, builtin::schema().type_ref(&ty), "JSONSchemaProps");
     Ok(decoded.map_err(|_| Error::Field(0))?.object)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use steersman_apiserver::ApiServer;
+use steersman_apiserver::admission;
 use steersman_apiserver::audit::Log;
 use steersman_apiserver::authentication::request_header::FrontProxy;
 use steersman_apiserver::authentication::{self, KeyChoice, Tokens};
@@ -38,6 +39,7 @@ pub struct ClusterBuilder {
     authentication: authentication::Options,
     enabled_admission: Vec<String>,
     disabled_admission: Vec<String>,
+    admission: admission::Configuration,
     refuse_privileged: bool,
     record_writes: bool,
     record_requests: bool,
@@ -64,6 +66,7 @@ impl Default for ClusterBuilder {
             authentication: authentication::Options::default(),
             enabled_admission: Vec::new(),
             disabled_admission: Vec::new(),
+            admission: admission::Configuration::default(),
             refuse_privileged: false,
             record_writes: false,
             record_requests: false,
@@ -179,6 +182,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Configures single admission plugins, as kube-apiserver's `--admission-control-config-file` does.
+    pub fn admission_configuration(mut self, configuration: admission::Configuration) -> Self {
+        self.admission = configuration;
+        self
+    }
+
     /// Refuses pods with privileged containers, as kube-apiserver does that was started without `--allow-privileged`.
     /// Without further words they are let in.
     pub fn refuse_privileged(mut self, refuse: bool) -> Self {
@@ -253,6 +262,7 @@ impl ClusterBuilder {
             .flow_control(self.flow_control)
             .enable_admission(self.enabled_admission)
             .disable_admission(self.disabled_admission)
+            .admission_configuration(self.admission)
             .refuse_privileged(self.refuse_privileged);
         if let Some(log) = self.audit_log {
             api_server = api_server.audit_log(log);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use steersman_apiserver::admission;
 
 use super::{print_connection, stop};
 use crate::scheduler::{self, Configuration};
@@ -62,6 +63,9 @@ pub(crate) struct Up {
     /// Admission plugins to leave out, separated by commas.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     disable_admission_plugins: Vec<String>,
+    /// An AdmissionConfiguration of apiserver.config.k8s.io/v1: what single admission plugins are configured with.
+    #[arg(long, value_name = "FILE")]
+    admission_control_config_file: Option<PathBuf>,
     /// Let pods have privileged containers.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     allow_privileged: bool,
@@ -98,6 +102,9 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .enable_admission(up.enable_admission_plugins.clone())
         .disable_admission(up.disable_admission_plugins.clone())
         .refuse_privileged(!up.allow_privileged);
+    if let Some(path) = &up.admission_control_config_file {
+        builder = builder.admission_configuration(admission_configuration(path)?);
+    }
     if let Some(log) = up.requests.audit_log()? {
         builder = builder.audit_log(log);
     }
@@ -115,6 +122,14 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         builder = builder.scheduler(scheduler::Options { configuration, ..scheduler::Options::default() });
     }
     Ok(builder)
+}
+
+/// Files that the configuration names are found from where it is.
+fn admission_configuration(path: &Path) -> Result<admission::Configuration> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let named = |name: &str| read(&folder.join(name)).map_err(|error| format!("{error:#}"));
+    let configuration = admission::Configuration::from_yaml(&read(path)?, named).map_err(anyhow::Error::msg);
+    configuration.with_context(|| path.display().to_string())
 }
 
 fn read(path: &Path) -> Result<String> {

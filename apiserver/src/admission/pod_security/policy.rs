@@ -47,6 +47,13 @@ pub(super) struct Policy {
     pub(super) warn: Standard,
 }
 
+impl Default for Policy {
+    fn default() -> Self {
+        let everything = Standard { level: Level::Privileged, version: Version::Latest };
+        Self { enforce: everything, audit: everything, warn: everything }
+    }
+}
+
 impl fmt::Display for Standard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
@@ -65,18 +72,18 @@ impl Policy {
     /// What the labels of a namespace say, and what is wrong with them. A level that cannot be read is enforced as the
     /// strictest; for the other modes, it is left out. A namespace that says what is enforced and not of what is warned warns
     /// of the same: templates are not refused, and their makers should know.
-    pub(super) fn of(namespace: &Value) -> (Self, ErrorList) {
+    pub(super) fn of(namespace: &Value, defaults: &Self) -> (Self, ErrorList) {
         let mut errors = ErrorList::new();
-        let mut standard = |mode: &str, fallback: Level| Standard {
-            level: read(namespace, mode, level, &mut errors).unwrap_or(Ok(Level::Privileged)).unwrap_or(fallback),
+        let mut standard = |mode: &str, default: Standard, fallback: Level| Standard {
+            level: read(namespace, mode, level, &mut errors).unwrap_or(Ok(default.level)).unwrap_or(fallback),
             version: read(namespace, &format!("{mode}-version"), version, &mut errors)
-                .unwrap_or(Ok(Version::Latest))
+                .unwrap_or(Ok(default.version))
                 .unwrap_or(Version::Latest),
         };
         let mut policy = Self {
-            enforce: standard("enforce", Level::Restricted),
-            audit: standard("audit", Level::Privileged),
-            warn: standard("warn", Level::Privileged),
+            enforce: standard("enforce", defaults.enforce, Level::Restricted),
+            audit: standard("audit", defaults.audit, Level::Privileged),
+            warn: standard("warn", defaults.warn, Level::Privileged),
         };
         let says = |label: &str| meta::label(namespace, &format!("{PREFIX}{label}"));
         let enforces = says("enforce").is_some_and(|text| level(text).is_ok());
@@ -87,6 +94,20 @@ impl Policy {
             }
         }
         (policy, errors)
+    }
+}
+
+impl Policy {
+    /// Whether everything is allowed.
+    pub(super) fn is_privileged(&self) -> bool {
+        [self.enforce, self.audit, self.warn].iter().all(|standard| standard.level == Level::Privileged)
+    }
+
+    /// What it asks for, as upstream's warnings show it.
+    pub(super) fn in_short(&self) -> String {
+        let modes = [("enforce", self.enforce), ("audit", self.audit), ("warn", self.warn)];
+        let asked = modes.iter().filter(|(_, standard)| standard.level != Level::Privileged);
+        asked.map(|(mode, standard)| format!("{mode}={standard}")).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -104,7 +125,7 @@ fn read<T>(
     }))
 }
 
-fn level(text: &str) -> Result<Level, &'static str> {
+pub(super) fn level(text: &str) -> Result<Level, &'static str> {
     match text {
         "privileged" => Ok(Level::Privileged),
         "baseline" => Ok(Level::Baseline),
@@ -113,7 +134,7 @@ fn level(text: &str) -> Result<Level, &'static str> {
     }
 }
 
-fn version(text: &str) -> Result<Version, &'static str> {
+pub(super) fn version(text: &str) -> Result<Version, &'static str> {
     let minor = text.strip_prefix("v1.").filter(|minor| *minor == "0" || !minor.starts_with('0'));
     let minor = minor.filter(|minor| minor.bytes().all(|byte| byte.is_ascii_digit()));
     match (text, minor.and_then(|minor| minor.parse().ok())) {

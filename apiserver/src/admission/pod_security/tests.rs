@@ -207,7 +207,7 @@ fn labels_that_cannot_be_read_are_taken_for_the_worst() {
         "pod-security.kubernetes.io/audit-version": "v1.07",
         "pod-security.kubernetes.io/warn-version": "v1.7",
     }}});
-    let (policy, errors) = Policy::of(&labels);
+    let (policy, errors) = Policy::of(&labels, &Policy::default());
     assert_eq!(policy.enforce, RESTRICTED);
     assert_eq!(policy.audit, BASELINE);
     assert_eq!(policy.warn, of(Level::Privileged, Version::Minor(7)));
@@ -256,7 +256,7 @@ fn what_is_enforced_is_warned_of_too_unless_the_namespace_says_otherwise() {
     ] {
         let long = labels.as_object().unwrap().iter().map(|(key, value)| (format!("{PREFIX}{key}"), value.clone()));
         let labels: serde_json::Map<String, Value> = long.collect();
-        let (policy, _) = Policy::of(&json!({"metadata": {"labels": labels}}));
+        let (policy, _) = Policy::of(&json!({"metadata": {"labels": labels}}), &Policy::default());
         assert_eq!(policy.warn, expect, "{labels:?}");
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::authentication::UserInfo;
-use crate::authorization::Attributes;
+use crate::authorization::{Attributes, Target};
 use crate::http::query::Query;
 use crate::http::request_info::RequestInfo;
 
@@ -54,6 +54,46 @@ fn effective(name: &str) -> Vec<PolicyRule> {
     let role = policy().roles.iter().find(|role| role.namespace.is_empty() && role.name == name).unwrap();
     let gathered = policy().roles.iter().filter(|other| role.aggregates.is_some_and(|to| other.labels.contains(&to)));
     gathered.flat_map(|other| effective(&other.name)).chain(role.rules.iter().cloned()).collect()
+}
+
+/// What `VERB RESOURCE[.GROUP][/SUBRESOURCE] [NAME]` or `VERB /PATH` asks for.
+fn target(request: &str) -> (&str, Target<'_>) {
+    let (verb, what) = request.split_once(' ').unwrap();
+    if what.starts_with('/') {
+        return (verb, Target::Path(what));
+    }
+    let (what, name) = what.split_once(' ').unwrap_or((what, ""));
+    let (what, subresource) = what.split_once('/').unwrap_or((what, ""));
+    let (resource, group) = what.split_once('.').unwrap_or((what, ""));
+    (verb, Target::Resource { group, resource, subresource, namespace: "a", name })
+}
+
+fn requests(line: &str, sign: &str) -> Vec<&'static str> {
+    let list = line.trim().strip_prefix(sign).unwrap_or_else(|| panic!("{line} begins with {sign}"));
+    let list = list.trim().split(", ").filter(|request| !request.is_empty());
+    list.map(|request| &*request.to_owned().leak()).collect()
+}
+
+#[test]
+fn each_role_allows_what_it_is_for_and_nothing_beside() {
+    let lines = include_str!("requests.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let lines: Vec<&str> = lines.collect();
+    let mut asked = BTreeSet::new();
+    for group in lines.chunks(3) {
+        let [role, allowed, denied] = group else { panic!("{group:?} are three lines") };
+        let (allowed, denied) = (requests(allowed, "+"), requests(denied, "-"));
+        assert!(allowed.len() + denied.len() >= 3 && asked.insert(*role), "{role}");
+        let (user, rules) = (UserInfo::default(), effective(role));
+        for (requests, expect) in [(allowed, true), (denied, false)] {
+            for request in requests {
+                let (verb, target) = target(request);
+                let attributes = Attributes { user: &user, verb, target, field_selector: "" };
+                assert_eq!(rules.iter().any(|rule| rule.allows(&attributes)), expect, "{role}: {request}");
+            }
+        }
+    }
+    let all = policy().roles.iter().filter(|role| role.namespace.is_empty()).map(|role| role.name.as_str());
+    assert_eq!(asked, all.collect(), "every built-in cluster role is asked");
 }
 
 #[track_caller]

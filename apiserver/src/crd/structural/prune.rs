@@ -1,6 +1,8 @@
 //! Taking away what a schema does not know.
 
 use serde_json::Value;
+use steersman_machinery::decode::MAX_PROBLEMS;
+use steersman_machinery::field::told;
 use steersman_machinery::schema::builtin;
 use steersman_machinery::schema::{Type, TypeRef};
 
@@ -33,6 +35,13 @@ impl Walk {
         self.path.push_str(step);
         visit(self);
         self.path.truncate(len);
+    }
+
+    /// Notes that a field was taken away, as far as such are told.
+    fn gone(&mut self, name: &str) {
+        if self.gone.len() < MAX_PROBLEMS {
+            self.below(name, |walk| walk.gone.push(told(&walk.path).to_owned()));
+        }
     }
 
     /// The object itself, or one embedded in it: with its own metadata.
@@ -72,7 +81,7 @@ impl Walk {
         fields.retain(|name, _| {
             let known = implied(name) || keeps_unknown || schema.member(name).is_some();
             if !known {
-                self.below(name, |walk| walk.gone.push(walk.path.clone()));
+                self.gone(name);
             }
             known
         });
@@ -90,7 +99,7 @@ impl Walk {
                 fields.retain(|name, _| {
                     let known = ty.member(name).is_some() || matches!(ty.ty(), Type::Any);
                     if !known {
-                        self.below(name, |walk| walk.gone.push(walk.path.clone()));
+                        self.gone(name);
                     }
                     known
                 });

@@ -74,6 +74,7 @@ pub(in crate::handlers) async fn run(
             service: None,
             trust: Trust::Anybody,
             as_front_proxy: false,
+            identity: None,
         };
         let stream = exchange::connect(&call.server, &target).await?;
         return over(call, Box::new(stream), request).await;

@@ -272,7 +272,8 @@ fn once(claim: &Cursor<'_>, seen: &mut BTreeSet<String>) {
     }
     let key = if request.is_empty() {
         let part = format!("{name}/");
-        seen.iter().filter(|key| key.starts_with(&part)).for_each(|_| duplicate(name));
+        let of_it = seen.range(part.clone()..).take_while(|key| key.starts_with(&part));
+        of_it.for_each(|_| duplicate(name));
         name.to_owned()
     } else {
         request.named(names::dns1123_label);

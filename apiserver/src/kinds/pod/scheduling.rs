@@ -1,6 +1,6 @@
 //! What is wrong with the fields that the scheduler reads: affinity, tolerations, spreading, gates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use steersman_machinery::field::FieldError;
@@ -162,7 +162,7 @@ fn label_keys(term: &Cursor<'_>) {
 
 /// Turns `matchLabelKeys` and `mismatchLabelKeys` of a new pod into requirements on the labels that the pod has.
 pub(super) fn merge_label_keys(pod: &mut Value) {
-    let labels: Vec<(String, String)> =
+    let labels: BTreeMap<String, String> =
         meta::labels(pod).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     for sort in ["podAffinity", "podAntiAffinity"] {
         let Some(affinity) = meta::at_mut(pod, &["spec", "affinity", sort]) else {
@@ -186,21 +186,23 @@ pub(super) fn merge_label_keys(pod: &mut Value) {
     }
 }
 
-fn merge_keys(term: &mut Value, field: &str, operator: &str, labels: &[(String, String)]) {
+fn merge_keys(term: &mut Value, field: &str, operator: &str, labels: &BTreeMap<String, String>) {
     if !term.get("labelSelector").is_some_and(Value::is_object) {
         return;
     }
     let keys: Vec<String> =
         meta::items(term, &[field]).iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
+    let present = meta::items(term, &["labelSelector", "matchExpressions"]).iter().map(Value::to_string);
+    let mut present: BTreeSet<String> = present.collect();
     for key in keys {
-        let Some((_, value)) = labels.iter().find(|(label, _)| *label == key) else {
+        let Some(value) = labels.get(&key) else {
             continue;
         };
         let requirement = json!({"key": key, "operator": operator, "values": [value]});
         let selector = meta::object_at(term, &["labelSelector"]);
         let requirements = selector.entry("matchExpressions").or_insert_with(|| json!([]));
         if let Some(requirements) = requirements.as_array_mut()
-            && !requirements.contains(&requirement)
+            && present.insert(requirement.to_string())
         {
             requirements.push(requirement);
         }
@@ -255,6 +257,7 @@ pub(super) fn topology_spread(constraints: &Cursor<'_>) {
         format!("{{{}, {}}}", constraint.at("topologyKey").text(), constraint.at("whenUnsatisfiable").text())
     };
     let pairs: Vec<String> = constraints.items().map(|constraint| pair(&constraint)).collect();
+    let last: BTreeMap<&str, usize> = pairs.iter().enumerate().map(|(index, pair)| (pair.as_str(), index)).collect();
     for (index, constraint) in constraints.items().enumerate() {
         constraint.at("maxSkew").greater_than_zero();
         let key = constraint.at("topologyKey");
@@ -265,7 +268,7 @@ pub(super) fn topology_spread(constraints: &Cursor<'_>) {
         if !matches!(action.text(), "DoNotSchedule" | "ScheduleAnyway") {
             action.not_supported(&["DoNotSchedule", "ScheduleAnyway"]);
         }
-        if pairs[index + 1..].contains(&pairs[index]) {
+        if last[pairs[index].as_str()] > index {
             let path = constraint.path.child("{topologyKey, whenUnsatisfiable}");
             constraint.push(FieldError::duplicate(&path, &pairs[index].as_str().into()));
         }

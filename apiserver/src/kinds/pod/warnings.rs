@@ -1,7 +1,7 @@
 //! What a client is told of a pod specification that is accepted: what does nothing, or soon will.
 //! Source: `k8s.io/kubernetes/pkg/api/pod/warnings.go`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use steersman_machinery::field::{go_quote, show};
@@ -120,15 +120,15 @@ fn affinity_selectors(spec: &Cursor<'_>, warnings: &mut Vec<String>) {
 
 /// Items of a list are known by one field: it should be there, and each value once.
 fn pairs_once(spec: &Cursor<'_>, (list, field): (&str, &str), warnings: &mut Vec<String>) {
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for item in spec.at(list).items() {
         let value = item.at(field);
         if value.is_empty() {
             warnings.push(format!("{}: invalid empty {field} \"\"", value.path));
-        } else if seen.contains(&value.text()) {
+        } else if seen.contains(value.text()) {
             warnings.push(format!("{}: duplicate {field} {}", value.path, go_quote(value.text())));
         }
-        seen.push(value.text());
+        seen.insert(value.text());
     }
 }
 
@@ -146,18 +146,18 @@ fn of_container(container: &Cursor<'_>, warnings: &mut Vec<String>) {
             }
         }
     }
-    let mut defined = Vec::new();
+    let mut defined = BTreeSet::new();
     for variable in container.at("env").items() {
         let name = variable.at("name").text();
         let extends = variable.at("value").text().contains(&format!("$({name})"));
-        if defined.contains(&name) && !extends {
+        if defined.contains(name) && !extends {
             warnings.push(format!(
                 "{}: hides previous definition of {}, which may be dropped when using apply",
                 variable.path,
                 go_quote(name)
             ));
         }
-        defined.push(name);
+        defined.insert(name);
     }
     let mut ports = BTreeMap::new();
     for port in container.at("ports").items() {

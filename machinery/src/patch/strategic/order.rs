@@ -1,5 +1,7 @@
 //! The order of a merged list.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::patch::{PatchError, go_print};
@@ -9,6 +11,37 @@ fn id<'a>(item: &'a Value, key: Option<&str>) -> Option<&'a Value> {
     match key {
         Some(key) => item.get(key),
         None => Some(item),
+    }
+}
+
+/// Up to this length a list is gone through for each item that is looked for; a longer one gets an index.
+const SHORT: usize = 32;
+
+/// Where the items of a list are.
+pub(super) struct Positions<'a> {
+    list: &'a [Value],
+    key: Option<&'a str>,
+    index: Option<BTreeMap<String, usize>>,
+}
+
+impl<'a> Positions<'a> {
+    pub(super) fn of(list: &'a [Value], key: Option<&'a str>) -> Self {
+        let index = (list.len() > SHORT).then(|| {
+            let mut index = BTreeMap::new();
+            for (at, id) in list.iter().enumerate().filter_map(|(at, item)| Some((at, id(item, key)?))) {
+                index.entry(id.to_string()).or_insert(at);
+            }
+            index
+        });
+        Self { list, key, index }
+    }
+
+    /// The first item that is identified by that.
+    pub(super) fn find(&self, wanted: &Value) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(&wanted.to_string()).copied(),
+            None => self.list.iter().position(|candidate| id(candidate, self.key) == Some(wanted)),
+        }
     }
 }
 
@@ -48,6 +81,7 @@ pub(super) fn normalize(
     server: &[Value],
     key: Option<&str>,
 ) -> Result<Vec<Value>, PatchError> {
+    let (server, wanted) = (Positions::of(server, key), Positions::of(wanted, key));
     let mut patched = Vec::new();
     let mut server_only = Vec::new();
     for item in merged {
@@ -55,8 +89,8 @@ pub(super) fn normalize(
             Some(key) => key_of(&item, key)?,
             None => &item,
         };
-        let live_at = position(server, item_id, key);
-        match position(wanted, item_id, key) {
+        let live_at = server.find(item_id);
+        match wanted.find(item_id) {
             Some(at) => patched.push((at, live_at, item)),
             None => server_only.push((live_at.unwrap_or(usize::MAX), live_at, item)),
         }
@@ -64,10 +98,6 @@ pub(super) fn normalize(
     patched.sort_by_key(|(at, ..)| *at);
     server_only.sort_by_key(|(at, ..)| *at);
     Ok(interleave(server_only, patched))
-}
-
-fn position(list: &[Value], item_id: &Value, key: Option<&str>) -> Option<usize> {
-    list.iter().position(|candidate| id(candidate, key) == Some(item_id))
 }
 
 type Placed = (usize, Option<usize>, Value);
