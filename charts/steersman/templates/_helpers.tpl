@@ -40,6 +40,25 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- eq .Values.scheduler.mode "default" | ternary "default-scheduler" .Values.scheduler.name }}
 {{- end }}
 
+{{/* The names of the definitions that the release brings, separated by spaces. */}}
+{{- define "steersman.definitions" -}}
+{{- $controllers := .Values.controllers.enabled | ternary .Values.controllers.names list }}
+{{- $plugins := .Values.scheduler.enabled | ternary .Values.scheduler.plugins list }}
+{{- $found := list }}
+{{- $ofWorkloads := or (has "deployment-controller" $controllers) (has "replicaset-controller" $controllers) }}
+{{- if and $ofWorkloads (eq .Values.workloads.apiGroup "apps.steersman.dev") }}
+{{- $found = list "deployments.apps.steersman.dev" "replicasets.apps.steersman.dev" }}
+{{- end }}
+{{- /* Plugins read them, and controllers keep their status. */}}
+{{- if or (has "CapacityScheduling" $plugins) (has "elasticquota-controller" $controllers) }}
+{{- $found = append $found "elasticquotas.scheduling.x-k8s.io" }}
+{{- end }}
+{{- if or (has "Coscheduling" $plugins) (has "podgroup-controller" $controllers) }}
+{{- $found = append $found "podgroups.scheduling.x-k8s.io" }}
+{{- end }}
+{{- .Values.crds.install | ternary (join " " $found) "" }}
+{{- end }}
+
 {{/* The flags that both components have. Call with (dict "root" $ "component" … "values" … "port" …). */}}
 {{- define "steersman.flags" -}}
 {{- $root := .root -}}
