@@ -207,7 +207,9 @@ impl DisruptionController {
         let now = self.clock.now();
         let plan = plan(budget, &pods, wanted, now);
         for pod in &plan.not_deleted {
-            let message = format!("Pod was expected by PDB {} to be deleted but it wasn't", budget.metadata.key());
+            // Upstream names the namespace in the place of the name.
+            let namespace = &budget.metadata.namespace;
+            let message = format!("Pod was expected by PDB {namespace}/{namespace} to be deleted but it wasn't");
             self.recorder.record(&Involved::new(&PODS, &pod.metadata), EventType::Warning, "NotDeleted", message);
         }
         if let Some(status) = &plan.status {
@@ -263,7 +265,7 @@ impl DisruptionController {
     async fn unmark(&self, meta: &Meta, now: Timestamp) -> Result<(), SyncError> {
         let condition = json!({
             "type": DISRUPTION_TARGET, "status": "False", "reason": null, "message": null,
-            "lastTransitionTime": format_time(now),
+            "lastTransitionTime": format_time(now), "observedGeneration": meta.generation,
         });
         let patch = json!({
             "metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version},

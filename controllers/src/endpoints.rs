@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
-use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
+use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found, message};
 use steersman_framework::consistency::Consistency;
 use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial};
 use steersman_framework::queue::WorkQueue;
@@ -25,6 +26,8 @@ pub mod objects;
 pub mod plan;
 
 const COMPONENT: &str = "endpoints-controller";
+/// The component of its events.
+const RECORDER: &str = "endpoint-controller";
 /// After how many failures in a row a service has to wait for its next change.
 const MAX_RETRIES: u32 = 15;
 /// The annotation of Endpoints that do not hold all addresses.
@@ -39,6 +42,7 @@ pub(crate) struct EndpointsController {
     queue: WorkQueue<ObjectKey>,
     triggers: Triggers,
     consistency: Arc<Consistency>,
+    recorder: Recorder,
 }
 
 impl EndpointsController {
@@ -52,6 +56,7 @@ impl EndpointsController {
             queue: shared.queue("endpoint"),
             triggers: Triggers::default(),
             consistency: Arc::default(),
+            recorder: shared.recorder.of(RECORDER),
         };
         subscribe(&controller.services, &controller.pods, &controller.queue);
         forget_gone(&controller.services, &controller.consistency);
@@ -100,16 +105,30 @@ impl EndpointsController {
         let present = self.endpoints.get(&key);
         let wanted = wanted(&service, present.as_deref(), subsets, (trigger, truncated));
         let Some(wanted) = wanted else { return Ok(Outcome::Done) };
-        let written = match present {
+        let is_new = present.is_none();
+        let written = match &present {
             Some(_) => self.api.replace::<Written>(&ENDPOINTS, &key, &wanted).await,
             None => self.api.create::<Written>(&ENDPOINTS, &key.namespace, &wanted).await,
         };
         match written {
             Ok(written) => self.consistency.wrote(uid, "endpoints", &written.metadata.resource_version),
-            Err(error) if is_namespace_terminating(&error) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if is_new && is_namespace_terminating(&error) => {}
+            Err(error) => {
+                self.report(&key, present.as_deref(), &error);
+                return Err(error.into());
+            }
         }
         Ok(Outcome::Done)
+    }
+
+    fn report(&self, key: &ObjectKey, present: Option<&Endpoints>, error: &kube::Error) {
+        let new = || Meta { name: key.name.clone(), namespace: key.namespace.clone(), ..Meta::default() };
+        let meta = present.map_or_else(new, |present| present.metadata.clone());
+        let (reason, text) = match present {
+            Some(_) => ("FailedToUpdateEndpoint", format!("Failed to update endpoint {key}: {}", message(error))),
+            None => ("FailedToCreateEndpoint", format!("Failed to create endpoint for service {key}: {}", message(error))),
+        };
+        self.recorder.record(&Involved::new(&ENDPOINTS, &meta), EventType::Warning, reason, text);
     }
 
     /// Deletes the Endpoints of a service that is gone; the server says whether it is.

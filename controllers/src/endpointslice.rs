@@ -134,7 +134,12 @@ impl EndpointSliceController {
             Some(Located { pod, zone: zone.filter(|zone| !zone.is_empty()) })
         });
         let located: Vec<Located> = located.collect();
-        self.act(&service, &located, trigger).await?;
+        if let Err(error) = self.act(&service, &located, trigger).await {
+            let text = format!("Error updating Endpoint Slices for Service {key}: {error}");
+            let involved = Involved::new(&SERVICES, &service.metadata);
+            self.recorder.record(&involved, EventType::Warning, "FailedToUpdateEndpointSlices", text);
+            return Err(error);
+        }
         // The node may be on its way.
         let missing = |pod: Arc<Pod>| {
             let (name, node) = (&pod.metadata.name, &pod.node_name);

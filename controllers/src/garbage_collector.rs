@@ -34,7 +34,7 @@ struct Collector {
     recorder: Recorder,
     graph: Mutex<Graph>,
     absent: Mutex<Absent>,
-    /// Which resource a kind of a group is.
+    /// Which resource a kind of a version (`apps/v1`) is.
     kinds: Mutex<BTreeMap<(String, String), Arc<Resource>>>,
     /// Uids of objects to look at.
     examine: WorkQueue<String>,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use kube::Error;
 use kube::api::{DeleteParams, ListParams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steersman_framework::api::{Api, is_not_found, message};
+use steersman_framework::api::{Api, has_code, is_not_found, message};
 use steersman_framework::controller::{Outcome, Workers};
 use steersman_framework::discovery::{Served, discover_groups};
 use steersman_framework::informer::{Cached, Delta, Informer};
@@ -20,8 +21,8 @@ use steersman_machinery::clock::SharedClock;
 use steersman_machinery::meta;
 
 use crate::error::SyncError;
-use crate::namespace::plan::Progress;
-use crate::objects::{Condition, NAMESPACES, Whole};
+use crate::namespace::plan::{GracefulPod, Progress};
+use crate::objects::{Condition, NAMESPACES, PODS, Whole};
 use crate::shared::{Shared, work};
 
 pub mod plan;
@@ -115,17 +116,12 @@ impl NamespaceController {
             Err(error) if is_not_found(&error) => return Ok(Outcome::Done),
             Err(error) => return Err(error.into()),
         };
-        let spec_finalizers = &namespace.spec.finalizers;
-        if !namespace.metadata.is_deleting() || !spec_finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+        let Some(deleted_at) = namespace.metadata.deletion_timestamp else { return Ok(Outcome::Done) };
+        if namespace.spec.finalizers.is_empty() {
             return Ok(Outcome::Done);
         }
-        let (progress, pods_remain) = self.delete_content(&key.name).await;
-        // While pods remain nothing else was tried, so there is nothing to say about the rest.
-        let discovery_failure = progress.discovery_failure.clone();
-        let stated = match pods_remain && progress.failures.is_empty() {
-            true => Progress { discovery_failure, ..Progress::default() },
-            false => progress.clone(),
-        };
+        let (progress, pods_remain) = self.delete_content(&key.name, deleted_at).await;
+        let stated = if pods_remain { progress.untold() } else { progress.clone() };
         if let Some(conditions) = plan::plan_conditions(&namespace.status.conditions, &stated, self.clock.now()) {
             let status = NamespaceStatus { phase: "Terminating".to_owned(), conditions };
             let whole = Whole::new(&NAMESPACES, &namespace.metadata, &namespace.spec, &status);
@@ -135,7 +131,9 @@ impl NamespaceController {
             }
         }
         if progress.is_complete() {
-            return self.finalize(&key).await;
+            // Others may have finalizers there as well, and see to them later.
+            let is_held = namespace.spec.finalizers.iter().any(|finalizer| finalizer == FINALIZER);
+            return if is_held { self.finalize(&key).await } else { Ok(Outcome::Done) };
         }
         if progress.estimate > 0 && progress.failures.is_empty() && progress.discovery_failure.is_none() {
             return Ok(Outcome::After(progress.recheck()));
@@ -144,7 +142,7 @@ impl NamespaceController {
     }
 
     /// Deletes what is in the namespace; tells what is left, and whether that is pods, which keep all else in place.
-    async fn delete_content(&self, namespace: &str) -> (Progress, bool) {
+    async fn delete_content(&self, namespace: &str, deleted_at: Timestamp) -> (Progress, bool) {
         let mut progress = Progress::default();
         let served = match discover_groups(self.api.client()).await {
             Ok(discovery) => {
@@ -159,52 +157,67 @@ impl NamespaceController {
                 return (progress, false);
             }
         };
-        let deletable =
-            served.into_iter().filter(|served| served.resource.namespaced && served.can(&["list", "delete"]));
-        let is_pods = |served: &Served| served.resource.group.is_empty() && served.resource.plural == "pods";
-        let (pods, others): (Vec<Served>, Vec<Served>) = deletable.partition(is_pods);
+        let deletable = served.into_iter().filter(|served| served.resource.namespaced && served.can(&["delete"]));
+        let (pods, others): (Vec<Served>, Vec<Served>) = deletable.partition(|served| served.resource == PODS);
         for (resources, is_pods) in [(pods, true), (others, false)] {
-            let results = join_all(resources.iter().map(|served| self.delete_resource(served, namespace))).await;
+            let deletions = resources.iter().map(|served| self.delete_resource(served, namespace, deleted_at));
+            let results = join_all(deletions).await;
             for (served, result) in resources.iter().zip(results) {
-                let name = format!("{}.{}", served.resource.plural, served.resource.group);
                 match result {
-                    Ok(left) => progress.add_remaining(name, &left, is_pods, self.clock.now()),
+                    Ok((left, grace)) => progress.add_remaining(namespace, &served.resource, &left, grace),
                     Err(error) => progress.failures.push(message(&error)),
                 }
             }
-            if is_pods && progress.holds_up() {
+            if is_pods && !progress.remaining.is_empty() {
                 return (progress, true);
             }
         }
         (progress, false)
     }
 
-    /// Deletes all objects of one resource; gives those that are still there.
-    async fn delete_resource(&self, served: &Served, namespace: &str) -> Result<Vec<Meta>, Error> {
+    /// Deletes all objects of one resource; gives those that are still there, and how many seconds they may take.
+    async fn delete_resource(
+        &self,
+        served: &Served,
+        namespace: &str,
+        deleted_at: Timestamp,
+    ) -> Result<(Vec<Meta>, i64), Error> {
         let resource = &served.resource;
-        let present = self.list(served, namespace).await?;
-        if present.is_empty() {
-            return Ok(present);
+        let (present, grace) = if *resource == PODS {
+            let pods: Vec<GracefulPod> = self.api.list(resource, namespace, &ListParams::default()).await?.items;
+            let grace = plan::grace(&pods, deleted_at, self.clock.now());
+            (pods.into_iter().map(|pod| pod.metadata).collect(), grace)
+        } else {
+            (self.list(served, namespace).await?, 0)
+        };
+        if present.is_empty() && served.can(&["list"]) {
+            return Ok((present, grace));
         }
         let params = DeleteParams::background();
-        if served.can(&["deletecollection"]) {
-            self.api.delete_collection(resource, namespace, &params).await?;
-        } else {
+        let as_collection = match served.can(&["deletecollection"]) {
+            true => {
+                self.api.delete_collection(resource, namespace, &params).await.map(|()| true).or_else(unsupported)?
+            }
+            false => false,
+        };
+        if !as_collection {
             let keys: Vec<ObjectKey> = present.iter().map(Meta::key).collect();
             for result in join_all(keys.iter().map(|key| self.api.delete(resource, key, &params))).await {
-                result.or_else(|error| if is_not_found(&error) { Ok(()) } else { Err(error) })?;
+                result.map(|()| true).or_else(unsupported)?;
             }
         }
-        self.list(served, namespace).await
+        Ok((self.list(served, namespace).await?, grace))
     }
 
     async fn list(&self, served: &Served, namespace: &str) -> Result<Vec<Meta>, Error> {
+        if !served.can(&["list"]) {
+            return Ok(Vec::new());
+        }
         let params = ListParams::default();
         match self.api.list_metadata::<Partial>(&served.resource, namespace, &params).await {
             Ok(page) => Ok(page.items.into_iter().map(|object| object.metadata).collect()),
             // The resource has gone meanwhile, or cannot be listed: then there is nothing to delete.
-            Err(Error::Api(status)) if matches!(status.code, 404 | 405) => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Err(error) => unsupported(error).map(|_| Vec::new()),
         }
     }
 
@@ -223,4 +236,9 @@ impl NamespaceController {
             _ => Ok(Outcome::Done),
         }
     }
+}
+
+/// False if the server knows no such thing, or not any more.
+fn unsupported(error: Error) -> Result<bool, Error> {
+    if has_code(&error, 404) || has_code(&error, 405) { Ok(false) } else { Err(error) }
 }

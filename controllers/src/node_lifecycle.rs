@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kube::api::Patch;
 use serde_json::{Value, json};
-use steersman_framework::api::{Api, Written, is_not_found, message};
+use steersman_framework::api::{Api, Written, is_conflict, is_not_found, message};
 use steersman_framework::controller::{self, Outcome, Workers};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
@@ -161,17 +161,20 @@ impl NodeLifecycleController {
     /// The pods of a node that is silent do not serve anybody.
     async fn mark_pods_not_ready(&self, node: &str) -> Result<(), SyncError> {
         let now = format_time(self.clock.now());
-        let condition: Value = json!({"type": "Ready", "status": "False", "lastTransitionTime": now});
-        let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
         for pod in self.pods.all().iter().filter(|pod| pod.node_name == node && pod.ready) {
-            let involved = Involved::new(&PODS, &pod.metadata);
-            self.recorder.record(&involved, EventType::Warning, "NodeNotReady", "Node is not ready");
-            match self.api.patch_status::<Written>(&PODS, &pod.metadata.key(), &patch).await {
-                Err(error) if !is_not_found(&error) => {
-                    tracing::warn!(pod = %pod.metadata.key(), error = message(&error), "could not be marked");
-                }
-                _ => {}
+            let meta = &pod.metadata;
+            let condition: Value = json!({
+                "type": "Ready", "status": "False", "lastTransitionTime": now, "observedGeneration": meta.generation,
+            });
+            let patch = json!({"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}});
+            match self.api.patch_status::<Written>(&PODS, &meta.key(), &Patch::Strategic(patch)).await {
+                // It is gone, or another one by now.
+                Err(error) if is_not_found(&error) || is_conflict(&error) => continue,
+                Err(error) => tracing::warn!(pod = %meta.key(), error = message(&error), "could not be marked"),
+                Ok(_) => {}
             }
+            let involved = Involved::new(&PODS, meta);
+            self.recorder.record(&involved, EventType::Warning, "NodeNotReady", "Node is not ready");
         }
         Ok(())
     }

@@ -9,9 +9,10 @@ use serde_json::Value;
 use steersman_framework::api::Resource;
 use steersman_framework::informer::Cached;
 use steersman_framework::meta::{Meta, null_default};
+use steersman_framework::ownership::{orphans_of, owned_by};
 use steersman_framework::selector::LabelSelector;
 
-use crate::deployment::template;
+use crate::deployment::template::{self, HASH_LABEL};
 use crate::services::{Network, PodPort};
 
 /// `pods`.
@@ -123,6 +124,22 @@ impl Cached for Pod {
     fn meta(&self) -> &Meta {
         &self.metadata
     }
+
+    fn index(&self) -> Vec<String> {
+        let meta = &self.metadata;
+        let owner = match meta.controller() {
+            Some(controller) => owned_by(&controller.uid),
+            None => orphans_of(&meta.namespace),
+        };
+        let hash = meta.labels.get(HASH_LABEL).map(|hash| of_template(&meta.namespace, hash));
+        [owner].into_iter().chain(hash).collect()
+    }
+}
+
+/// The key under which pods of a template are found, whoever controls them: those in this namespace whose
+/// `pod-template-hash` is this.
+pub(crate) fn of_template(namespace: &str, hash: &str) -> String {
+    format!("/{namespace}/{hash}")
 }
 
 #[derive(Default, Deserialize)]

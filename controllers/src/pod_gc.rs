@@ -176,6 +176,7 @@ impl PodGarbageCollector {
                 status["conditions"] = json!([{
                     "type": DISRUPTION_TARGET, "status": "True", "reason": "DeletionByPodGC",
                     "message": "PodGC: node no longer exists", "lastTransitionTime": format_time(self.clock.now()),
+                    "observedGeneration": pod.metadata.generation,
                 }]);
             }
             let patch = Patch::Strategic(json!({"metadata": {"uid": uid}, "status": status}));

@@ -18,9 +18,10 @@ use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::SharedClock;
 
 use crate::claim::{Claimant, candidates};
+use crate::deployment::template::HASH_LABEL;
 use crate::error::SyncError;
 use crate::features::{Features, Terminating};
-use crate::objects::{PODS, Pod, ReplicaSet, ReplicaSetStatus, Whole};
+use crate::objects::{PODS, Pod, ReplicaSet, ReplicaSetStatus, Whole, of_template};
 use crate::replicaset::instruments::Instruments;
 use crate::replicaset::plan::Scale;
 use crate::replicaset::ranking::Rules;
@@ -199,8 +200,7 @@ impl ReplicaSetController {
     }
 
     async fn scale(&self, set: &ReplicaSet, active: &[Arc<Pod>], now: Timestamp) -> Result<(), SyncError> {
-        let wanted = usize::try_from(set.spec.replicas).unwrap_or_default();
-        let related = if active.len() > wanted { self.related(set) } else { Vec::new() };
+        let related = if plan::needs_choice(set, active.len()) { self.related(set) } else { Vec::new() };
         let rules = Rules { now, deletion_cost: self.features.pod_deletion_cost };
         match plan::plan_scale(set, active, &related, rules) {
             Scale::Keep => Ok(()),
@@ -219,11 +219,19 @@ impl ReplicaSetController {
             return Vec::new();
         };
         let siblings = self.sets.indexed(&owned_by(&controller.uid));
-        let siblings = siblings.iter().filter(|sibling| sibling.metadata.namespace == set.metadata.namespace);
-        let siblings: Vec<_> = siblings.collect();
-        let mut pods = self.pods.in_namespace(&set.metadata.namespace);
-        pods.retain(|pod| siblings.iter().any(|sibling| sibling.spec.selector.matches(&pod.metadata.labels)));
-        pods
+        let namespace = &set.metadata.namespace;
+        let mut pods = BTreeMap::new();
+        for sibling in siblings.iter().filter(|sibling| sibling.metadata.namespace == *namespace) {
+            let selector = &sibling.spec.selector;
+            // Selectors of Deployments' sets name a template, whose pods are few; others may mean any pod.
+            let candidates = match selector.match_labels.get(HASH_LABEL) {
+                Some(hash) => self.pods.indexed(&of_template(namespace, hash)),
+                None => self.pods.in_namespace(namespace),
+            };
+            let matching = candidates.into_iter().filter(|pod| selector.matches(&pod.metadata.labels));
+            pods.extend(matching.map(|pod| (pod.metadata.key(), pod)));
+        }
+        pods.into_values().collect()
     }
 
     async fn write_status(&self, set: &ReplicaSet, status: &ReplicaSetStatus) -> Result<(), SyncError> {

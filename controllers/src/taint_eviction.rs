@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, Patch};
+use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use parking_lot::Mutex;
 use serde_json::json;
 use steersman_framework::api::{Api, Written, is_conflict, is_not_found};
@@ -141,7 +141,11 @@ impl TaintEvictionController {
             match decide(&taints, &pod.spec.tolerations, before, now) {
                 Decision::Stay => self.cancel(|it, _| *it == key),
                 Decision::Keep => {}
-                Decision::Go(scheduled) => self.schedule(name, &pod.metadata, scheduled, now),
+                Decision::Go(scheduled) => {
+                    // What was planned is taken back first, and told, as upstream does.
+                    self.cancel(|it, _| *it == key);
+                    self.schedule(name, &pod.metadata, scheduled, now);
+                }
             }
         }
         Ok(Outcome::Done)
@@ -156,10 +160,11 @@ impl TaintEvictionController {
 
     /// Pods that were to go stay after all, or are gone.
     fn cancel(&self, stays: impl Fn(&ObjectKey, &Waiting) -> bool) {
-        let mut cancelled = Vec::new();
+        let (mut cancelled, now) = (Vec::new(), self.clock.now());
         self.waiting.lock().retain(|key, waiting| {
             let stays = stays(key, waiting);
-            if stays {
+            // What is due is under way and cannot be taken back.
+            if stays && waiting.scheduled.at > now {
                 cancelled.push((key.clone(), Involved::new(&PODS, &waiting.meta)));
             }
             !stays
@@ -182,19 +187,22 @@ impl TaintEvictionController {
         let involved = Involved::new(&PODS, &meta);
         let message = format!("Marking for deletion Pod {key}");
         self.recorder.record(&involved, EventType::Normal, REASON, message);
-        self.delete(key, &meta.uid, now).await?;
+        self.delete(key, &meta, now).await?;
         self.waiting.lock().remove(key);
         Ok(Outcome::Done)
     }
 
-    async fn delete(&self, key: &ObjectKey, uid: &str, now: Timestamp) -> Result<(), SyncError> {
+    async fn delete(&self, key: &ObjectKey, meta: &Meta, now: Timestamp) -> Result<(), SyncError> {
         let condition = json!({
             "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
             "message": "Taint manager: deleting due to NoExecute taint", "lastTransitionTime": format_time(now),
+            "observedGeneration": self.pods.get(key).map_or(meta.generation, |pod| pod.metadata.generation),
         });
-        let patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [condition]}});
+        let patch = json!({"metadata": {"uid": meta.uid}, "status": {"conditions": [condition]}});
+        let same = Preconditions { uid: Some(meta.uid.clone()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
         let deleted = match self.api.patch_status::<Written>(&PODS, key, &Patch::Strategic(patch)).await {
-            Ok(_) => self.api.delete(&PODS, key, &DeleteParams::default()).await,
+            Ok(_) => self.api.delete(&PODS, key, &params).await,
             Err(error) => Err(error),
         };
         match deleted {

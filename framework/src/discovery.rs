@@ -24,6 +24,8 @@ use crate::api::{Resource, message};
 pub struct Served {
     /// The resource, in the preferred version of its group.
     pub resource: Resource,
+    /// All versions in which it is served, that one included.
+    pub versions: BTreeSet<String>,
     /// `get`, `list`, `watch`, `delete`, …
     pub verbs: BTreeSet<String>,
 }
@@ -105,17 +107,24 @@ fn from_aggregated(list: APIGroupDiscoveryList) -> Vec<Served> {
     let mut served = Vec::new();
     for group in list.items {
         let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         // The preferred version comes first; later ones add only what it does not have.
         for version in group.versions.into_iter().filter(|version| version.freshness.as_deref() != Some("Stale")) {
             let version_name = version.version.unwrap_or_default();
             for resource in version.resources {
                 let plural = resource.resource.unwrap_or_default();
                 let kind = resource.response_kind.and_then(|kind| kind.kind).unwrap_or_default();
-                if plural.is_empty() || !seen.insert(plural.clone()) {
+                if plural.is_empty() {
                     continue;
                 }
+                if let Some(known) = seen.get(&plural).and_then(|place| served.get_mut(*place)) {
+                    let known: &mut Served = known;
+                    known.versions.insert(version_name.clone());
+                    continue;
+                }
+                seen.insert(plural.clone(), served.len());
                 served.push(Served {
+                    versions: BTreeSet::from([version_name.clone()]),
                     resource: Resource {
                         group: Cow::Owned(name.clone()),
                         version: Cow::Owned(version_name.clone()),
@@ -156,11 +165,18 @@ async fn from_legacy(client: &Client) -> Result<Discovery, Error> {
         };
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         for resource in list.resources {
-            let place = (group.to_owned(), resource.name.clone());
-            if resource.name.contains('/') || served.insert(place, all.len()).is_some() {
+            if resource.name.contains('/') {
                 continue;
             }
+            let place = (group.to_owned(), resource.name.clone());
+            if let Some(known) = served.get(&place).and_then(|place| all.get_mut(*place)) {
+                let known: &mut Served = known;
+                known.versions.insert(version.to_owned());
+                continue;
+            }
+            served.insert(place, all.len());
             all.push(Served {
+                versions: BTreeSet::from([version.to_owned()]),
                 resource: Resource {
                     group: Cow::Owned(group.to_owned()),
                     version: Cow::Owned(version.to_owned()),
@@ -200,7 +216,10 @@ mod tests {
         let paths: Vec<String> = served.iter().map(|served| served.resource.path("ns")).collect();
         assert_eq!(paths, ["/apis/g.io/v1/namespaces/ns/as", "/apis/g.io/v1beta1/bs"]);
         assert!(served[0].can(&["list", "delete"]) && !served[0].can(&["watch"]));
+        assert_eq!(served[0].versions.iter().collect::<Vec<_>>(), ["v1", "v1beta1"]);
+        assert_eq!(served[1].versions.iter().collect::<Vec<_>>(), ["v1beta1"]);
     }
+
     #[test]
     fn what_does_not_answer_is_not_taken_for_gone() {
         let version = |freshness: &str| json!({"version": "v1", "freshness": freshness, "resources": []});

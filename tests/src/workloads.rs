@@ -6,10 +6,14 @@
 //! when nobody has anything left to do.
 
 use std::fmt::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
 use http::Request;
 use kube::Client;
+use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use steersman::{Cluster, ClusterBuilder};
 use steersman_controllers::{Features, Options};
@@ -355,6 +359,37 @@ impl World {
         .await
     }
 
+    /// Follows the objects of a kind from now on.
+    pub async fn watch(&self, kind: &str) -> Watched {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(self.group, "v1", kind));
+        let objects: Api<DynamicObject> = Api::default_namespaced_with(self.client.clone(), &resource);
+        let events = objects.watch(&WatchParams::default(), "0").await.expect("watches are answered");
+        let watched = Watched::default();
+        let seen = watched.clone();
+        tokio::spawn(async move {
+            let mut events = events.boxed();
+            while let Some(Ok(event)) = events.next().await {
+                let (what, object) = match event {
+                    WatchEvent::Added(object) => ("ADDED", object),
+                    WatchEvent::Modified(object) => ("MODIFIED", object),
+                    WatchEvent::Deleted(object) => ("DELETED", object),
+                    WatchEvent::Bookmark(_) | WatchEvent::Error(_) => continue,
+                };
+                seen.0.lock().expect("nobody panics in between").push((what, json!(object)));
+            }
+        });
+        watched
+    }
+
+    /// Waits until a watch has shown such an object in such an event.
+    pub async fn until_seen(&self, watched: &Watched, what: &str, is_it: impl Fn(&Value) -> bool) {
+        self.until(&format!("seen in an event of {what}"), async || {
+            let seen = watched.0.lock().expect("nobody panics in between");
+            seen.iter().any(|(event, object)| *event == what && is_it(object)).then_some(())
+        })
+        .await;
+    }
+
     /// The messages of the events of a reason.
     pub async fn messages(&self, reason: &str) -> Vec<String> {
         let events = self.list("events", "").await;
@@ -369,6 +404,10 @@ impl World {
         writes.iter().filter(|write| counts(&write.path)).count()
     }
 }
+
+/// What a watch has shown: the types of the events, and the objects.
+#[derive(Clone, Default)]
+pub struct Watched(Arc<Mutex<Vec<(&'static str, Value)>>>);
 
 /// An API server that makes no demands on pods.
 pub fn bare() -> ClusterBuilder {

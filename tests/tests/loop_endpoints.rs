@@ -1,11 +1,11 @@
 //! A service in front of a Deployment: its endpoints are the pods that answer, whatever happens to them.
 
-#![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what is not as expected fails the test")]
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Event, Node, Pod, ResourceQuota, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -191,4 +191,39 @@ async fn a_service_that_says_so_has_hints_by_the_topology_as_long_as_there_is_on
     // A node that does not say where it is spoils it for all.
     zone("node-2", Value::Null).await;
     until(&cluster.slices, &name, "without hints", |slice| hinted(slice).is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_are_refused_are_told_of() {
+    let world = Loop::start().await;
+    let quotas: Api<ResourceQuota> = Api::default_namespaced(world.cluster.client());
+    let none = json!({"count/endpoints": "0", "count/endpointslices.discovery.k8s.io": "0"});
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": none}});
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    let counted = |quota: Option<&ResourceQuota>| quota.is_some_and(|it| it.status.as_ref().is_some_and(|it| it.hard.is_some()));
+    until(&quotas, "none", "counted", counted).await;
+    world.service(json!({"selector": {"app": "web"}, "ports": [{"port": 80}]})).await;
+    let events: Api<Event> = Api::default_namespaced(world.cluster.client());
+    let mut told = BTreeSet::new();
+    for _ in 0..600 {
+        let all = events.list(&ListParams::default()).await.unwrap();
+        let told_of = all.into_iter().filter(|event| event.reason.as_ref().is_some_and(|it| it.starts_with("FailedTo")));
+        told = told_of.filter_map(|event| Some((event.reason?, event.source?.component?, event.message?))).collect();
+        if told.len() > 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    for (reason, component, message) in [
+        ("FailedToCreateEndpoint", "endpoint-controller", "Failed to create endpoint for service default/web: "),
+        (
+            "FailedToUpdateEndpointSlices",
+            "endpoint-slice-controller",
+            "Error updating Endpoint Slices for Service default/web: failed to create EndpointSlice for Service default/web: ",
+        ),
+    ] {
+        let found = told.iter().find(|(known, _, _)| known == reason).unwrap_or_else(|| panic!("{reason}: {told:?}"));
+        assert_eq!(found.1, component);
+        assert!(found.2.starts_with(message) && found.2.contains("exceeded quota: none"), "{found:?}");
+    }
 }

@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request};
+use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
@@ -21,13 +22,20 @@ const NAMES: [&str; 2] = ["one", "two"];
 const DELAY_MS: u64 = 40;
 /// How long after a change of size a controller may still act on the former one.
 const MEMORY: usize = 3;
+/// How many statuses of a ReplicaSet a controller may be late.
+const LATE: usize = 4;
+/// `maxSurge` and `maxUnavailable`, of which each life has one pair.
+const STRATEGIES: [(i64, i64); 4] = [(2, 1), (1, 0), (0, 2), (3, 3)];
 
 /// What the controllers must not do is looked for at every write that they send.
 struct Watchman {
     client: Client,
     random: Random,
-    /// The sizes that the Deployments had lately, with their surge.
-    limits: Mutex<BTreeMap<String, Vec<i64>>>,
+    strategy: (i64, i64),
+    /// The sizes that the Deployments had lately.
+    wanted: Mutex<BTreeMap<String, Vec<i64>>>,
+    /// How many pods of each ReplicaSet were available according to its last statuses.
+    available: Mutex<BTreeMap<String, VecDeque<i64>>>,
     /// The uids of all ReplicaSets that ever were.
     sets: Mutex<BTreeSet<String>>,
 }
@@ -45,14 +53,32 @@ impl Watchman {
         tokio::time::sleep(Duration::from_millis(self.random.next_u64() % DELAY_MS)).await;
     }
 
-    /// The wanted sizes of the ReplicaSets of each Deployment together.
-    async fn totals(&self) -> BTreeMap<String, i64> {
-        let mut totals = BTreeMap::new();
+    /// The ReplicaSets of each Deployment.
+    async fn look(&self) -> BTreeMap<String, Vec<Value>> {
+        let mut owned: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for set in list(&self.client, SETS).await {
             self.sets.lock().insert(uid(&set).to_owned());
-            *totals.entry(controller(&set)).or_default() += int(&set, "/spec/replicas");
+            owned.entry(controller(&set)).or_default().push(set);
         }
-        totals
+        owned
+    }
+
+    /// Takes note of a status that is about to be written.
+    fn note_status(&self, set: &Value) {
+        let mut available = self.available.lock();
+        let last = available.entry(uid(set).to_owned()).or_default();
+        last.push_back(int(set, "/status/availableReplicas"));
+        if last.len() > LATE {
+            last.pop_front();
+        }
+    }
+
+    /// The available pods that these sets keep, as far as a controller may know.
+    fn kept(&self, sets: &[Value]) -> i64 {
+        let available = self.available.lock();
+        let known =
+            |set: &Value| available.get(uid(set)).and_then(|last| last.iter().max().copied()).unwrap_or_default();
+        sets.iter().map(|set| known(set).min(int(set, "/spec/replicas"))).sum()
     }
 
     /// A pod may be deleted if a ReplicaSet controls it.
@@ -63,13 +89,29 @@ impl Watchman {
         assert!(self.sets.lock().contains(&owner), "{path} of {owner:?} is not ours to delete");
     }
 
-    fn check_totals(&self, before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) {
-        let limits = self.limits.lock();
-        for (owner, total) in after {
-            let allowed = limits.get(owner).and_then(|limits| limits.iter().rev().take(MEMORY).max().copied());
-            let Some(allowed) = allowed else { continue };
-            let allowed = allowed.max(before.get(owner).copied().unwrap_or_default());
-            assert!(*total <= allowed, "{total} replicas are wanted and {allowed} allowed");
+    fn check_sizes(&self, before: &BTreeMap<String, Vec<Value>>, after: &BTreeMap<String, Vec<Value>>) {
+        let (wanted, (surge, unavailable)) = (self.wanted.lock(), self.strategy);
+        let total = |sets: &[Value]| sets.iter().map(|set| int(set, "/spec/replicas")).sum::<i64>();
+        for (owner, sets) in after {
+            let Some(sizes) = wanted.get(owner) else { continue };
+            let lately = || sizes.iter().rev().take(MEMORY).copied();
+            let (least, most) = (lately().min().unwrap_or_default(), lately().max().unwrap_or_default());
+            let former = before.get(owner).map(Vec::as_slice).unwrap_or_default();
+            let allowed = (most + surge).max(total(former));
+            assert!(total(sets) <= allowed, "{} replicas are wanted and {allowed} allowed", total(sets));
+            // Sizes that follow the Deployment's own keep their proportion, whatever that does to what is available.
+            let rescaled = |set: &Value| {
+                let was = former.iter().find(|was| uid(was) == uid(set));
+                was.is_some_and(|was| annotation(was, "desired-replicas") != annotation(set, "desired-replicas"))
+            };
+            if least == most && !sets.iter().any(rescaled) {
+                let needed = (least - unavailable).min(self.kept(former));
+                assert!(
+                    self.kept(sets) >= needed,
+                    "{} pods stay that are available, {needed} have to",
+                    self.kept(sets)
+                );
+            }
         }
     }
 }
@@ -81,14 +123,21 @@ fn slow(client: Client, watchman: Arc<Watchman>) -> Client {
         async move {
             let path = request.uri().path().to_owned();
             watchman.dawdle().await;
-            let resizes = request.method() != Method::GET && path.starts_with(SETS) && !path.ends_with("/status");
+            let writes = request.method() != Method::GET && path.starts_with(SETS);
+            let resizes = writes && !path.ends_with("/status");
             if request.method() == Method::DELETE && path.contains("/pods/") {
                 watchman.check_deletion(&path).await;
             }
-            let before = if resizes { watchman.totals().await } else { BTreeMap::new() };
+            let before = if resizes { watchman.look().await } else { BTreeMap::new() };
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.map_err(BoxError::from)?.to_bytes();
+            if writes && !resizes {
+                watchman.note_status(&serde_json::from_slice(&body).map_err(BoxError::from)?);
+            }
+            let request = Request::from_parts(parts, Body::from(body.to_vec()));
             let answer = client.send(request).await.map_err(BoxError::from)?;
             if resizes {
-                watchman.check_totals(&before, &watchman.totals().await);
+                watchman.check_sizes(&before, &watchman.look().await);
             }
             watchman.dawdle().await;
             Ok::<_, BoxError>(answer)
@@ -119,7 +168,7 @@ async fn disturb(world: &World, watchman: &Watchman, random: &Random, step: u64)
         2 => {
             let size = i64::try_from(random.next_u64() % 7).unwrap();
             let deployment = world.get("deployments", name).await;
-            watchman.limits.lock().entry(uid(&deployment).to_owned()).or_default().push(size + 2);
+            watchman.wanted.lock().entry(uid(&deployment).to_owned()).or_default().push(size);
             change(json!({"replicas": size})).await;
         }
         3 => change(json!({"paused": random.next_u64().is_multiple_of(2)})).await,
@@ -148,10 +197,13 @@ async fn disturb(world: &World, watchman: &Watchman, random: &Random, step: u64)
 async fn live(seed: u64) {
     let random = Random::seeded(seed);
     let mut world = World::of(bare().seed(seed)).await;
+    let strategy = STRATEGIES[usize::try_from(seed).unwrap() % STRATEGIES.len()];
     let watchman = Arc::new(Watchman {
         client: world.cluster.client(),
         random: random.fork(),
-        limits: Mutex::default(),
+        strategy,
+        wanted: Mutex::default(),
+        available: Mutex::default(),
         sets: Mutex::default(),
     });
     world.run_with(
@@ -163,12 +215,14 @@ async fn live(seed: u64) {
     foreign["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "x", "uid": "x", "controller": true}]);
     world.create("pods", foreign).await;
-    let limits = json!({"strategy": {"rollingUpdate": {"maxSurge": 2, "maxUnavailable": 1}}, "minReadySeconds": 1});
+    let (surge, unavailable) = strategy;
+    let limits = json!({"maxSurge": surge, "maxUnavailable": unavailable});
+    let limits = json!({"strategy": {"rollingUpdate": limits}, "minReadySeconds": 1});
     for name in NAMES {
         let mut body = deployment(3, limits.clone());
         body["metadata"]["name"] = json!(name);
         let created = world.create("deployments", body).await;
-        watchman.limits.lock().insert(uid(&created).to_owned(), vec![5]);
+        watchman.wanted.lock().insert(uid(&created).to_owned(), vec![3]);
     }
     let mut revisions = BTreeMap::new();
     for step in 0..40 {

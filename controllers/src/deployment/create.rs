@@ -68,6 +68,7 @@ impl Rollout<'_> {
         let (resource, namespace) = (self.controller.workloads.replica_sets, &self.deployment.metadata.namespace);
         let created = self.controller.api.create::<ReplicaSet>(resource, namespace, &body).await;
         let mut status = self.deployment.status.clone();
+        let is_created = created.is_ok();
         let set = match created {
             Ok(set) => {
                 self.controller.wrote_set(&self.deployment, &set);
@@ -90,6 +91,12 @@ impl Rollout<'_> {
         let mut all = std::mem::take(&mut self.sets.all);
         all.push(set);
         self.sets = Sets::of(&self.deployment, all);
+        if is_created && self.sets.old().next().is_none() {
+            // Nothing else has to be done before the status is written, so that one write is enough.
+            self.deployment.status = status;
+            self.unwritten = Some(new_revision.to_string());
+            return Ok(());
+        }
         self.follow_revision(&new_revision.to_string(), status).await
     }
 

@@ -17,6 +17,7 @@ impl Rollout<'_> {
     /// Goes back to `revision`, or to the last but one if it is 0; in any case the request is cleared.
     pub(super) async fn roll_back(mut self, revision: i64) -> Result<Outcome, SyncError> {
         self.sync_revision(true).await?;
+        self.flush().await?;
         let revision = if revision == 0 { revision::last_revision(&self.sets) } else { revision };
         if revision == 0 {
             self.warn(NOT_FOUND, "Unable to find last revision.".to_owned());

@@ -157,6 +157,34 @@ mod tests {
         check(2, (8, 8), (2, 0), &[]);
     }
 
+    /// One old set, and no new one.
+    fn one_old(size: i32, available: i32) -> Sets {
+        Sets { new: None, ..sets(&[(size, available)]) }
+    }
+
+    #[test]
+    fn pods_of_no_use_go_as_far_as_the_budget_goes() {
+        for (available, budget, removed) in [(8, 1, 1), (8, 3, 2), (8, 0, 0), (10, 3, 0)] {
+            let steps = shrink_unhealthy(&one_old(10, available), budget).steps;
+            let sizes: Vec<i32> = steps.iter().map(|step| 10 - step.size).filter(|count| *count > 0).collect();
+            assert_eq!(sizes.iter().sum::<i32>(), removed, "{available} available, {budget} to spare");
+        }
+    }
+
+    #[test]
+    fn healthy_pods_go_down_to_what_has_to_be_available() {
+        for (unavailable, size, available, expect) in
+            [(0, 10, 10, Some(9)), (2, 10, 10, Some(8)), (2, 10, 8, None), (2, 0, 10, None), (2, 10, 1, None)]
+        {
+            let deployment = deployment(10, json!(0), json!(unavailable));
+            let least = deployment.spec.replicas - max_unavailable(&deployment);
+            let mut shrink = Shrink::default();
+            shrink_healthy(&one_old(size, available), least, &mut shrink);
+            let got = shrink.steps.first().map(|step| step.size);
+            assert_eq!(got, expect, "{unavailable} {size} {available}");
+        }
+    }
+
     #[test]
     fn a_worked_trace() {
         let deployment = deployment(10, json!("25%"), json!("25%"));

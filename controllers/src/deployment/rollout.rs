@@ -6,7 +6,7 @@ use steersman_framework::events::EventType;
 
 use super::DeploymentController;
 use crate::claim::controlled;
-use crate::deployment::revision::ROLLBACK_TO;
+use crate::deployment::revision::{REVISION, ROLLBACK_TO};
 use crate::deployment::rolling::{self, Resize};
 use crate::deployment::sets::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, max_surge};
 use crate::deployment::status::{self, Recheck};
@@ -19,11 +19,13 @@ pub(super) struct Rollout<'a> {
     pub(super) controller: &'a DeploymentController,
     pub(super) deployment: Deployment,
     pub(super) sets: Sets,
+    /// A revision that the Deployment has not been given yet; neither has what its working copy says of progress.
+    pub(super) unwritten: Option<String>,
 }
 
 impl<'a> Rollout<'a> {
     pub(super) fn new(controller: &'a DeploymentController, deployment: Deployment, sets: Sets) -> Self {
-        Self { controller, deployment, sets }
+        Self { controller, deployment, sets, unwritten: None }
     }
 
     pub(super) async fn sync(mut self) -> Result<Outcome, SyncError> {
@@ -192,10 +194,19 @@ impl<'a> Rollout<'a> {
     }
 
     async fn write_if_news(&self, status: &DeploymentStatus) -> Result<bool, SyncError> {
-        let news = self.deployment.status != *status;
+        let revision = self.unwritten.as_deref().map(|revision| (REVISION, revision));
+        let news = self.deployment.status != *status || revision.is_some();
         if news {
-            self.controller.write_status(&self.deployment, status, &[]).await?;
+            self.controller.write_status(&self.deployment, status, revision.as_slice()).await?;
         }
         Ok(news)
+    }
+
+    /// Writes what was put off until the status is known.
+    pub(super) async fn flush(&mut self) -> Result<(), SyncError> {
+        let Some(revision) = self.unwritten.take() else { return Ok(()) };
+        let annotations = [(REVISION, revision.as_str())];
+        self.deployment = self.controller.write_status(&self.deployment, &self.deployment.status, &annotations).await?;
+        Ok(())
     }
 }

@@ -156,9 +156,11 @@ mod tests {
         for (replicas, expect) in [(1, (1, 0)), (2, (1, 0)), (4, (1, 1)), (10, (3, 2))] {
             check(json!("25%"), json!("25%"), replicas, Some(expect));
         }
-        check(json!(0), json!("1%"), 2, Some((0, 1)));
+        for replicas in [1, 2] {
+            check(json!(0), json!("1%"), replicas, Some((0, 1)));
+            check(json!("1%"), json!(0), replicas, Some((1, 0)));
+        }
         check(json!("1%"), json!("25%"), 2, Some((1, 0)));
-        check(json!("1%"), json!(0), 1, Some((1, 0)));
     }
 
     #[test]
@@ -180,6 +182,7 @@ mod tests {
         check(0, json!(10), 0, 0);
         check(10, json!("50%"), 5, 5);
         check(10, json!("60%"), 6, 4);
+        check(10, json!("100%"), 10, 0);
         check(5, json!("100%"), 5, 0);
         let recreate: Deployment =
             serde_json::from_value(json!({"spec": {"replicas": 10, "strategy": {"type": "Recreate"}}})).unwrap();

@@ -156,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn all_else_of_a_template_counts() {
+        let template = |metadata: Value, node: &str| json!({"metadata": metadata, "spec": {"nodeName": node}});
+        let annotated = |key: &str| json!({"labels": {"something": "else"}, "annotations": {key: "value"}});
+        check(&template(annotated("former"), "a"), &template(annotated("former"), "a"), true);
+        check(&template(annotated("former"), "a"), &template(annotated("latter"), "a"), false);
+        check(&template(annotated("former"), "a"), &template(annotated("former"), "b"), false);
+        check(&template(json!({"name": "former"}), "a"), &template(json!({"name": "latter"}), "a"), false);
+        // A pointer to zero is not no pointer.
+        check(&json!({"spec": {"terminationGracePeriodSeconds": 0}}), &json!({"spec": {}}), false);
+    }
+
+    #[test]
     fn meaning_counts_not_spelling() {
         let limits = |cpu: Value| json!({"spec": {"containers": [{"resources": {"limits": {"cpu": cpu}}}]}});
         check(&limits(json!("1")), &limits(json!("1000m")), true);

@@ -77,7 +77,13 @@ async fn a_new_deployment_gets_a_set_and_a_revision() {
     });
     let controller = controller(&fake, &deployment(), &[]);
     assert_eq!(sync(&controller).await, Ok(Outcome::Done));
-    assert_eq!(fake.log(), [NEW_SET, STATUS, STATUS], "the set, revision and condition, the counters");
+    assert_eq!(fake.log(), [NEW_SET, STATUS], "the set; revision, condition and counters in one");
+    let told = fake.last_body();
+    assert_eq!(told["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "1");
+    let reasons: Vec<&str> =
+        told["status"]["conditions"].as_array().unwrap().iter().map(|it| it["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["NewReplicaSetCreated", "MinimumReplicasUnavailable"]);
+    assert_eq!((&told["status"]["observedGeneration"], &told["status"]["unavailableReplicas"]), (&json!(1), &json!(2)));
     let (body, expect) = (fake.body_of("PUT"), deployment());
     assert_eq!(body["spec"], with_defaults(expect["spec"].clone()), "the whole object, as upstream sends it");
     assert_eq!(body["metadata"]["generateName"], "w", "what is not repeated would be gone");
@@ -181,11 +187,54 @@ async fn our_own_kinds_get_their_defaults_here_and_their_annotations_by_a_write_
         format!("POST {base}/replicasets"),
         format!("PATCH {base}/deployments/web"),
         format!("PUT {base}/deployments/web/status"),
-        format!("PUT {base}/deployments/web/status"),
     ];
     assert_eq!(fake.log(), expect);
     let set = fake.body_of("POST");
     assert_eq!((&set["apiVersion"], &set["spec"]["replicas"]), (&json!("apps.steersman.dev/v1"), &json!(2)));
     assert_eq!(set["metadata"]["ownerReferences"][0]["apiVersion"], "apps.steersman.dev/v1");
     assert_eq!(set["metadata"]["annotations"]["deployment.kubernetes.io/max-replicas"], "3", "a quarter more");
+}
+
+#[tokio::test]
+async fn recreation_waits_as_long_as_an_old_pod_may_run() {
+    // For each old set the size that its status tells, and the phases of its pods.
+    let cases: [(&[(i32, &[&str])], bool); 9] = [
+        (&[], false),
+        (&[(0, &[""])], true),
+        (&[(1, &[])], true),
+        (&[(0, &[])], false),
+        (&[(0, &["Failed", "Succeeded"])], false),
+        (&[(0, &["Unknown"])], true),
+        (&[(0, &["Pending"])], true),
+        (&[(0, &["Running"])], true),
+        (&[(0, &["Failed", "Succeeded"]), (0, &[]), (0, &["Pending"])], true),
+    ];
+    for (old, waits) in cases {
+        let fake = Fake::new(|call| (200, if call.method == "POST" { call.body.clone() } else { deployment() }));
+        let mut recreated = deployment();
+        recreated["spec"]["strategy"] = json!({"type": "Recreate"});
+        let (mut sets, mut pods) = (Vec::new(), Vec::new());
+        for (at, (replicas, phases)) in old.iter().enumerate() {
+            let mut set = set_in_the_way(Some("deployment"), &format!("app:old-{at}"));
+            let name = format!("web-{at}");
+            set["metadata"] = json!({
+                "namespace": "ns", "name": name, "uid": name, "resourceVersion": "6", "labels": {"app": "web"},
+                "ownerReferences": set["metadata"]["ownerReferences"],
+            });
+            set["spec"]["replicas"] = json!(0);
+            set["status"] = json!({"replicas": replicas});
+            sets.push(set);
+            for (number, phase) in phases.iter().enumerate() {
+                let owner = json!({"kind": "ReplicaSet", "name": name, "uid": name, "controller": true});
+                let metadata =
+                    json!({"namespace": "ns", "name": format!("{name}-{number}"), "ownerReferences": [owner]});
+                pods.push(json!({"metadata": metadata, "status": {"phase": phase}}));
+            }
+        }
+        let controller = controller(&fake, &recreated, &sets);
+        let pods = pods.into_iter().map(|pod| serde_json::from_value(pod).unwrap());
+        controller.pods.take(Change::Replaced(pods.collect()), "10");
+        let _ = sync(&controller).await;
+        assert_eq!(!fake.log().contains(&NEW_SET.to_owned()), waits, "{old:?}: {:?}", fake.log());
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
-use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found};
+use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found, message};
 use steersman_framework::consistency::Consistency;
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
@@ -78,14 +78,22 @@ impl SliceWriter<'_> {
             match self.api.create::<Written>(&ENDPOINT_SLICES, &self.owner.namespace, &body).await {
                 Ok(written) => self.wrote(&written),
                 Err(error) if is_namespace_terminating(&error) => return Ok(()),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(self.failed("create", "", &error)),
             }
         }
         for (slice, content) in &changes.update {
-            let body = body(content, metadata(Some(slice)));
-            self.wrote(&self.api.replace(&ENDPOINT_SLICES, &slice.metadata.key(), &body).await?);
+            let (meta, body) = (&slice.metadata, body(content, metadata(Some(slice))));
+            match self.api.replace(&ENDPOINT_SLICES, &meta.key(), &body).await {
+                Ok(written) => self.wrote(&written),
+                Err(error) => return Err(self.failed("update", &format!("{} ", meta.name), &error)),
+            }
         }
         delete(self.api, &changes.delete).await
+    }
+
+    fn failed(&self, what: &str, slice: &str, error: &kube::Error) -> SyncError {
+        let (owner, why) = (self.owner.key(), message(error));
+        SyncError::Refused(format!("failed to {what} {slice}EndpointSlice for Service {owner}: {why}"))
     }
 
     fn wrote(&self, written: &Written) {

@@ -4,15 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 
 use steersman_framework::meta::OwnerReference;
 
-use crate::garbage_collector::graph::group_of;
-
 /// So many owners are remembered.
 const CAPACITY: usize = 500;
 
 /// Where an owner would be: a reference with the right uid and a wrong name says nothing about others with that uid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    pub(super) group: String,
+    pub(super) api_version: String,
     pub(super) kind: String,
     /// Empty if it would be cluster-scoped.
     pub(super) namespace: String,
@@ -24,7 +22,7 @@ impl Place {
     /// Where an owner would be to which this refers from that namespace.
     pub(super) fn of(reference: &OwnerReference, namespace: &str) -> Self {
         Self {
-            group: group_of(reference).to_owned(),
+            api_version: reference.api_version.clone(),
             kind: reference.kind.clone(),
             namespace: namespace.to_owned(),
             name: reference.name.clone(),

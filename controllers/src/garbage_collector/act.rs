@@ -14,7 +14,7 @@ use steersman_machinery::meta::{FINALIZER_FOREGROUND, FINALIZER_ORPHAN};
 use super::GarbageCollector;
 use crate::error::SyncError;
 use crate::garbage_collector::absent::Place;
-use crate::garbage_collector::graph::{Node, group_of};
+use crate::garbage_collector::graph::Node;
 use crate::garbage_collector::plan::{Dependents, Policy, Standing, Verdict, judge};
 
 impl GarbageCollector {
@@ -159,7 +159,7 @@ impl GarbageCollector {
     }
 
     fn resource_of(&self, reference: &OwnerReference) -> Option<Arc<Resource>> {
-        self.0.kinds.lock().get(&(group_of(reference).to_owned(), reference.kind.clone())).cloned()
+        self.0.kinds.lock().get(&(reference.api_version.clone(), reference.kind.clone())).cloned()
     }
 
     /// Deletes exactly this version of an object; false if it is another one by now.
@@ -244,8 +244,15 @@ impl GarbageCollector {
         let patched: Result<Partial, Error> = self.0.api.patch(&node.resource, &node.key, &patch).await;
         match patched {
             Ok(_) => Ok(()),
-            // Gone, or another object of the same name by now.
-            Err(error) if is_not_found(&error) || has_code(&error, 422) || is_conflict(&error) => Ok(()),
+            Err(error) if is_not_found(&error) => Ok(()),
+            Err(error) if has_code(&error, 422) || is_conflict(&error) => {
+                // It may be another object of the same name by now. If it is not, its owner has to wait.
+                match self.0.api.get_metadata::<Partial>(&node.resource, &node.key).await {
+                    Ok(live) if live.metadata.uid == uid => Err(error.into()),
+                    Err(error) if !is_not_found(&error) => Err(error.into()),
+                    _ => Ok(()),
+                }
+            }
             // Custom resources know no strategic merge.
             Err(error) if has_code(&error, 415) => {
                 let live: Partial = self.0.api.get_metadata(&node.resource, &node.key).await?;

@@ -218,7 +218,7 @@ impl Graph {
 }
 
 /// The group of an owner.
-pub(super) fn group_of(reference: &OwnerReference) -> &str {
+fn group_of(reference: &OwnerReference) -> &str {
     reference.api_version.split_once('/').map_or("", |(group, _)| group)
 }
 

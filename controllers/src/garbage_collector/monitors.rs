@@ -106,15 +106,13 @@ impl Monitors {
             tracing::debug!(version, error, "what it serves is not known; what was watched of it goes on");
         }
         let silent = self.watched.keys().filter(|resource| failed.contains_key(&resource.api_version()));
-        let silent = silent.map(|resource| Served { resource: resource.clone(), verbs: verbs() });
+        let silent = silent.map(|resource| Served {
+            resource: resource.clone(),
+            versions: [resource.version.to_string()].into(),
+            verbs: verbs(),
+        });
         served.extend(silent.collect::<Vec<_>>());
-        // Whatever can be read can be an owner, and of two kinds of the same name the first is meant.
-        let mut kinds = BTreeMap::new();
-        for resource in served.iter().map(|served| &served.resource) {
-            let key = (resource.group.to_string(), resource.kind.to_string());
-            kinds.entry(key).or_insert_with(|| Arc::new(resource.clone()));
-        }
-        *self.collector.0.kinds.lock() = kinds;
+        *self.collector.0.kinds.lock() = kinds(&served);
         let resources: Vec<Arc<Resource>> =
             served.into_iter().filter(is_collectable).map(|served| Arc::new(served.resource)).collect();
         let gone: Vec<Resource> =
@@ -178,6 +176,21 @@ impl Monitors {
         };
         Box::pin(reflector.run(shutdown))
     }
+}
+
+/// The resource of each kind, by `apiVersion` and kind. Whatever can be read can be an owner, and of two kinds of the same
+/// name the first is meant.
+fn kinds(served: &[Served]) -> BTreeMap<(String, String), Arc<Resource>> {
+    let mut kinds = BTreeMap::new();
+    for Served { resource, versions, .. } in served {
+        let shared = Arc::new(resource.clone());
+        for version in versions {
+            let of_version = Resource { version: version.clone().into(), ..resource.clone() };
+            let key = (of_version.api_version(), resource.kind.to_string());
+            kinds.entry(key).or_insert_with(|| Arc::clone(&shared));
+        }
+    }
+    kinds
 }
 
 /// What a resource has to offer so that its objects can be collected.
@@ -249,7 +262,7 @@ impl GarbageCollector {
         let place = {
             let graph = self.0.graph.lock();
             graph.dependents(uid).next().and_then(|_| graph.get(uid)).map(|node| Place {
-                group: node.resource.group.to_string(),
+                api_version: node.resource.api_version(),
                 kind: node.resource.kind.to_string(),
                 namespace: node.key.namespace.clone(),
                 name: node.key.name.clone(),
@@ -275,7 +288,8 @@ mod tests {
     use crate::testing::Fake;
 
     fn served(resource: Resource, all: &[&str]) -> Served {
-        Served { resource, verbs: all.iter().map(|verb| (*verb).to_owned()).collect() }
+        let verbs = all.iter().map(|verb| (*verb).to_owned()).collect();
+        Served { versions: [resource.version.to_string()].into(), resource, verbs }
     }
 
     fn ships() -> Resource {
@@ -298,6 +312,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_kind_is_known_in_every_version_that_is_served_and_in_no_other() {
+        let all = Served { versions: ["v1", "v2"].map(str::to_owned).into(), ..served(ships(), &["get"]) };
+        let kinds = kinds(&[all]);
+        let of = |version: &str| kinds.get(&(format!("example.com/{version}"), "Ship".to_owned()));
+        assert_eq!(of("v1").map(|resource| resource.path("ns")), of("v2").map(|resource| resource.path("ns")));
+        assert!(of("v1").is_some() && of("v1beta1").is_none());
+    }
+
     #[tokio::test]
     async fn what_does_not_answer_is_watched_on_and_what_is_gone_is_not() {
         let fake = Fake::new(|_| (200, json!({})));
@@ -311,7 +334,7 @@ mod tests {
             serde_json::from_value::<Partial>(json!({"metadata": {"namespace": "ns", "name": "a", "uid": "a"}}));
         collector.applied(&Arc::new(ships()), &object.unwrap().metadata);
         let knows =
-            |kind: &str, group: &str| collector.0.kinds.lock().contains_key(&(group.to_owned(), kind.to_owned()));
+            |kind: &str, group: &str| collector.0.kinds.lock().contains_key(&(format!("{group}/v1"), kind.to_owned()));
         assert!(knows("Ship", "example.com") && knows("Report", "reports.io"), "it can be an owner");
 
         let failed = [("example.com/v1".to_owned(), "away".to_owned())].into();

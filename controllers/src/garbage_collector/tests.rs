@@ -27,7 +27,7 @@ fn object(name: &str, owners: &[&str]) -> Value {
 fn collector(fake: &Fake, objects: &[Value]) -> GarbageCollector {
     let collector = GarbageCollector::new(&fake.shared);
     let resource = maps();
-    collector.0.kinds.lock().insert((String::new(), "ConfigMap".to_owned()), Arc::clone(&resource));
+    collector.0.kinds.lock().insert(("v1".to_owned(), "ConfigMap".to_owned()), Arc::clone(&resource));
     for object in objects {
         let object: steersman_framework::meta::Partial = serde_json::from_value(object.clone()).unwrap();
         let node = Node::new(&resource, &object.metadata);
@@ -192,4 +192,33 @@ async fn orphaning_frees_all_dependents_and_then_the_owner() {
     assert_eq!(collector.orphan("owner".to_owned()).await.unwrap(), Outcome::Done);
     assert_eq!(fake.log(), [format!("PATCH {CHILD}"), format!("GET {OWNER}"), format!("PATCH {OWNER}")]);
     assert_eq!(fake.last_body()["metadata"]["finalizers"], json!(["x/y"]));
+}
+
+#[tokio::test]
+async fn an_owner_is_held_by_a_dependent_that_cannot_be_freed_unless_that_is_another_one_by_now() {
+    for (code, uid, freed) in [(422, "child", false), (422, "other", true), (409, "other", true), (404, "", true)] {
+        let fake = Fake::new(move |call| match (call.method.as_str(), call.path.as_str()) {
+            ("PATCH", CHILD) => refusal(code, "Invalid", "it may not be changed"),
+            ("GET", CHILD) if uid.is_empty() => refusal(404, "NotFound", "gone"),
+            ("GET", CHILD) => (200, json!({"metadata": {"name": "child", "uid": uid}})),
+            _ => {
+                let mut owner = object("owner", &[]);
+                owner["metadata"]["finalizers"] = json!(["orphan"]);
+                (200, owner)
+            }
+        });
+        let collector = collector(&fake, &[object("owner", &[]), object("child", &["owner"])]);
+        let result = collector.orphan("owner".to_owned()).await;
+        assert_eq!(result.is_ok(), freed, "{code} {uid}");
+        assert_eq!(fake.log().contains(&format!("PATCH {OWNER}")), freed, "{code} {uid}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_of_a_version_that_is_not_served_is_never_judged() {
+    let fake = Fake::new(|_| refusal(500, "InternalError", "nothing should be asked"));
+    let mut child = object("child", &["owner"]);
+    child["metadata"]["ownerReferences"][0]["apiVersion"] = json!("v1beta9");
+    let error = collector(&fake, &[child]).examine("child".to_owned()).await.unwrap_err();
+    assert_eq!(error.to_string(), "no matches for kind \"ConfigMap\" in version \"v1beta9\"");
 }

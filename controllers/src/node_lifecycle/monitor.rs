@@ -14,6 +14,8 @@ use super::zones::{Count, Verdict, Zone, Zones, zone_of};
 const GRACE: SignedDuration = SignedDuration::from_secs(50);
 /// How long a new node may take to say something (`--node-startup-grace-period`).
 const STARTUP_GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// The label of nodes that do not count when it is asked how a zone is.
+const EXCLUDED: &str = "node.kubernetes.io/exclude-disruption";
 /// What is not known any more of a node that is silent.
 const CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
@@ -77,9 +79,12 @@ impl Monitor {
         for node in nodes {
             let renewed = leases.get(&node.metadata.name).map_or("", String::as_str);
             let ready = self.judge(node, renewed, now, &mut actions);
-            let count = counts.entry(zone_of(node)).or_default();
-            count.nodes += 1;
-            count.not_ready += usize::from(ready != "True");
+            // Some nodes come and go as they like, and say nothing about their zone.
+            if node.metadata.labels.get(EXCLUDED).is_none() {
+                let count = counts.entry(zone_of(node)).or_default();
+                count.nodes += 1;
+                count.not_ready += usize::from(ready != "True");
+            }
         }
         match self.zones.update(&counts) {
             Verdict::GoOn => {}
@@ -161,20 +166,11 @@ impl Monitor {
             let message = format!("Node {} status is now: NodeNotReady", node.metadata.name);
             actions.push(Action::Tell { node: Arc::clone(node), reason: "NodeNotReady", message });
             actions.push(Action::MarkPodsNotReady { node: node.metadata.name.clone() });
-        } else if self.turned(node) {
-            actions.push(Action::MarkPodsNotReady { node: node.metadata.name.clone() });
         }
         if let Some(health) = self.nodes.get_mut(&node.metadata.name) {
             health.ready = observed.cloned();
         }
         after.to_owned()
-    }
-
-    /// Whether the node itself has come to say that it is not ready.
-    fn turned(&self, node: &Node) -> bool {
-        let status = |condition: Option<&NodeCondition>| condition.map(|it| it.status.clone());
-        let before = self.nodes.get(&node.metadata.name).and_then(|health| health.ready.as_ref());
-        status(before).as_deref() == Some("True") && status(ready(node)).as_deref() == Some("False")
     }
 
     /// When the node said something last.

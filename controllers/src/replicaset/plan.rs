@@ -41,6 +41,12 @@ pub fn plan_scale(set: &ReplicaSet, active: &[Arc<Pod>], related: &[Arc<Pod>], r
     }
 }
 
+/// Whether some of so many active pods are to be deleted and others not, so that one has to choose.
+pub fn needs_choice(set: &ReplicaSet, active: usize) -> bool {
+    let wanted = usize::try_from(set.spec.replicas).unwrap_or_default();
+    active > wanted && (active - wanted).min(BURST) < active
+}
+
 /// The sizes of the batches in which `count` pods are created while all goes well: 1, 2, 4, …
 pub fn slow_start(count: usize) -> impl Iterator<Item = usize> {
     let mut left = count;

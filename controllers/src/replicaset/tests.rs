@@ -262,3 +262,76 @@ async fn a_deletion_is_awaited_until_it_shows_fails_or_takes_too_long() {
     expectations.block("set", NOW);
     assert!(!are_met(300) && are_met(301));
 }
+
+#[tokio::test]
+async fn a_pod_that_cannot_be_deleted_is_a_failure_and_one_that_is_gone_is_none() {
+    for (code, expect) in [(404, None), (409, None), (500, Some("unable to delete pods: no"))] {
+        let fake = Fake::new(move |call| match call.method.as_str() {
+            "DELETE" => refusal(code, "Whatever", "no"),
+            _ => (200, json!({"metadata": {"resourceVersion": "5"}})),
+        });
+        let pods = [pod("a", Some("set"), "web"), pod("b", Some("set"), "web")];
+        let controller = controller(&fake, &set(1), &pods);
+        let failed = sync(&controller).await.err();
+        assert_eq!(failed.as_deref(), expect, "{code}");
+        let condition = fake.last_body()["status"]["conditions"][0].clone();
+        assert_eq!(condition["message"].as_str(), expect, "{code}");
+        assert_eq!(condition["reason"].as_str(), expect.map(|_| "FailedDelete"), "{code}");
+        // Nothing is awaited that was not asked for.
+        assert!(controller.expectations.are_met("set", NOW, &controller.pods), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_set_is_looked_at_again_when_its_pods_become_available_or_else_after_their_time() {
+    for (since, expect) in [(json!("2023-11-14T22:13:14Z"), 4_u64), (Value::Null, 10)] {
+        let fake =
+            Fake::new(|call| (200, json!({"metadata": {"resourceVersion": "5"}, "status": call.body["status"]})));
+        let mut set = set(1);
+        set["spec"]["minReadySeconds"] = json!(10);
+        let mut ready = pod("a", Some("set"), "web");
+        ready["status"] = json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}]});
+        let outcome = sync(&controller(&fake, &set, &[ready])).await;
+        assert_eq!(outcome, Ok(Outcome::After(Duration::from_secs(expect))), "{since}");
+    }
+}
+
+#[tokio::test]
+async fn related_pods_are_those_that_the_sets_of_one_owner_select_whoever_controls_them() {
+    let fake = Fake::new(|_| refusal(500, "InternalError", "nothing should be asked"));
+    let of = |name: &str, labels: Value| {
+        let owner = json!({"kind": "Deployment", "name": "web", "uid": "owner", "controller": true});
+        json!({
+            "metadata": {"namespace": "ns", "name": name, "uid": name, "ownerReferences": [owner]},
+            "spec": {"selector": {"matchLabels": labels}},
+        })
+    };
+    let labelled = |name: &str, namespace: &str, labels: Value| {
+        let mut pod = pod(name, Some("other"), "web");
+        pod["metadata"]["namespace"] = json!(namespace);
+        pod["metadata"]["labels"] = labels;
+        pod
+    };
+    let hash = |hash: &str| json!({"app": "web", "pod-template-hash": hash});
+    let pods = [
+        labelled("new", "ns", hash("b")),
+        labelled("old", "ns", hash("a")),
+        labelled("adopted", "ns", json!({"tier": "x", "pod-template-hash": "c"})),
+        labelled("other", "ns", hash("c")),
+        labelled("stray", "ns", json!({"pod-template-hash": "b"})),
+        labelled("elsewhere", "else", hash("b")),
+    ];
+    let sets = [of("a", hash("a")), of("b", hash("b"))];
+    let controller = controller(&fake, &sets[0], &pods);
+    let names = || -> Vec<String> {
+        let set = controller.sets.get(&ObjectKey::new("ns", "a")).unwrap();
+        controller.related(&set).into_iter().map(|pod| pod.metadata.name.clone()).collect()
+    };
+    let apply = |set: &Value| controller.sets.take(Change::Applied(serde_json::from_value(set.clone()).unwrap()), "20");
+    assert_eq!(names(), ["old"]);
+    apply(&sets[1]);
+    assert_eq!(names(), ["new", "old"]);
+    // A set that was adopted need not know of templates.
+    apply(&of("c", json!({"tier": "x"})));
+    assert_eq!(names(), ["adopted", "new", "old"]);
+}

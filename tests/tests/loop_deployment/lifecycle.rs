@@ -25,10 +25,13 @@ async fn deployment_should_have_a_working_scale_subresource() {
 #[tokio::test(start_paused = true)]
 async fn should_run_the_lifecycle_of_a_deployment() {
     let world = World::start().await;
+    let watched = world.watch("Deployment").await;
     let mut body = deployment(2, json!({}));
     body["metadata"]["labels"] = json!({"test-deployment-static": "true"});
     let created = world.create("deployments", body).await;
+    world.until_seen(&watched, "ADDED", |seen| uid(seen) == uid(&created)).await;
     world.complete().await;
+    world.until_seen(&watched, "MODIFIED", |seen| int(seen, "/status/readyReplicas") == 2).await;
     let patch = json!({
         "metadata": {"labels": {"test-deployment": "patched"}},
         "spec": {"replicas": 1, "template": {"spec": {
@@ -39,6 +42,7 @@ async fn should_run_the_lifecycle_of_a_deployment() {
     let patched = world.patch("deployments", NAME, "strategic-merge-patch+json", patch).await.unwrap();
     let version = |object: &serde_json::Value| text(object, "/metadata/resourceVersion").parse::<u64>().unwrap();
     assert!(version(&patched) > version(&created));
+    world.until_seen(&watched, "MODIFIED", |seen| version(seen) == version(&patched)).await;
     let complete = world.complete().await;
     assert_eq!(figures(&complete).0, [1, 1, 1, 1, 0]);
     assert_eq!(image(&complete), "patched");
@@ -60,11 +64,14 @@ async fn should_run_the_lifecycle_of_a_deployment() {
     let lie = json!({"status": {"readyReplicas": 0, "availableReplicas": 0}});
     let lied = world.patch("deployments", "test/status", "strategic-merge-patch+json", lie).await.unwrap();
     assert_eq!(int(&lied, "/status/readyReplicas"), 0);
+    let is_lie = |seen: &serde_json::Value| version(seen) == version(&lied);
+    world.until_seen(&watched, "MODIFIED", |seen| is_lie(seen) && int(seen, "/status/readyReplicas") == 0).await;
     world.until_status([2, 2, 2, 2, 0], Some(0)).await;
 
     let all = "/apis/apps/v1/namespaces/default/deployments?labelSelector=test-deployment-static%3Dtrue";
     world.send("DELETE", all, "json", None).await.unwrap();
     assert!(world.find("deployments", NAME).await.is_none());
+    world.until_seen(&watched, "DELETED", |seen| uid(seen) == uid(&created)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,16 +79,19 @@ async fn should_validate_deployment_status_endpoints() {
     let world = World::start().await;
     world.create("deployments", deployment(1, json!({}))).await;
     world.complete().await;
+    let watched = world.watch("Deployment").await;
     let status = format!("{NAME}/status");
     let mut seen = world.get("deployments", &status).await;
     let conditions = seen["status"]["conditions"].as_array_mut().unwrap();
     conditions.push(json!({"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from e2e test"}));
     world.put("deployments", &status, &seen).await.unwrap();
+    world.until_seen(&watched, "MODIFIED", |seen| condition(seen, "StatusUpdate").is_some()).await;
     world.settle().await;
     assert_eq!(reason(&world.deployment().await, "StatusUpdate"), "E2E", "it survives the controller");
     let patch = json!({"status": {"conditions": [{"type": "StatusPatched", "status": "True"}]}});
     let patched = world.merge("deployments", &status, patch).await;
     assert_eq!(patched["status"]["conditions"].as_array().map(Vec::len), Some(1));
+    world.until_seen(&watched, "MODIFIED", |seen| condition(seen, "StatusPatched").is_some()).await;
     world.settle().await;
     let kinds: Vec<String> = ["StatusPatched", "Available", "Progressing"]
         .into_iter()

@@ -104,14 +104,17 @@ async fn should_validate_replicaset_status_endpoints() {
     let world = World::start().await;
     world.create("replicasets", replica_set(1, json!({}))).await;
     world.until_stable(NAME).await;
+    let watched = world.watch("ReplicaSet").await;
     let status = format!("{NAME}/status");
     let mut seen = world.get("replicasets", &status).await;
     seen["status"]["conditions"] = json!([{"type": "StatusUpdate", "status": "True", "reason": "E2E"}]);
     world.put("replicasets", &status, &seen).await.unwrap();
+    world.until_seen(&watched, "MODIFIED", |seen| condition(seen, "StatusUpdate").is_some()).await;
     world.settle().await;
     assert_eq!(reason(&world.get("replicasets", NAME).await, "StatusUpdate"), "E2E", "it survives the controller");
     let patch = json!({"status": {"conditions": [{"type": "StatusPatched", "status": "True"}]}});
     world.merge("replicasets", &status, patch).await;
+    world.until_seen(&watched, "MODIFIED", |seen| condition(seen, "StatusPatched").is_some()).await;
     world.settle().await;
     let set = world.get("replicasets", NAME).await;
     assert!(condition(&set, "StatusPatched").is_some() && condition(&set, "StatusUpdate").is_none());

@@ -58,6 +58,15 @@ fn without_a_new_set_the_newest_of_the_largest_takes_the_rest() {
 }
 
 #[test]
+fn of_sets_that_are_all_empty_only_one_is_written() {
+    let (sizes, annotate) = plan_scale(&deployment(6, 0), &sets(&[0, 0, 0], true, 6, 6));
+    assert_eq!((sizes, annotate), (vec![Resize { place: 2, size: 6 }], false));
+    let (sizes, _) = plan_scale(&deployment(6, 0), &sets(&[0, 0, 0], false, 6, 6));
+    assert_eq!(sizes, [Resize { place: 2, size: 6 }], "the latest, where none is new");
+    assert_eq!(plan_scale(&deployment(6, 0), &Sets::default()).0, []);
+}
+
+#[test]
 fn surge_counts() {
     assert_eq!(scaled(&deployment(20, 2), sets(&[6, 6], true, 10, 12)), [11, 11]);
     assert_eq!(scaled(&deployment(50, 6), sets(&[8, 5], true, 10, 13)), [34, 22]);

@@ -42,9 +42,14 @@ fn progressing(value: &str, reason: &str, seconds_ago: i64) -> DeploymentConditi
 
 #[test]
 fn complete_means_all_new_and_available() {
-    for (wanted, replicas, updated, available, expect) in
-        [(5, 5, 5, 4, false), (5, 5, 5, 5, true), (5, 5, 4, 5, false), (1, 2, 1, 1, false), (1, 1, 1, 0, false)]
-    {
+    for (wanted, replicas, updated, available, expect) in [
+        (5, 5, 5, 4, false),
+        (5, 5, 5, 3, false),
+        (5, 5, 5, 5, true),
+        (5, 5, 4, 5, false),
+        (1, 2, 1, 1, false),
+        (1, 1, 1, 0, false),
+    ] {
         let status = counters(replicas, updated, 0, available);
         assert_eq!(is_complete(&deployment(wanted, None), &status), expect, "{wanted} {status:?}");
     }
@@ -197,6 +202,7 @@ fn when_to_look_again() {
     check(59_000, Recheck::After(Duration::from_secs(2)));
     check(59_001, Recheck::Soon);
     check(60_000, Recheck::Soon);
+    check(61_000, Recheck::Soon);
     check(120_000, Recheck::Soon);
     let mut timed_out = deployment(1, Some(60));
     timed_out.status.conditions = vec![progressing("False", reason::TIMED_OUT, 5)];
@@ -204,4 +210,32 @@ fn when_to_look_again() {
     timed_out.status.conditions = vec![progressing("True", reason::AVAILABLE, 500)];
     assert_eq!(plan_recheck(&timed_out, &counters(1, 0, 0, 0), NOW), Recheck::Never, "it was finished");
     assert_eq!(plan_recheck(&deployment(1, None), &counters(1, 0, 0, 0), NOW), Recheck::Never);
+}
+
+#[test]
+fn available_means_that_no_more_are_missing_than_may_be() {
+    let check = |kind: &str, replicas: i32, unavailable: i32, sizes: &[(i32, i32)], expect: (bool, i32)| {
+        let mut deployment = deployment(replicas, None);
+        deployment.spec.strategy.kind = kind.to_owned();
+        deployment.spec.strategy.rolling_update.max_unavailable = Some(json!(unavailable));
+        let set = |(size, available): &(i32, i32)| json!({"spec": {"replicas": size}, "status": {"availableReplicas": available}});
+        let all: Vec<serde_json::Value> = sizes.iter().map(set).collect();
+        let status = plan_status(&deployment, &sets(&all), NOW);
+        let told = condition(&status, AVAILABLE).unwrap();
+        let (reason, message) = match expect.0 {
+            true => ("MinimumReplicasAvailable", "Deployment has minimum availability."),
+            false => ("MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
+        };
+        assert_eq!((told.reason.as_str(), told.message.as_str()), (reason, message), "{kind} {replicas} {sizes:?}");
+        assert_eq!(told.status == "True", expect.0);
+        assert_eq!(status.unavailable_replicas, expect.1, "{sizes:?}: by what is wanted of the sets");
+    };
+    check("RollingUpdate", 10, 2, &[(8, 8), (5, 0)], (true, 5));
+    check("RollingUpdate", 10, 2, &[(8, 7), (5, 0)], (false, 6));
+    check("RollingUpdate", 10, 2, &[(8, 8), (5, 5)], (true, 0));
+    check("Recreate", 10, 2, &[(10, 9)], (false, 1));
+    check("Recreate", 10, 2, &[(10, 10)], (true, 0));
+    check("RollingUpdate", 0, 0, &[(0, 0)], (true, 0));
+    check("Recreate", 0, 0, &[], (true, 0));
+    check("RollingUpdate", 5, 1, &[(3, 5)], (true, 0));
 }

@@ -70,11 +70,11 @@ fn a_new_node_has_a_minute() {
 }
 
 #[test]
-fn a_node_that_says_so_is_not_ready() {
+fn a_node_that_says_so_is_not_ready_and_its_pods_say_so_themselves() {
     let well = [node("a", Some(("True", 0)), json!([])), node("b", Some(("True", 0)), json!([]))];
     let mut monitor = knowing(&well);
     let nodes = [node("a", Some(("False", 5)), json!([])), well[1].clone()];
-    assert_eq!(show(&monitor.look(&nodes, &BTreeMap::new(), at(5))), ["a: pods"]);
+    assert_eq!(show(&monitor.look(&nodes, &BTreeMap::new(), at(5))), Vec::<String>::new());
     assert_eq!(show(&monitor.evict(at(5))), ["a: [not-ready]"]);
     let other = json!([{"key": UNREACHABLE, "effect": NO_EXECUTE}]);
     let nodes = [node("a", Some(("False", 6)), other), well[1].clone()];
@@ -87,9 +87,24 @@ fn if_no_node_answers_pods_stay() {
     let nodes = [node("a", Some(("False", 0)), tainted), node("b", Some(("True", 0)), json!([]))];
     let mut monitor = knowing(&nodes);
     let nodes = [nodes[0].clone(), node("b", Some(("False", 5)), json!([]))];
-    assert_eq!(show(&monitor.look(&nodes, &BTreeMap::new(), at(5))), ["b: pods", "a: []"]);
+    assert_eq!(show(&monitor.look(&nodes, &BTreeMap::new(), at(5))), ["a: []"]);
     assert_eq!(monitor.evict(at(5)), Vec::new());
     assert!(!monitor.is_evicting());
+}
+
+#[test]
+fn nodes_that_do_not_count_make_no_zone_worse() {
+    let excluded = |node: Arc<Node>| {
+        let mut node = Node::clone(&node);
+        node.metadata.labels.insert(EXCLUDED, "");
+        Arc::new(node)
+    };
+    let well = node("a", Some(("True", 0)), json!([]));
+    let mut monitor = knowing(&[well.clone(), excluded(node("b", Some(("True", 0)), json!([])))]);
+    // The only node that counts is down, so that all of the zone is.
+    let tainted = json!([{"key": NOT_READY, "effect": NO_EXECUTE}]);
+    let nodes = [node("a", Some(("False", 5)), tainted), excluded(node("b", Some(("True", 5)), json!([])))];
+    assert_eq!(show(&monitor.look(&nodes, &BTreeMap::new(), at(5))), ["a: []"]);
 }
 
 #[test]

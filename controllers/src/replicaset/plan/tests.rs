@@ -40,6 +40,15 @@ fn the_difference_is_created_or_deleted_up_to_the_burst() {
 }
 
 #[test]
+fn one_chooses_only_where_some_stay() {
+    for (wanted, active, expect) in
+        [(3, 3, false), (3, 2, false), (3, 4, true), (0, 4, false), (0, 500, false), (0, 501, true), (0, 0, false)]
+    {
+        assert_eq!(needs_choice(&set(wanted, 0), active), expect, "{wanted} {active}");
+    }
+}
+
+#[test]
 fn batches_double() {
     for (count, expect) in
         [(0, vec![]), (1, vec![1]), (10, vec![1, 2, 4, 3]), (500, vec![1, 2, 4, 8, 16, 32, 64, 128, 245])]
