@@ -126,7 +126,9 @@ impl EndpointsController {
         let meta = present.map_or_else(new, |present| present.metadata.clone());
         let (reason, text) = match present {
             Some(_) => ("FailedToUpdateEndpoint", format!("Failed to update endpoint {key}: {}", message(error))),
-            None => ("FailedToCreateEndpoint", format!("Failed to create endpoint for service {key}: {}", message(error))),
+            None => {
+                ("FailedToCreateEndpoint", format!("Failed to create endpoint for service {key}: {}", message(error)))
+            }
         };
         self.recorder.record(&Involved::new(&ENDPOINTS, &meta), EventType::Warning, reason, text);
     }

@@ -200,14 +200,16 @@ async fn endpoints_that_are_refused_are_told_of() {
     let none = json!({"count/endpoints": "0", "count/endpointslices.discovery.k8s.io": "0"});
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": none}});
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
-    let counted = |quota: Option<&ResourceQuota>| quota.is_some_and(|it| it.status.as_ref().is_some_and(|it| it.hard.is_some()));
+    let counted =
+        |quota: Option<&ResourceQuota>| quota.is_some_and(|it| it.status.as_ref().is_some_and(|it| it.hard.is_some()));
     until(&quotas, "none", "counted", counted).await;
     world.service(json!({"selector": {"app": "web"}, "ports": [{"port": 80}]})).await;
     let events: Api<Event> = Api::default_namespaced(world.cluster.client());
     let mut told = BTreeSet::new();
     for _ in 0..600 {
         let all = events.list(&ListParams::default()).await.unwrap();
-        let told_of = all.into_iter().filter(|event| event.reason.as_ref().is_some_and(|it| it.starts_with("FailedTo")));
+        let told_of =
+            all.into_iter().filter(|event| event.reason.as_ref().is_some_and(|it| it.starts_with("FailedTo")));
         told = told_of.filter_map(|event| Some((event.reason?, event.source?.component?, event.message?))).collect();
         if told.len() > 1 {
             break;

@@ -34,6 +34,11 @@ async fn requests(others: usize) -> BTreeMap<String, usize> {
     until(&deployments, "web", "gone", |deployment| deployment.is_none()).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
 
+    asked(&cluster)
+}
+
+/// What the controllers have asked for.
+fn asked(cluster: &Cluster) -> BTreeMap<String, usize> {
     let audit = cluster.audit();
     assert_eq!(audit.dropped(), 0);
     let ours = audit.matching(|record| record.user_agent.starts_with("kube-controller-manager"));
@@ -54,4 +59,31 @@ async fn a_change_costs_the_same_in_a_small_and_in_a_large_cluster() {
     assert!(small.keys().all(|what| !what.starts_with("list")), "{small:?}");
     assert_eq!(small["create pods"], 4, "{small:?}");
     assert_eq!(small, requests(12).await);
+}
+
+/// What the controllers ask for while so many Deployments of one pod each come to be.
+async fn births(count: usize) -> BTreeMap<String, usize> {
+    let cluster = Cluster::builder().nodes(2).virtual_time().record_requests().start().await.unwrap();
+    let deployments: Api<Deployment> = Api::default_namespaced(cluster.client());
+    cluster.audit().clear();
+    for number in 0..count {
+        deployments.create(&PostParams::default(), &deployment(&format!("web-{number}"), 1)).await.unwrap();
+    }
+    for number in 0..count {
+        until_rolled_out(&deployments, &format!("web-{number}")).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    asked(&cluster)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_of_one_pod_costs_the_same_whether_it_is_one_or_one_of_many() {
+    let (one, many) = (births(1).await, births(40).await);
+    println!("{one:?} {many:?}");
+    let expect = [("create replicasets", 1), ("create pods", 1), ("update deployments", 3), ("update replicasets", 3)];
+    let expect: BTreeMap<String, usize> = expect.map(|(what, count)| (what.to_owned(), count)).into();
+    assert_eq!(one, expect, "and nothing is read");
+    for (what, count) in &many {
+        assert!(*count <= 40 * expect[what], "{what}: {count}");
+    }
 }
