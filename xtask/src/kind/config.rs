@@ -11,6 +11,9 @@ pub(super) const NODE_IMAGE: &str =
 /// The kind that knows how to make nodes of it, or an older one of the same.
 pub(super) const KIND: (u32, u32) = (0, 33);
 
+/// What kubeadm itself says: its argument is replaced by ours, and nodes join by a token that has to be signed.
+const KEPT: &str = "*,bootstrap-signer-controller,token-cleaner-controller";
+
 /// The built-in controllers that ours stand in for.
 const REPLACED: [&str; 2] = ["deployment-controller", "replicaset-controller"];
 
@@ -31,7 +34,7 @@ pub(super) fn render(node_image: &str) -> String {
          \x20   kind: ClusterConfiguration\n\
          \x20   controllerManager:\n\
          \x20     extraArgs:\n\
-         \x20       controllers: \"*{without}\"\n\
+         \x20       controllers: \"{KEPT}{without}\"\n\
          nodes:\n"
     );
     for role in std::iter::once("control-plane").chain(std::iter::repeat_n("worker", WORKERS)) {
