@@ -32,8 +32,9 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// The most bytes of a body.
 const BODY: usize = 3 << 20;
 /// The most that all requests may cost, one after the other or many at once: an object without fields, three bytes, becomes one
-/// of four fields where its type says that these are always there. What the allocator keeps of an earlier request is part of it.
-const BOUND: u64 = 512 << 20;
+/// of four fields where its type says that these are always there, and who applies a configuration owns each of its fields. What
+/// the allocator keeps of an earlier request is part of it.
+const BOUND: u64 = 768 << 20;
 /// So many of the worst are sent at once.
 const AT_ONCE: usize = 8;
 
