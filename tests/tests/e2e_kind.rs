@@ -1,5 +1,5 @@
 //! The configuration that `cargo xtask kind-up` writes, read by the real kind, and asked of engines: of one that only answers
-//! what kind asks, and ends kind when an image has to be pulled; and of podman, which is told that no registry may be reached.
+//! what kind asks, up to kubeadm; and of podman, which is told that no registry may be reached.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -10,15 +10,25 @@ use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// What `kind` asks of `docker` before it makes a node.
+use serde_json::{Value, json};
+
+/// What `kind` asks of `docker`: nodes that are names in a file, and keep what they are to give to kubeadm, which fails.
 const DOCKER: &str = r#"#!/bin/sh
 echo "$*" >> "$LOG"
-case "$1" in
+case "$*" in
 -v) echo 'Docker version 29.1.0, build 1234567' ;;
-info) echo '{"MemoryLimit":true,"PidsLimit":true,"CPUShares":true,"CgroupDriver":"systemd","CgroupVersion":"2"}' ;;
-ps) ;;
-pull) kill $PPID ;;
-*) exit 1 ;;
+info*) echo '{"MemoryLimit":true,"PidsLimit":true,"CPUShares":true,"CgroupDriver":"systemd","CgroupVersion":"2"}' ;;
+"inspect --type=image"*) exit 1 ;;
+ps*) [ ! -e "$STATE/nodes" ] || cat "$STATE/nodes" ;;
+"network ls"*) echo 0123456789ab ;;
+"run --name "*) echo "$3" >> "$STATE/nodes" ;;
+logs*) echo 'Reached target Multi-User System.' ;;
+"inspect"*IPAddress*) echo 172.18.0.2, ;;
+"inspect"*role*control-plane) echo control-plane ;;
+"inspect"*role*) echo worker ;;
+"exec"*"cat /kind/version") echo v1.36.4 ;;
+"exec"*"cp /dev/stdin /kind/kubeadm.conf") cat > "$STATE/$4.yaml" ;;
+"exec"*" kubeadm "*) exit 1 ;;
 esac
 "#;
 
@@ -73,7 +83,7 @@ impl Machine {
         let folders = [self.home.path().to_owned()].into_iter().chain(std::env::split_paths(&path)).chain([kind]);
         let folders = std::env::join_paths(folders).unwrap();
         let mut command = Command::new(program);
-        command.env("PATH", folders).env("LOG", self.log()).current_dir(workspace());
+        command.env("PATH", folders).env("LOG", self.log()).env("STATE", self.home.path()).current_dir(workspace());
         command.env_remove("KIND_EXPERIMENTAL_PROVIDER");
         command
     }
@@ -94,12 +104,23 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 #[cfg_attr(not(kind), ignore = "needs kind 0.33: cargo xtask tools fetches it where apt is")]
-fn kind_accepts_the_configuration_up_to_the_image_of_the_nodes() {
+fn kind_accepts_the_configuration_and_hands_it_to_kubeadm() {
     let machine = Machine::new("docker", DOCKER);
     let configuration = golden("cluster.yaml");
-    machine.create(&configuration).output().unwrap();
+    let complaint = stderr(&machine.create(&configuration).output().unwrap());
+    assert!(complaint.contains("failed to init node with kubeadm"), "{complaint}");
     let pulled = machine.pulled();
     assert!(pulled.starts_with("docker.io/kindest/node:v1.36.") && pulled.contains("@sha256:"), "{pulled}");
+    for node in ["control-plane", "worker", "worker2"] {
+        let path = machine.home.path().join(format!("steersman-{node}.yaml"));
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let of_cluster = documents.iter().find(|document| document["kind"] == "ClusterConfiguration").unwrap();
+        // kubeadm's own `controllers` is replaced by this: who joins by a token needs what the signer signs.
+        let wanted =
+            "*,bootstrap-signer-controller,token-cleaner-controller,-deployment-controller,-replicaset-controller";
+        let arguments = of_cluster["controllerManager"]["extraArgs"].as_array().unwrap();
+        assert!(arguments.contains(&json!({"name": "controllers", "value": wanted})), "{node}: {arguments:?}");
+    }
 
     // The control: what is wrong is refused before that.
     let text = std::fs::read_to_string(configuration).unwrap();
