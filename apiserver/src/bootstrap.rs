@@ -68,7 +68,13 @@ async fn track_legacy_tokens(server: &Arc<Server>) -> Result<(), Status> {
     let since = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "kube-system", "name": name}, "data": {"since": today},
     });
-    if exists(server, "configmaps", &since).await? { Ok(()) } else { make(server, "configmaps", &since).await }
+    if exists(server, "configmaps", &since).await? {
+        return Ok(());
+    }
+    match make(server, "configmaps", &since).await {
+        Err(status) if status.is("AlreadyExists") => Ok(()),
+        made => made,
+    }
 }
 
 /// Whether an earlier process made it.

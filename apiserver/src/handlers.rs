@@ -128,7 +128,10 @@ fn check_route(call: &mut Call, resource: &Resource) -> Result<(), Status> {
     if call.method == Method::HEAD || (verb == "watch" && call.method != Method::GET) {
         return Err(Status::method_not_allowed());
     }
-    call.warnings.extend(resource.deprecation.clone());
+    if let Some(deprecation) = &resource.deprecation {
+        call.annotations.add("k8s.io/deprecated", "true");
+        call.warnings.add(deprecation.as_str());
+    }
     if resource.custom {
         return Ok(());
     }

@@ -144,3 +144,41 @@ async fn a_watch_is_logged_when_it_begins_and_when_it_ends() {
     drop(response);
     assert_eq!(stages(), "RequestReceived ResponseStarted ResponseComplete");
 }
+
+#[tokio::test]
+async fn what_is_deprecated_and_what_policies_find_is_noted() {
+    let clock = Arc::new(FixedClock("2026-05-01T10:00:00Z".parse().unwrap()));
+    let file = Shared::default();
+    let policy =
+        "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: Metadata}]}";
+    let log = Log::new(Policy::from_yaml(policy).unwrap(), Box::new(file.clone()));
+    let client =
+        Client { api_server: ApiServer::builder(clock, Random::seeded(1)).audit_log(log).build().await.unwrap() };
+    let annotations = || {
+        let text = String::from_utf8(file.0.lock().clone()).unwrap();
+        serde_json::from_str::<Value>(text.lines().last().unwrap()).unwrap()["annotations"].clone()
+    };
+    client.get("/api/v1/namespaces/default/endpoints").await;
+    assert_eq!(annotations()["k8s.io/deprecated"], "true");
+    client.get("/api/v1/namespaces/default/configmaps").await;
+    assert_eq!(annotations()["k8s.io/deprecated"], Value::Null);
+
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]});
+    let validations = json!([{"expression": "size(object.metadata.name) < 2"}]);
+    let spec = json!({"matchConstraints": {"resourceRules": [rule]}, "validations": validations});
+    client
+        .post(&format!("{group}/validatingadmissionpolicies"), json!({"metadata": {"name": "p"}, "spec": spec}))
+        .await;
+    let spec = json!({"policyName": "p", "validationActions": ["Audit"]});
+    let made = client
+        .post(&format!("{group}/validatingadmissionpolicybindings"), json!({"metadata": {"name": "b"}, "spec": spec}))
+        .await;
+    assert_eq!(made.code, 201, "{made:?}");
+    assert_eq!(
+        client.post("/api/v1/namespaces/default/configmaps", json!({"metadata": {"name": "ab"}})).await.code,
+        201
+    );
+    let failures = r#"[{"message":"failed expression: size(object.metadata.name) \u003c 2","policy":"p","binding":"b","expressionIndex":0,"validationActions":["Audit"]}]"#;
+    assert_eq!(annotations()["validation.policy.admission.k8s.io/validation_failure"], failures);
+}

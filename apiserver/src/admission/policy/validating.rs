@@ -76,6 +76,12 @@ struct Outcome {
     annotations: BTreeMap<String, Vec<String>>,
 }
 
+/// A text in JSON as Go writes it: without what could be taken for HTML.
+fn go_json(text: &str) -> String {
+    let text = Value::from(text).to_string();
+    text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
 /// What one validation came to.
 struct Violation {
     message: String,
@@ -115,7 +121,7 @@ impl Outcome {
                     violation.message
                 )]),
                 _ => {
-                    let text = |text: &str| Value::from(text).to_string();
+                    let text = |text: &str| go_json(text);
                     let (message, policy, binding) = (text(&violation.message), text(policy), text(binding));
                     let (index, actions) = (violation.index, Value::from(bound.binding.actions.clone()));
                     self.noted.get_or_insert_with(|| {
