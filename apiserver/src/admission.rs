@@ -19,6 +19,7 @@ mod namespace_presence;
 mod node_restriction;
 mod owner_references;
 mod persistent_volume_claim_resize;
+mod pod_group;
 mod pod_node_selector;
 mod pod_rules;
 mod pod_security;
@@ -228,7 +229,7 @@ fn all(configuration: &Configuration) -> Result<Vec<Box<dyn Plugin>>, String> {
         Box::new(default_class::INGRESS),
         Box::new(deny_service_external_ips::DenyServiceExternalIps),
         Box::new(pod_topology_labels::PodTopologyLabels),
-        Box::new(always::elsewhere("PodGroupWorkloadExists")),
+        Box::new(pod_group::PodGroupWorkloadExists),
         Box::new(always::elsewhere("NodeDeclaredFeatureValidator")),
         Box::new(always::elsewhere("JobValidation")),
         Box::new(always::elsewhere("PodResizeValidator")),

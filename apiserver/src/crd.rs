@@ -105,6 +105,7 @@ fn resource(definition: &Value, version: &Value) -> Resource {
         scale,
         printer: Arc::new(CustomPrinter::new(version)),
         custom: true,
+        disabled_fields: Vec::new(),
         deprecation: deprecation(version, &kind),
         served_since: 0,
         published_schema: Some(Arc::new(published)),

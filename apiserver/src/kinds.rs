@@ -42,6 +42,7 @@ pub mod service_account;
 pub mod service_cidr;
 pub mod stateful_set;
 pub mod storage;
+pub mod workload;
 
 /// The strategy of updates of a subresource other than `status` and `scale`: what such an update may change is in
 /// `prepare_for_update`, what is wrong with it in `validate_update`. `None`: there is no such subresource.
@@ -150,7 +151,9 @@ fn other(group: &str, resource: &str) -> Arc<dyn Strategy> {
         ("resource.k8s.io", "resourceclaims") => Arc::new(resource_claim::ResourceClaim),
         ("resource.k8s.io", "resourceclaimtemplates") => Arc::new(resource_claim::ResourceClaimTemplate),
         ("resource.k8s.io", "resourceslices") => Arc::new(resource_claim::ResourceSlice),
+        ("scheduling.k8s.io", "podgroups") => Arc::new(workload::PodGroup),
         ("scheduling.k8s.io", "priorityclasses") => Arc::new(priority_class::PriorityClass),
+        ("scheduling.k8s.io", "workloads") => Arc::new(workload::Workload),
         ("storage.k8s.io", "csidrivers") => Arc::new(storage::CsiDriver),
         ("storage.k8s.io", "csinodes") => Arc::new(storage::CsiNode),
         ("storage.k8s.io", "csistoragecapacities") => Arc::new(storage::CsiStorageCapacity),

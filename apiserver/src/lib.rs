@@ -17,6 +17,7 @@ pub mod crd;
 mod definitions;
 pub mod discovery;
 mod events;
+pub mod features;
 pub mod flowcontrol;
 mod handlers;
 pub mod health;
@@ -46,6 +47,8 @@ use steersman_store::{MemoryStore, Store};
 use crate::audit::{Audit, History};
 use crate::authentication::request_header::{self, FrontProxy};
 use crate::authentication::{Authentication, Identity, Tokens, UserInfo};
+use crate::features::{Features, RuntimeConfig};
+use crate::registry::catalog::Catalog;
 use crate::server::{Parts, Server};
 use crate::service::ApiService;
 
@@ -67,6 +70,8 @@ pub struct Builder {
     audit: Audit,
     flow: flowcontrol::Options,
     refuse_privileged: bool,
+    features: Features,
+    runtime_config: RuntimeConfig,
 }
 
 /// Why an [`ApiServer`] could not be made.
@@ -95,6 +100,8 @@ impl ApiServer {
             audit: Audit::default(),
             flow: flowcontrol::Options::default(),
             refuse_privileged: false,
+            features: Features::default(),
+            runtime_config: RuntimeConfig::default(),
         }
     }
 
@@ -203,6 +210,20 @@ impl Builder {
         self
     }
 
+    /// Switches features on that are off by default, as kube-apiserver's `--feature-gates` does.
+    #[must_use]
+    pub fn features(mut self, features: Features) -> Self {
+        self.features = features;
+        self
+    }
+
+    /// Serves versions that are not served by default, or leaves out others, as kube-apiserver's `--runtime-config` does.
+    #[must_use]
+    pub fn runtime_config(mut self, config: RuntimeConfig) -> Self {
+        self.runtime_config = config;
+        self
+    }
+
     /// Keeps clients from starving each other in that way.
     #[must_use]
     pub fn flow_control(mut self, options: flowcontrol::Options) -> Self {
@@ -231,7 +252,8 @@ impl Builder {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
         let authentication = Authentication::new(self.authentication);
         let Self { clock, random, audit, flow, refuse_privileged, .. } = self;
-        let parts = Parts { store, clock, random, admission, authentication, audit, flow, refuse_privileged };
+        let catalog = Catalog::builtin_with(&self.features, &self.runtime_config);
+        let parts = Parts { store, clock, random, admission, authentication, audit, flow, refuse_privileged, catalog };
         let server = Arc::new(Server::new(parts));
         bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
         server.ready_at.store(server.store.revision(), std::sync::atomic::Ordering::Relaxed);

@@ -233,6 +233,7 @@ fn other(group: &str, resource: &str) -> Option<Native> {
         ("autoscaling", "horizontalpodautoscalers") => policy::AUTOSCALER,
         ("events.k8s.io", "events") => cluster::EVENT,
         ("coordination.k8s.io", "leases") => cluster::LEASE,
+        ("scheduling.k8s.io", "podgroups" | "workloads") => cluster::AGED,
         ("scheduling.k8s.io", "priorityclasses") => cluster::PRIORITY_CLASS,
         ("node.k8s.io", "runtimeclasses") => cluster::RUNTIME_CLASS,
         ("certificates.k8s.io", "certificatesigningrequests") => cluster::SIGNING_REQUEST,

@@ -96,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) flow: flowcontrol::Options,
     pub(crate) refuse_privileged: bool,
+    pub(crate) catalog: Catalog,
 }
 
 impl Server {
@@ -125,7 +126,7 @@ impl Server {
             front_proxy: OnceLock::new(),
             streams: Mutex::default(),
             parsed: parsed::Parsed::default(),
-            catalog: ArcSwap::from_pointee(Catalog::builtin()),
+            catalog: ArcSwap::from_pointee(parts.catalog),
             catalog_changes: watch::Sender::new(()),
             definitions_served: Mutex::default(),
         }

@@ -6,6 +6,7 @@ mod reload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -27,6 +28,9 @@ struct Arguments {
     /// profiles and backoffs count then.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// `GangScheduling=true` places groups of the Workload API (`scheduling.k8s.io/v1alpha2`) all or none.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    feature_gates: Gates,
     /// Explain the last decision about each of this many pods at `/debug/explain?pod=namespace/name`; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 0)]
     explain: usize,
@@ -35,6 +39,40 @@ struct Arguments {
     annotate_explanations: bool,
     #[command(flatten)]
     flags: Flags,
+}
+
+/// The feature gates that a scheduler knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Gates {
+    gang_scheduling: bool,
+}
+
+impl FromStr for Gates {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut gates = Self::default();
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let (name, value) = entry.split_once('=').ok_or_else(|| format!("missing bool value for {entry}"))?;
+            let value = value.parse().map_err(|_| format!("invalid value of {name}: {value}"))?;
+            match name {
+                "GangScheduling" => gates.gang_scheduling = value,
+                // What else the Workload API needs is a matter of the API server.
+                "GenericWorkload" => {}
+                _ => return Err(format!("unrecognized feature gate: {name}")),
+            }
+        }
+        Ok(gates)
+    }
+}
+
+impl Gates {
+    fn apply(self, options: Options) -> Options {
+        if !self.gang_scheduling {
+            return options;
+        }
+        Options { configuration: options.configuration.with_gang_scheduling(), ..options }
+    }
 }
 
 impl Arguments {
@@ -63,13 +101,13 @@ pub fn main(plugins: Registry) -> ExitCode {
 
 async fn run(arguments: Arguments, plugins: Registry) -> Result<()> {
     let text = arguments.config.as_deref().map(component::read).transpose()?;
-    let explanations = arguments.explanations();
+    let (explanations, gates) = (arguments.explanations(), arguments.feature_gates);
     let (mut options, general) = match (&arguments.config, &text) {
         (Some(path), Some(text)) => {
             let general = general(text).with_context(|| path.display().to_string())?;
-            (options(text, &plugins).with_context(|| path.display().to_string())?, general)
+            (options(text, &plugins, gates).with_context(|| path.display().to_string())?, general)
         }
-        _ => (Options { plugins: plugins.clone(), ..Options::default() }, FileSettings::default()),
+        _ => (gates.apply(Options { plugins: plugins.clone(), ..Options::default() }), FileSettings::default()),
     };
     let settings = Settings::new(IDENTITY, &arguments.flags, &general)?;
     let profiles = &options.configuration.profiles;
@@ -80,13 +118,14 @@ async fn run(arguments: Arguments, plugins: Registry) -> Result<()> {
     }
     options.explanations = explanations;
     let file = arguments.config.zip(text);
-    component::run(component, |context| reload::run(context, options, file, plugins)).await
+    component::run(component, |context| reload::run(context, options, file, (plugins, gates))).await
 }
 
 /// The scheduler's own part of a configuration, found to fit the plugins.
-fn options(text: &str, plugins: &Registry) -> Result<Options> {
+fn options(text: &str, plugins: &Registry, gates: Gates) -> Result<Options> {
     let options =
         Options { configuration: Configuration::from_yaml(text)?, plugins: plugins.clone(), ..Options::default() };
+    let options = gates.apply(options);
     crate::check(&options)?;
     Ok(options)
 }
@@ -115,13 +154,29 @@ profiles: [{schedulerName: mine}]
         assert_eq!(settings.leader_election, None);
         assert_eq!((settings.client.qps, settings.client.burst), (50.0, 100));
         assert_eq!(settings.serving.port(), 10259);
-        assert_eq!(options(FILE, &Registry::default()).unwrap().configuration.profiles[0].scheduler_name, "mine");
+        assert_eq!(
+            options(FILE, &Registry::default(), Gates::default()).unwrap().configuration.profiles[0].scheduler_name,
+            "mine"
+        );
+    }
+
+    #[test]
+    fn gates_switch_gangs_on_under_every_profile_that_leaves_them_alone() {
+        let gates: Gates = "GenericWorkload=true,GangScheduling=true".parse().unwrap();
+        let has = |text: &str| {
+            let profiles = options(text, &Registry::default(), gates).unwrap().configuration.profiles;
+            profiles[0].multi_point.enabled.iter().any(|plugin| plugin.name == "GangScheduling")
+        };
+        assert!(has(FILE));
+        let off = "schedulerName: mine, plugins: {multiPoint: {disabled: [{name: GangScheduling}]}}";
+        assert!(!has(&FILE.replace("schedulerName: mine", off)));
+        assert_eq!("Nothing=true".parse::<Gates>(), Err("unrecognized feature gate: Nothing".to_owned()));
     }
 
     #[test]
     fn a_configuration_that_does_not_fit_is_refused_before_anything_starts() {
         let unknown = FILE.replace("schedulerName: mine", "plugins: {multiPoint: {enabled: [{name: Nobody}]}}");
-        let error = options(&unknown, &Registry::default()).unwrap_err().to_string();
+        let error = options(&unknown, &Registry::default(), Gates::default()).unwrap_err().to_string();
         assert!(error.contains("Nobody"), "{error}");
         assert!(general(&FILE.replace("qps", "speed")).unwrap_err().to_string().contains("speed"));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::plugins::DEFAULT;
+use crate::plugins::{DEFAULT, gang_scheduling};
 use crate::profile::Point;
 pub use extender::{ExtenderConfiguration, ExtenderTls, ManagedResource};
 pub use parse::ConfigurationError;
@@ -89,6 +89,21 @@ impl Configuration {
 }
 
 impl Configuration {
+    /// The same with groups of the Workload API placed all or none, under every profile that does not switch the plugin off:
+    /// what kube-scheduler does with `--feature-gates=GangScheduling=true`.
+    #[must_use]
+    pub fn with_gang_scheduling(mut self) -> Self {
+        for profile in &mut self.profiles {
+            let plugins = &mut profile.multi_point;
+            let is_it = |other: &PluginReference| other.name == gang_scheduling::NAME;
+            let is_off = |other: &PluginReference| is_it(other) || other.name == "*";
+            if !plugins.enabled.iter().any(is_it) && !plugins.disabled.iter().any(is_off) {
+                plugins.enabled.push(PluginReference { name: gang_scheduling::NAME.to_owned(), weight: 0 });
+            }
+        }
+        self
+    }
+
     /// The resources that extenders look after and NodeResourcesFit does not.
     pub(crate) fn resources_of_extenders(&self) -> Vec<&str> {
         let managed = self.extenders.iter().flat_map(|extender| &extender.managed_resources);

@@ -308,8 +308,7 @@ impl Case {
             faults.differ(&format!("{plugin} raw"), &raw, &expected.raw);
         }
         let expected: BTreeSet<&str> = verdict.scores.iter().map(|scores| scores.plugin).collect();
-        let zero = |plugin: &str| plugin == "DynamicResources";
-        let found = decision.scores.iter().map(|scores| scores.plugin).filter(|plugin| !zero(plugin)).collect();
+        let found = decision.scores.iter().map(|scores| scores.plugin).collect();
         faults.differ("scoring plugins", &found, &expected);
         let totals: BTreeMap<String, i64> = if verdict.feasible.len() > 1 {
             places.iter().map(|(name, place)| (name.clone(), decision.totals[*place])).collect()
@@ -417,6 +416,7 @@ fn args(profile: &Value) -> Args {
             ("NodeResourcesFit", 1),
             ("PodTopologySpread", 2),
             ("InterPodAffinity", 2),
+            ("DynamicResources", 2),
             ("NodeResourcesBalancedAllocation", 1),
             ("ImageLocality", 1),
         ]

@@ -37,6 +37,7 @@ fn resource(info: &ResourceInfo) -> Resource {
         strategy: Arc::new(Plain(Rules::DEFAULT)),
         printer: printer_for(&info.group, &info.resource),
         custom: false,
+        disabled_fields: Vec::new(),
         deprecation: None,
         served_since: 0,
         published_schema: None,
@@ -65,6 +66,7 @@ pub(crate) fn widgets(version: &str) -> Resource {
             subresource("status", "example.com", version, "Widget"),
         ],
         custom: true,
+        disabled_fields: Vec::new(),
         ..resource(config_maps)
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn complete(
         problems.put_in_order(&call.body, ty);
     }
     report(call, expected, validation, problems)?;
-    resource.strategy.default(&mut object);
+    resource.default(&mut object);
     Ok(object)
 }
 

@@ -140,7 +140,7 @@ fn decode(
         FieldValidation::Warn => call.warnings.extend(problems),
         _ => {}
     }
-    resource.strategy.default(&mut object);
+    resource.default(&mut object);
     Ok(object)
 }
 

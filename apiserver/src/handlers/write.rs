@@ -143,7 +143,7 @@ pub(super) async fn create(
     server.admission.admit(&server, &attributes, &mut object).await?;
     check_namespace(call, resource, &mut object)?;
     unique_owners(call, &mut object);
-    resource.strategy.default(&mut object);
+    resource.default(&mut object);
     escalation::check(call, resource, &object, None).await?;
     let now = server.clock.now();
     meta::set(&mut object, &["metadata", "uid"], server.random.uuid());

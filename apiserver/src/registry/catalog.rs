@@ -9,6 +9,7 @@ use steersman_machinery::schema::Type;
 use steersman_machinery::schema::builtin::{self, ResourceInfo};
 
 use super::resource::{ObjectType, Resource, ScalePaths, Subresource};
+use crate::features::{self, Features, RuntimeConfig};
 use crate::kinds;
 use crate::printers;
 
@@ -23,7 +24,16 @@ pub struct Catalog {
 impl Catalog {
     /// Everything that Kubernetes serves by default.
     pub fn builtin() -> Self {
-        builtin::resources().iter().map(|info| Arc::new(resource(info))).collect()
+        Self::builtin_with(&Features::default(), &RuntimeConfig::default())
+    }
+
+    /// Everything that Kubernetes serves with these features and versions.
+    pub fn builtin_with(features: &Features, config: &RuntimeConfig) -> Self {
+        let made = features::served(features, config).map(|info| {
+            let disabled_fields = features::disabled_fields(features, &info.group, &info.resource);
+            Arc::new(Resource { disabled_fields, ..resource(info) })
+        });
+        made.collect()
     }
 
     /// The same, with these custom resources in the place of all of that group and plural name.
@@ -96,6 +106,7 @@ fn resource(info: &ResourceInfo) -> Resource {
         scale: scale_paths(info),
         printer: printers::printer_for(&info.group, &info.resource),
         custom: false,
+        disabled_fields: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use steersman_machinery::group::{GroupKind, GroupResource, GroupVersionKind};
 use steersman_machinery::schema::{Schema, Type, TypeRef};
 
 use super::strategy::Strategy;
+use crate::features;
 use crate::printers::Printer;
 
 /// What a subresource is called and what it takes.
@@ -102,6 +103,9 @@ pub struct Resource {
     pub object_type: ObjectType,
     /// The behaviour of the kind.
     pub strategy: Arc<dyn Strategy>,
+    /// What is forgotten of objects that are written, since it belongs to features that are off: paths in which `*` is
+    /// every item of a list.
+    pub disabled_fields: Vec<Vec<&'static str>>,
     /// Where the scale subresource finds its numbers, if there is one.
     pub scale: Option<ScalePaths>,
     /// The columns of the kind.
@@ -135,6 +139,12 @@ impl Resource {
     /// Group and resource, as in the text of other errors.
     pub fn group_resource(&self) -> GroupResource {
         GroupResource::new(self.group.clone(), self.name.clone())
+    }
+
+    /// Fills in what the kind defaults, and forgets what belongs to features that are off.
+    pub fn default(&self, object: &mut Value) {
+        self.strategy.default(object);
+        self.disabled_fields.iter().for_each(|path| features::forget(object, path));
     }
 
     /// Whether the verb is offered.

@@ -23,4 +23,5 @@ mod rules;
 mod tokens;
 mod watches;
 mod webhooks;
+mod workloads;
 mod writes;

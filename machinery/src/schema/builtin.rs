@@ -10,6 +10,8 @@
 //! numbers (`2.1`) are those of an embedded message and of the field in it.
 //!
 //! `resources.txt` is kept by hand and explains itself.
+//!
+//! The folder `gated` has the same three tables for kinds that are served behind feature gates only.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -29,7 +31,8 @@ struct Tables {
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let schema = parse(include_str!("builtin.txt")).expect("the generated table is well formed: a test reads it");
+    let text = in_order([include_str!("builtin.txt"), include_str!("gated/types.txt")]);
+    let schema = parse(&text).expect("the tables are well formed: a test reads them");
     let kinds = schema.structs.iter().enumerate();
     let kinds = kinds.flat_map(|(id, it)| it.kinds.iter().map(move |kind| (kind.clone(), Type::Struct(id))));
     Tables { kinds: kinds.collect(), schema: Arc::new(schema) }
@@ -39,9 +42,14 @@ static RESOURCES: LazyLock<Vec<ResourceInfo>> = LazyLock::new(|| {
     resources::parse(include_str!("resources.txt")).expect("the table is well formed: a test reads it")
 });
 
+static GATED: LazyLock<Vec<(&str, ResourceInfo)>> = LazyLock::new(|| {
+    resources::parse_gated(include_str!("gated/resources.txt")).expect("the table is well formed: a test reads it")
+});
+
 static BY_KIND: LazyLock<BTreeMap<(&str, &str, &str), &ResourceInfo>> = LazyLock::new(|| {
+    let all = RESOURCES.iter().chain(GATED.iter().map(|(_, info)| info)).collect::<Vec<_>>();
     // Of two resources of one kind the first one counts.
-    RESOURCES.iter().rev().map(|it| ((it.kind.as_str(), it.group.as_str(), it.version.as_str()), it)).collect()
+    all.into_iter().rev().map(|it| ((it.kind.as_str(), it.group.as_str(), it.version.as_str()), it)).collect()
 });
 
 /// All built-in types.
@@ -65,12 +73,17 @@ pub fn type_ref(kind: &GroupVersionKind) -> Option<TypeRef<'static>> {
     TABLES.kinds.get(kind).map(|ty| schema().type_ref(ty))
 }
 
-/// The resources that are served, in the order of discovery's groups; within a group version sorted by name.
+/// The resources that are served by default, in the order of discovery's groups; within a group version sorted by name.
 pub fn resources() -> &'static [ResourceInfo] {
     &RESOURCES
 }
 
-/// The resource of that name in that group version.
+/// The resources that are served if a feature gate is on and their version is enabled, each with the name of its gate.
+pub fn gated_resources() -> &'static [(&'static str, ResourceInfo)] {
+    &GATED
+}
+
+/// The resource of that name in that group version, of those that are served by default.
 pub fn resource(group_version: &GroupVersion, resource: &str) -> Option<&'static ResourceInfo> {
     resources()
         .iter()
@@ -86,6 +99,22 @@ pub fn resource_of_kind(kind: &GroupVersionKind) -> Option<&'static ResourceInfo
 fn short(name: &str) -> &str {
     let start = name.rmatch_indices('.').nth(2).map_or(0, |(at, _)| at + 1);
     &name[start..]
+}
+
+/// The definitions of several tables, sorted by their names.
+fn in_order<const N: usize>(tables: [&str; N]) -> String {
+    let lines = tables.iter().flat_map(|table| table.lines()).filter(|line| !line.starts_with('#'));
+    let mut definitions: BTreeMap<&str, String> = BTreeMap::new();
+    let mut name = "";
+    for line in lines {
+        if let Some(header) = line.strip_prefix("struct ") {
+            name = header.split(' ').next().unwrap_or_default();
+        }
+        let definition = definitions.entry(name).or_default();
+        definition.push_str(line);
+        definition.push('\n');
+    }
+    definitions.into_values().collect()
 }
 
 fn parse(text: &str) -> Result<Schema, String> {

@@ -9,7 +9,7 @@ use steersman_framework::component;
 use steersman_framework::runtime::{Context, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::options;
+use super::{Gates, options};
 use crate::Options;
 use crate::registry::Registry;
 
@@ -21,11 +21,11 @@ pub(super) async fn run(
     context: Context,
     mut options: Options,
     file: Option<(PathBuf, String)>,
-    plugins: Registry,
+    (plugins, gates): (Registry, Gates),
 ) -> Result<()> {
     let explanations = options.explanations.clone();
     let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let mut watched = Watched { file, hangup, plugins };
+    let mut watched = Watched { file, hangup, plugins, gates };
     loop {
         let (trigger, shutdown) = Shutdown::new();
         let mut running = std::pin::pin!(crate::run(Context { shutdown, ..context.fork() }, options));
@@ -49,6 +49,7 @@ struct Watched {
     file: Option<(PathBuf, String)>,
     hangup: Signal,
     plugins: Registry,
+    gates: Gates,
 }
 
 impl Watched {
@@ -61,7 +62,7 @@ impl Watched {
                 () = tokio::time::sleep(LOOK_AFTER) => {}
             }
             let Some((path, text)) = &mut self.file else { continue };
-            match newer(path, text, &self.plugins) {
+            match newer(path, text, (&self.plugins, self.gates)) {
                 Ok(None) => {}
                 Ok(Some(options)) => return options,
                 Err(error) => {
@@ -73,11 +74,11 @@ impl Watched {
 }
 
 /// The options of a file, if it is another than `text`, which becomes what it is now.
-fn newer(path: &Path, text: &mut String, plugins: &Registry) -> Result<Option<Options>> {
+fn newer(path: &Path, text: &mut String, (plugins, gates): (&Registry, Gates)) -> Result<Option<Options>> {
     let now = component::read(path)?;
     if now == *text {
         return Ok(None);
     }
     *text = now;
-    options(text, plugins).map(Some)
+    options(text, plugins, gates).map(Some)
 }

@@ -20,7 +20,7 @@ use crate::registry::Handle;
 use crate::status::Status;
 use crate::watched::Watched;
 
-pub(super) const NAME: &str = "GangScheduling";
+pub(crate) const NAME: &str = "GangScheduling";
 const POD_GROUPS: Resource = Resource::namespaced("scheduling.k8s.io", "v1alpha2", "PodGroup", "podgroups");
 const EVENTS: EventResource = EventResource::Custom("podgroups.scheduling.k8s.io");
 /// How long pods wait for the others.

@@ -17,8 +17,21 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         && match toleration.operator.as_str() {
             "" | "Equal" => toleration.value == taint.value,
             "Exists" => true,
+            operator @ ("Lt" | "Gt") => compares(operator, &taint.value, &toleration.value),
             _ => false,
         }
+}
+
+/// Whether a taint's number is below or above that of a toleration; what is no number is neither. API servers let only
+/// those use these operators who have switched `TaintTolerationComparisonOperators` on (KEP-5471).
+fn compares(operator: &str, taint: &str, toleration: &str) -> bool {
+    // Only as a person would write it: no plus, no leading zeros.
+    let number = |text: &str| text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+    match (number(taint), number(toleration)) {
+        (Some(taint), Some(toleration)) if operator == "Lt" => taint < toleration,
+        (Some(taint), Some(toleration)) => taint > toleration,
+        _ => false,
+    }
 }
 
 /// Whether a pod with these tolerations can't run on a node with these taints.

@@ -23,7 +23,7 @@ use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
 use crate::status::Status;
-use crate::wire::{CsiDriver, CsiNode, CsiStorageCapacity, StorageClass};
+use crate::wire::{CsiDriver, CsiNode, CsiStorageCapacity, StorageClass, Volume};
 use assumed::Assumed;
 use find::find;
 use prepare::Prepared;
@@ -95,7 +95,9 @@ impl Plugin for VolumeBinding {
             let migrated = |node: &CsiNode| node.metadata.annotations.get(MIGRATED_PLUGINS).cloned();
             migrated(old) != migrated(new)
         } else if let Some((Some(old), Some(new))) = object.change_of::<CsiDriver>() {
-            old.spec.storage_capacity && !new.spec.storage_capacity
+            // As upstream, only pods that name the driver themselves: those with claims wait for something else.
+            let named = |volume: &Volume| volume.csi.as_ref().is_some_and(|csi| csi.driver == new.metadata.name);
+            old.spec.storage_capacity && !new.spec.storage_capacity && pod.spec.volumes.iter().any(named)
         } else if let Some((Some(old), Some(new))) = object.change_of::<CsiStorageCapacity>() {
             prepare::limit(new) > prepare::limit(old)
         } else {

@@ -3,6 +3,7 @@
 mod catalogue;
 mod devices;
 mod enqueue;
+mod framework;
 mod gangs;
 mod quotas;
 mod world;
@@ -15,6 +16,7 @@ use steersman_machinery::random::Random;
 use steersman_framework::metrics::Metrics;
 
 use super::*;
+use crate::cluster_event::ClusterEvent;
 use crate::plugin::{Binding, PermitPlugin, Plugin, PreBindPlugin, ReservePlugin};
 use crate::{Status, cycle_state::CycleState};
 use world::{World, node, pod};
@@ -213,6 +215,10 @@ struct Patient(Arc<parking_lot::Mutex<Vec<String>>>, Duration);
 impl Plugin for Patient {
     fn name(&self) -> &'static str {
         "Patient"
+    }
+
+    fn events_to_register(&self) -> Vec<ClusterEvent> {
+        Vec::new()
     }
 
     fn as_reserve(&self) -> Option<&dyn ReservePlugin> {

@@ -26,8 +26,19 @@ pub struct Volume {
     pub iscsi: Option<Iscsi>,
     /// A Ceph block device.
     pub rbd: Option<Rbd>,
+    /// A volume that a driver makes for the pod alone.
+    pub csi: Option<InlineCsi>,
     /// The content of an image.
     pub image: Option<ImageVolume>,
+}
+
+/// `v1.CSIVolumeSource`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct InlineCsi {
+    /// The driver.
+    #[serde(deserialize_with = "nullable")]
+    pub driver: String,
 }
 
 /// `v1.ImageVolumeSource`.
@@ -130,6 +141,7 @@ impl Volume {
             cinder,
             iscsi,
             rbd,
+            csi,
             // Any node can have it; which one has it already is a matter of the pod's images.
             image: _,
         } = self;
@@ -141,6 +153,7 @@ impl Volume {
             || cinder.is_some()
             || iscsi.is_some()
             || rbd.is_some()
+            || csi.is_some()
     }
 }
 

@@ -17,7 +17,18 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     match text(&toleration.operator).as_str() {
         "" | "Equal" => text(&toleration.value) == text(&taint.value),
         "Exists" => true,
-        _ => false,
+        operator => {
+            let number = |value: &Option<String>| {
+                let written = text(value);
+                let digits = written.strip_prefix('-').unwrap_or(&written);
+                let is_plain = written == "0" || digits.starts_with(|first: char| ('1'..='9').contains(&first));
+                written.parse::<i64>().ok().filter(|_| is_plain)
+            };
+            match (number(&taint.value), number(&toleration.value)) {
+                (Some(of_taint), Some(own)) => operator == "Lt" && of_taint < own || operator == "Gt" && of_taint > own,
+                _ => false,
+            }
+        }
     }
 }
 

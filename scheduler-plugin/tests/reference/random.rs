@@ -124,7 +124,7 @@ impl Generator {
         let taint = |this: &Self| {
             let effect = this.pick(&["NoSchedule", "NoExecute", "PreferNoSchedule", "PreferNoSchedule"]);
             let key = this.pick(&["dedicated", "maintenance", "node.kubernetes.io/unschedulable"]);
-            json!({"key": key, "value": this.pick(&["", "x", "y"]), "effect": effect})
+            json!({"key": key, "value": this.pick(&["", "x", "y", "3", "-7"]), "effect": effect})
         };
         let taints = if self.once_in(3) { self.some(3, taint) } else { json!([]) };
         let mib = |count: u64| count * 1024 * 1024;
@@ -177,9 +177,13 @@ impl Generator {
     fn toleration(&self) -> Value {
         let effect = self.pick(&["", "NoSchedule", "NoExecute", "PreferNoSchedule"]);
         let key = self.pick(&["dedicated", "maintenance", "node.kubernetes.io/unschedulable"]);
-        match self.below(4) {
+        match self.below(6) {
             0 => json!({"operator": "Exists", "effect": effect}),
             1 => json!({"key": key, "operator": "Exists", "effect": effect}),
+            2 => {
+                let (operator, value) = (self.pick(&["Lt", "Gt"]), self.pick(&["0", "3", "4", "x"]));
+                json!({"key": key, "operator": operator, "value": value, "effect": effect})
+            }
             _ => json!({"key": key, "value": self.pick(&["", "x", "y"]), "effect": effect}),
         }
     }
@@ -299,7 +303,7 @@ impl Generator {
         }
         if self.once_in(10) {
             let mut requests = Map::new();
-            for resource in ["cpu", "memory"].into_iter().filter(|_| self.once_in(2)) {
+            for resource in ["cpu", "memory", "hugepages-2Mi"].into_iter().filter(|_| self.once_in(2)) {
                 requests.insert(resource.to_owned(), json!(self.quantity(resource, 4)));
             }
             spec["resources"] = json!({"requests": requests});
@@ -408,10 +412,10 @@ impl Generator {
                 all.push(json!({"kind": "CSINode", "metadata": {"name": node}, "spec": {"drivers": [driver]}}));
             }
             if self.once_in(2) {
-                all.push(self.slice(node, json!({"nodeName": node})));
+                all.extend(self.pool(node, json!({"nodeName": node})));
             }
         }
-        all.push(self.slice("everywhere", json!({"allNodes": true})));
+        all.extend(self.pool("everywhere", json!({"allNodes": true})));
         all.push(json!({"kind": "DeviceClass", "metadata": {"name": "gpu"}, "spec": {}}));
         for number in 0..6 {
             all.push(self.device_claim(number, nodes));
@@ -463,7 +467,9 @@ impl Generator {
         ((!self.once_in(10)).then_some(volume), (!self.once_in(15)).then_some(claim))
     }
 
-    fn slice(&self, name: &str, place: Value) -> Value {
+    /// The slices of a pool: one with devices, and sometimes one with counters that the devices draw from.
+    fn pool(&self, name: &str, place: Value) -> Vec<Value> {
+        let shared = self.once_in(3);
         let mut devices = Vec::new();
         for number in 0..self.below(4) {
             let mut attributes = json!({"model": {"string": self.pick(&["old", "new"])}});
@@ -474,27 +480,62 @@ impl Generator {
             if self.once_in(5) {
                 device["taints"] = json!([{"key": "broken", "effect": "NoSchedule"}]);
             }
+            if shared && !self.once_in(4) {
+                let counters = json!({"memory": {"value": self.quantity("memory", 3)}});
+                device["consumesCounters"] = json!([{"counterSet": "board", "counters": counters}]);
+            }
             devices.push(device);
         }
-        let pool = json!({"name": name, "generation": 1, "resourceSliceCount": 1});
-        let mut slice = json!({"kind": "ResourceSlice", "metadata": {"name": name},
-            "spec": {"driver": "gpu", "pool": pool, "devices": devices}});
-        slice["spec"].as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
-        slice
+        let slice = |suffix: &str, content: (&str, Value)| {
+            let pool = json!({"name": name, "generation": 1, "resourceSliceCount": 1 + u8::from(shared)});
+            let mut slice = json!({"kind": "ResourceSlice", "metadata": {"name": format!("{name}{suffix}")},
+                "spec": {"driver": "gpu", "pool": pool, content.0: content.1}});
+            slice["spec"].as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+            slice
+        };
+        let mut slices = vec![slice("", ("devices", json!(devices)))];
+        if shared {
+            let counters = json!({"memory": {"value": self.quantity("memory", 5)}});
+            slices.push(slice("-shared", ("sharedCounters", json!([{"name": "board", "counters": counters}]))));
+        }
+        slices
+    }
+
+    /// What is asked for of a class: one device or several, all of them, or those that others have.
+    fn wanted(&self, is_constrained: bool) -> Value {
+        let class = if self.once_in(20) { "none" } else { "gpu" };
+        let mut wanted = json!({"deviceClassName": class, "allocationMode": "ExactCount", "count": 1 + self.below(2)});
+        // All of them under a constraint is an error of the claim, if they are not alike.
+        if !is_constrained && self.once_in(8) {
+            wanted = json!({"deviceClassName": class, "allocationMode": "All"});
+        }
+        if self.once_in(2) {
+            let expression = format!("device.attributes[\"gpu\"].model == {:?}", self.pick(&["old", "new"]));
+            wanted["selectors"] = json!([{"cel": {"expression": expression}}]);
+        }
+        if self.once_in(4) {
+            wanted["tolerations"] = json!([{"key": "broken", "operator": "Exists"}]);
+        }
+        wanted
     }
 
     fn device_claim(&self, number: u64, nodes: &[String]) -> Value {
+        let is_constrained = self.once_in(3);
         let mut requests = Vec::new();
         for name in ["r", "s"].into_iter().take(1 + usize::from(self.once_in(3))) {
-            let class = if self.once_in(20) { "none" } else { "gpu" };
-            let mut wanted =
-                json!({"deviceClassName": class, "allocationMode": "ExactCount", "count": 1 + self.below(2)});
-            if self.once_in(2) {
-                let expression = format!("device.attributes[\"gpu\"].model == {:?}", self.pick(&["old", "new"]));
-                wanted["selectors"] = json!([{"cel": {"expression": expression}}]);
+            if self.once_in(3) {
+                let alternative = |number: u64| {
+                    let mut wanted = self.wanted(is_constrained);
+                    wanted["name"] = json!(format!("a{number}"));
+                    wanted
+                };
+                let alternatives: Vec<Value> = (0..=self.below(3)).map(alternative).collect();
+                requests.push(json!({"name": name, "firstAvailable": alternatives}));
+                continue;
             }
-            if self.once_in(4) {
-                wanted["tolerations"] = json!([{"key": "broken", "operator": "Exists"}]);
+            let mut wanted = self.wanted(is_constrained);
+            if self.once_in(8) {
+                wanted["adminAccess"] = json!(true);
             }
             requests.push(json!({"name": name, "exactly": wanted}));
         }
@@ -503,8 +544,13 @@ impl Generator {
             "metadata": {"name": format!("c{number}"), "namespace": "default", "uid": format!("d{number}")},
             "spec": {"devices": {"requests": requests}}, "status": {},
         });
-        if self.once_in(3) {
-            claim["spec"]["devices"]["constraints"] = json!([{"matchAttribute": "gpu/board"}]);
+        if is_constrained {
+            let attribute = self.pick(&["matchAttribute", "distinctAttribute"]);
+            let mut constraint = json!({attribute: "gpu/board"});
+            if self.once_in(3) {
+                constraint["requests"] = json!([self.pick(&["r", "s"])]);
+            }
+            claim["spec"]["devices"]["constraints"] = json!([constraint]);
         }
         if self.once_in(4) {
             let pool = nodes.first().map_or("everywhere", String::as_str);

@@ -369,6 +369,9 @@ impl<'a> Reference<'a> {
         let raw = sympathies.map(|all| feasible.iter().map(|info| affinity::score(&all, info)).collect());
         add("InterPodAffinity", raw, &affinity::normalize);
         let raw = each(&|info| resources::balanced_score(pod, self.args, info));
+        add("DynamicResources", each(&|info| devices::score(self, &verdict.state.devices, info)), &|raw| {
+            default_normalize(raw, false)
+        });
         add("NodeResourcesBalancedAllocation", raw.filter(|_| resources::changes_balance(pod, self.args)), &as_is);
         add("ImageLocality", each(&|info| nodes::image_locality(self, pod, info)), &as_is);
         for (place, name) in verdict.feasible.iter().enumerate() {

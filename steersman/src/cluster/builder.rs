@@ -11,6 +11,7 @@ use steersman_apiserver::admission;
 use steersman_apiserver::audit::Log;
 use steersman_apiserver::authentication::request_header::FrontProxy;
 use steersman_apiserver::authentication::{self, KeyChoice, Tokens};
+use steersman_apiserver::features;
 use steersman_apiserver::flowcontrol;
 use steersman_apiserver::tls::Authority;
 use steersman_controllers::{ApiGroups, ControllerSelection, Features};
@@ -41,6 +42,8 @@ pub struct ClusterBuilder {
     disabled_admission: Vec<String>,
     admission: admission::Configuration,
     refuse_privileged: bool,
+    api_features: features::Features,
+    runtime_config: features::RuntimeConfig,
     record_writes: bool,
     record_requests: bool,
     audit_log: Option<Log>,
@@ -68,6 +71,8 @@ impl Default for ClusterBuilder {
             disabled_admission: Vec::new(),
             admission: admission::Configuration::default(),
             refuse_privileged: false,
+            api_features: features::Features::default(),
+            runtime_config: features::RuntimeConfig::default(),
             record_writes: false,
             record_requests: false,
             audit_log: None,
@@ -195,6 +200,18 @@ impl ClusterBuilder {
         self
     }
 
+    /// Switches features of the API on that are off by default, as kube-apiserver's `--feature-gates` does.
+    pub fn api_features(mut self, features: features::Features) -> Self {
+        self.api_features = features;
+        self
+    }
+
+    /// Serves versions that are not served by default, or leaves out others, as kube-apiserver's `--runtime-config` does.
+    pub fn runtime_config(mut self, config: features::RuntimeConfig) -> Self {
+        self.runtime_config = config;
+        self
+    }
+
     /// Keeps every write for [`Cluster::writes`].
     pub fn record_writes(mut self) -> Self {
         self.record_writes = true;
@@ -263,7 +280,9 @@ impl ClusterBuilder {
             .enable_admission(self.enabled_admission)
             .disable_admission(self.disabled_admission)
             .admission_configuration(self.admission)
-            .refuse_privileged(self.refuse_privileged);
+            .refuse_privileged(self.refuse_privileged)
+            .features(self.api_features)
+            .runtime_config(self.runtime_config);
         if let Some(log) = self.audit_log {
             api_server = api_server.audit_log(log);
         }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use steersman_apiserver::admission;
+use steersman_apiserver::features::{Feature, Features, RuntimeConfig};
 
 use super::{print_connection, stop};
 use crate::scheduler::{self, Configuration};
@@ -66,6 +67,12 @@ pub(crate) struct Up {
     /// An AdmissionConfiguration of apiserver.config.k8s.io/v1: what single admission plugins are configured with.
     #[arg(long, value_name = "FILE")]
     admission_control_config_file: Option<PathBuf>,
+    /// Features of the API to switch on that are off by default: `Name=true`, separated by commas.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    feature_gates: Features,
+    /// Versions and resources to serve or not: `scheduling.k8s.io/v1alpha2=true`, separated by commas.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    runtime_config: RuntimeConfig,
     /// Let pods have privileged containers.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     allow_privileged: bool,
@@ -101,7 +108,9 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .flow_control(up.requests.flow_control())
         .enable_admission(up.enable_admission_plugins.clone())
         .disable_admission(up.disable_admission_plugins.clone())
-        .refuse_privileged(!up.allow_privileged);
+        .refuse_privileged(!up.allow_privileged)
+        .api_features(up.feature_gates.clone())
+        .runtime_config(up.runtime_config.clone());
     if let Some(path) = &up.admission_control_config_file {
         builder = builder.admission_configuration(admission_configuration(path)?);
     }
@@ -119,7 +128,9 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
     }
     if let Some(path) = &up.scheduler_config {
         let configuration = Configuration::from_yaml(&read(path)?).with_context(|| path.display().to_string())?;
-        builder = builder.scheduler(scheduler::Options { configuration, ..scheduler::Options::default() });
+        builder = builder.scheduler(scheduler_options(up, configuration));
+    } else if !up.no_scheduler {
+        builder = builder.scheduler(scheduler_options(up, Configuration::default()));
     }
     Ok(builder)
 }
@@ -130,6 +141,13 @@ fn admission_configuration(path: &Path) -> Result<admission::Configuration> {
     let named = |name: &str| read(&folder.join(name)).map_err(|error| format!("{error:#}"));
     let configuration = admission::Configuration::from_yaml(&read(path)?, named).map_err(anyhow::Error::msg);
     configuration.with_context(|| path.display().to_string())
+}
+
+/// The gates of the API that concern the scheduler switch it, too.
+fn scheduler_options(up: &Up, configuration: Configuration) -> scheduler::Options {
+    let gangs = up.feature_gates.has(Feature::GangScheduling);
+    let configuration = if gangs { configuration.with_gang_scheduling() } else { configuration };
+    scheduler::Options { configuration, ..scheduler::Options::default() }
 }
 
 fn read(path: &Path) -> Result<String> {

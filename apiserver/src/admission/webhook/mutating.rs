@@ -192,7 +192,7 @@ pub(in crate::admission) fn typed(
 ) -> Result<Value, decode::TypeError> {
     if *kind == resource.gvk() {
         let (mut object, _) = handlers::shape(resource, object)?;
-        resource.strategy.default(&mut object);
+        resource.default(&mut object);
         return Ok(object);
     }
     let Some(ty) = builtin::type_ref(kind) else { return Ok(object) };

@@ -29,7 +29,6 @@ pub(crate) fn pod_spec(spec: &mut Value) {
 
 /// Forgets what belongs to features that are off by default in this version.
 fn drop_disabled(spec: &mut Value) {
-    meta::remove(spec, &["schedulingGroup"]);
     for field in ["containers", "initContainers", "ephemeralContainers"] {
         each(spec, field, |container| drop(meta::remove(container, &["lifecycle", "stopSignal"])));
     }

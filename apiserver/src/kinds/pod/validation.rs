@@ -291,6 +291,10 @@ pub(super) fn new_pod(object: &Cursor<'_>) {
     if !spec.at("schedulingGates").is_empty() && !spec.at("nodeName").is_empty() {
         spec.at("nodeName").forbidden("cannot be set until all schedulingGates have been cleared");
     }
+    let group = spec.at("schedulingGroup");
+    if group.is_set() {
+        group.at("podGroupName").must_be_named(names::dns1123_subdomain);
+    }
     annotations::match_fields(&object.at("metadata").at("annotations"), &spec);
 }
 

@@ -22,8 +22,8 @@ pub enum Slot {
 }
 
 static MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| {
-    let text = include_str!("../protobuf.txt");
-    parse(text, schema()).expect("the generated table is well formed: a test reads it")
+    let text = [include_str!("../protobuf.txt"), include_str!("../gated/protobuf.txt")].concat();
+    parse(&text, schema()).expect("the tables are well formed: a test reads them")
 });
 
 /// The layout of the protobuf message of a struct.

@@ -84,6 +84,16 @@ pub(super) fn parse(text: &str) -> Result<Vec<ResourceInfo>, String> {
     Ok(resources)
 }
 
+/// The rows of `gated/resources.txt`, each with its gate.
+pub(super) fn parse_gated(text: &'static str) -> Result<Vec<(&'static str, ResourceInfo)>, String> {
+    let mut gated = Vec::new();
+    for part in text.split("\ngate ").skip(1) {
+        let (gate, rows) = part.split_once('\n').ok_or_else(|| format!("gated/resources.txt: {part:?}"))?;
+        gated.extend(parse(rows)?.into_iter().map(|info| (gate, info)));
+    }
+    Ok(gated)
+}
+
 fn list(text: &str) -> Vec<String> {
     let text = match text {
         "-" => return Vec::new(),

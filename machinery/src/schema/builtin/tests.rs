@@ -12,7 +12,7 @@ fn every_reference_and_every_kind_of_a_resource_resolves() {
         assert!(it.fields.is_sorted_by(|a, b| a.name < b.name), "{}", it.name);
         assert_eq!(definition(&it.name).map(|id| &schema().structs[id].name), Some(&it.name));
     }
-    for resource in resources() {
+    for resource in resources().iter().chain(gated_resources().iter().map(|(_, info)| info)) {
         assert!(type_of(&resource.gvk()).is_some(), "{resource:?}");
         assert!(resource.verbs.is_sorted() && resource.subresources.is_sorted_by_key(|it| &it.name), "{resource:?}");
         if !resource.list_kind.is_empty() {
@@ -73,4 +73,14 @@ fn resources_are_as_discovery_shows_them() {
     assert_eq!(resource(&core, "bindings").expect("bindings").list_kind, "");
     let scale = resource(&GroupVersion::new("apps", "v1"), "deployments").and_then(|it| it.subresource("scale"));
     assert_eq!(scale.map(|it| it.group.as_str()), Some("autoscaling"));
+}
+
+#[test]
+fn gated_resources_name_their_gate_and_are_no_others() {
+    let names: Vec<_> = gated_resources().iter().map(|(gate, info)| (*gate, info.resource.as_str())).collect();
+    assert_eq!(names, [("GenericWorkload", "podgroups"), ("GenericWorkload", "workloads")]);
+    for (_, info) in gated_resources() {
+        assert_eq!(resource(&GroupVersion::new(&info.group, &info.version), &info.resource), None);
+        assert_eq!(resource_of_kind(&info.gvk()), Some(info));
+    }
 }

@@ -1,6 +1,10 @@
 //! What upstream's end-to-end suites (`test/e2e/scheduling`) ask of a scheduler, row by row under their names: what they see
 //! are events on the pod, where it runs, and who had to go.
 
+mod filters;
+mod preemption;
+mod scoring;
+
 use serde_json::Value;
 
 use super::world::merge;

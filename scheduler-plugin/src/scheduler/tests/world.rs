@@ -31,6 +31,7 @@ struct State {
     writes: Vec<String>,
     refuse_bindings: u32,
     latency: Duration,
+    graceful: bool,
 }
 
 impl World {
@@ -68,6 +69,11 @@ impl World {
     /// How long every write takes.
     pub(super) fn set_latency(&self, latency: Duration) {
         self.0.lock().latency = latency;
+    }
+
+    /// Pods that are deleted by requests have a deletion timestamp from then on, and are there until [`Self::delete`].
+    pub(super) fn stay_when_asked_to_go(&self) {
+        self.0.lock().graceful = true;
     }
 
     /// What was written, in order.
@@ -134,7 +140,13 @@ impl World {
             ([name, "pods"], Method::DELETE) => {
                 let line = format!("delete {name} {}", body["preconditions"]["uid"].as_str().unwrap());
                 self.0.lock().writes.push(line);
-                self.delete("pods", name);
+                let mut pod = self.get("pods", name);
+                if self.0.lock().graceful && pod["spec"]["nodeName"].is_string() {
+                    pod["metadata"]["deletionTimestamp"] = json!("2026-05-01T10:00:30Z");
+                    self.set("pods", pod);
+                } else {
+                    self.delete("pods", name);
+                }
                 answer(200, &json!({"kind": "Status", "status": "Success"}))
             }
             (
@@ -213,6 +225,9 @@ impl World {
         self.0.lock().writes.push(line);
         let mut pod = self.get("pods", name);
         pod["status"]["conditions"] = json!([condition]);
+        if let Some(node) = body["status"].get("nominatedNodeName") {
+            merge(&mut pod, json!({"status": {"nominatedNodeName": node}}));
+        }
         self.set("pods", pod.clone());
         answer(200, &pod)
     }

@@ -149,13 +149,18 @@ fn storage() -> Vec<Scene> {
         ]
     };
     let counted = || scarce().into_iter().chain([("csinodes", csi_node(1))]);
+    let own = json!({"name": "w", "csi": {"driver": "x.example.com"}});
+    let mut naming = claiming();
+    naming["spec"]["volumes"].as_array_mut().unwrap().push(own);
     let migrated = json!({"metadata": {"annotations": {"storage.alpha.kubernetes.io/migrated-plugins": "x"}}});
     vec![
         Scene::new(scarce(), claiming())
             .wakes("there is more storage", set("csistoragecapacities", capacity("k", "2Gi")))
             .sleeps("there is less storage", set("csistoragecapacities", capacity("k", "400Mi")))
             .wakes("somewhere else is storage", set("csistoragecapacities", capacity("l", "2Gi")))
-            .wakes("the driver does not tell of its storage any more", set("csidrivers", driver(json!({}))))
+            .sleeps("a driver that the pod does not name does not tell of its storage any more", {
+                set("csidrivers", driver(json!({})))
+            })
             .sleeps("the driver changes otherwise", {
                 set("csidrivers", noted(driver(json!({"storageCapacity": true}))))
             })
@@ -164,6 +169,8 @@ fn storage() -> Vec<Scene> {
             .sleeps("somebody else's claim changes", {
                 set("persistentvolumeclaims", claim(json!({"metadata": {"name": "d"}})))
             }),
+        Scene::new(scarce(), naming)
+            .wakes("the driver does not tell of its storage any more", set("csidrivers", driver(json!({})))),
         Scene::new(counted(), claiming())
             .wakes("the CSI node says that a plugin was migrated", set("csinodes", changed(csi_node(1), migrated)))
             .sleeps("the CSI node changes otherwise", set("csinodes", noted(csi_node(1)))),
