@@ -29,8 +29,8 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// `GangScheduling=true` places groups of the Workload API (`scheduling.k8s.io/v1alpha2`) all or none.
-    #[arg(long, value_name = "LIST", default_value = "")]
-    feature_gates: Gates,
+    #[arg(long, value_name = "LIST")]
+    feature_gates: Option<Gates>,
     /// Explain the last decision about each of this many pods at `/debug/explain?pod=namespace/name`; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 0)]
     explain: usize,
@@ -101,7 +101,7 @@ pub fn main(plugins: Registry) -> ExitCode {
 
 async fn run(arguments: Arguments, plugins: Registry) -> Result<()> {
     let text = arguments.config.as_deref().map(component::read).transpose()?;
-    let (explanations, gates) = (arguments.explanations(), arguments.feature_gates);
+    let (explanations, gates) = (arguments.explanations(), arguments.feature_gates.unwrap_or_default());
     let (mut options, general) = match (&arguments.config, &text) {
         (Some(path), Some(text)) => {
             let general = general(text).with_context(|| path.display().to_string())?;

@@ -68,11 +68,11 @@ pub(crate) struct Up {
     #[arg(long, value_name = "FILE")]
     admission_control_config_file: Option<PathBuf>,
     /// Features of the API to switch on that are off by default: `Name=true`, separated by commas.
-    #[arg(long, value_name = "LIST", default_value = "")]
-    feature_gates: Features,
+    #[arg(long, value_name = "LIST")]
+    feature_gates: Option<Features>,
     /// Versions and resources to serve or not: `scheduling.k8s.io/v1alpha2=true`, separated by commas.
-    #[arg(long, value_name = "LIST", default_value = "")]
-    runtime_config: RuntimeConfig,
+    #[arg(long, value_name = "LIST")]
+    runtime_config: Option<RuntimeConfig>,
     /// Let pods have privileged containers.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
     allow_privileged: bool,
@@ -109,8 +109,8 @@ fn builder(up: &Up) -> Result<ClusterBuilder> {
         .enable_admission(up.enable_admission_plugins.clone())
         .disable_admission(up.disable_admission_plugins.clone())
         .refuse_privileged(!up.allow_privileged)
-        .api_features(up.feature_gates.clone())
-        .runtime_config(up.runtime_config.clone());
+        .api_features(up.feature_gates.clone().unwrap_or_default())
+        .runtime_config(up.runtime_config.clone().unwrap_or_default());
     if let Some(path) = &up.admission_control_config_file {
         builder = builder.admission_configuration(admission_configuration(path)?);
     }
@@ -145,7 +145,7 @@ fn admission_configuration(path: &Path) -> Result<admission::Configuration> {
 
 /// The gates of the API that concern the scheduler switch it, too.
 fn scheduler_options(up: &Up, configuration: Configuration) -> scheduler::Options {
-    let gangs = up.feature_gates.has(Feature::GangScheduling);
+    let gangs = up.feature_gates.as_ref().is_some_and(|gates| gates.has(Feature::GangScheduling));
     let configuration = if gangs { configuration.with_gang_scheduling() } else { configuration };
     scheduler::Options { configuration, ..scheduler::Options::default() }
 }
