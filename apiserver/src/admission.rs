@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 pub use configuration::Configuration;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, Either, FutureExt, Ready};
 use serde_json::Value;
 use steersman_machinery::group::GroupVersionKind;
 use steersman_machinery::meta;
@@ -144,11 +144,19 @@ impl Attributes<'_> {
     }
 }
 
-/// The answer of a plugin, later.
-pub type Verdict<'a> = BoxFuture<'a, Result<(), Status>>;
+/// An answer at once, which costs nothing, or one that needs a look at other objects or takes its time.
+type Answer<'a, T> = Either<Ready<Result<T, Status>>, BoxFuture<'a, Result<T, Status>>>;
 
-/// What has to be written together with an object, later; or why the object may not be written.
-pub type Charges<'a> = BoxFuture<'a, Result<Vec<Write>, Status>>;
+/// The answer of a plugin.
+pub type Verdict<'a> = Answer<'a, ()>;
+
+/// What has to be written together with an object; or why the object may not be written.
+pub type Charges<'a> = Answer<'a, Vec<Write>>;
+
+/// The answer of who has nothing to say.
+fn pass<'a, T: Default>() -> Answer<'a, T> {
+    futures::future::ready(Ok(T::default())).left_future()
+}
 
 /// One admission plugin.
 pub trait Plugin: Send + Sync {
@@ -167,7 +175,7 @@ pub trait Plugin: Send + Sync {
         _attributes: &'a Attributes<'a>,
         _object: &'a mut Value,
     ) -> Verdict<'a> {
-        futures::future::ready(Ok(())).boxed()
+        pass()
     }
 
     /// May refuse a write whose object is final. There is no object for a delete.
@@ -177,7 +185,7 @@ pub trait Plugin: Send + Sync {
         _attributes: &'a Attributes<'a>,
         _object: Option<&'a Value>,
     ) -> Verdict<'a> {
-        futures::future::ready(Ok(())).boxed()
+        pass()
     }
 
     /// May refuse a write that passed everything else, or have other objects written together with it: the store does all
@@ -188,7 +196,7 @@ pub trait Plugin: Send + Sync {
         _attributes: &'a Attributes<'a>,
         _object: &'a Value,
     ) -> Charges<'a> {
-        futures::future::ready(Ok(Vec::new())).boxed()
+        pass()
     }
 }
 

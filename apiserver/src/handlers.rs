@@ -33,6 +33,7 @@ pub(crate) use write::put;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
 use http::{HeaderMap, Method, Response};
 use serde_json::Value;
 use steersman_machinery::names;
@@ -55,14 +56,15 @@ use crate::service::Call;
 /// The answer to a request.
 pub(crate) type Answer = Result<Response<Body>, Status>;
 
-/// Finds what is to be done and does it.
+/// Finds what is to be done and does it. What handlers keep while they wait is boxed here: it would be moved several times, and
+/// the largest of them would be paid for with every request.
 pub(crate) async fn dispatch(call: &mut Call) -> Answer {
     if let Some(answer) = aggregation::serve(call).await {
         return answer;
     }
     let path = &call.info.path;
     if !call.info.is_resource || path.starts_with("//") {
-        return nonresource::handle(call).await;
+        return nonresource::handle(call).boxed().await;
     }
     if call.info.resource.is_empty() {
         let why = format!("failed to create RequestInfo: unable to determine kind and namespace from url, {path}");
@@ -109,15 +111,15 @@ async fn on_object(call: &mut Call, resource: Arc<Resource>) -> Answer {
         "get" if resource.group.is_empty() && resource.name == "componentstatuses" => {
             component_status::get(call, &resource)
         }
-        "get" => get::handle(call, &resource).await,
-        "list" => list::handle(call, &resource).await,
-        "watch" => watch::handle(call, resource).await,
-        "create" if resource.verbs == ["create"] => review::handle(call, &resource).await,
-        "create" if !call.info.name_in_path => create::handle(call, &resource).await,
-        "update" if call.info.name_in_path => update::handle(call, &resource, "").await,
-        "patch" if call.info.name_in_path => patch::handle(call, &resource, "").await,
-        "delete" => delete::handle(call, &resource).await,
-        "deletecollection" => delete_collection::handle(call, &resource).await,
+        "get" => get::handle(call, &resource).boxed().await,
+        "list" => list::handle(call, &resource).boxed().await,
+        "watch" => watch::handle(call, resource).boxed().await,
+        "create" if resource.verbs == ["create"] => review::handle(call, &resource).boxed().await,
+        "create" if !call.info.name_in_path => create::handle(call, &resource).boxed().await,
+        "update" if call.info.name_in_path => update::handle(call, &resource, "").boxed().await,
+        "patch" if call.info.name_in_path => patch::handle(call, &resource, "").boxed().await,
+        "delete" => delete::handle(call, &resource).boxed().await,
+        "deletecollection" => delete_collection::handle(call, &resource).boxed().await,
         _ => Err(Status::method_not_allowed()),
     }
 }
@@ -165,29 +167,29 @@ async fn on_subresource(call: &mut Call, resource: Arc<Resource>) -> Answer {
         return Err(Status::method_not_allowed());
     }
     if !resource.custom && connect::SUBRESOURCES.contains(&name.as_str()) {
-        return connect::handle(call, &resource).await;
+        return connect::handle(call, &resource).boxed().await;
     }
     check_route(call, &resource)?;
     match (name.as_str(), call.info.verb.as_str()) {
-        ("scale", _) => scale::handle(call, &resource).await,
-        ("binding", _) => binding::handle(call, &resource).await,
-        ("eviction", _) => eviction::handle(call, &resource).await,
-        ("token", "create") if !resource.custom => token_request::handle(call, &resource).await,
-        (_, "get") => get::handle(call, &resource).await,
-        (_, "update") => update::handle(call, &resource, &name).await,
-        (_, "patch") => patch::handle(call, &resource, &name).await,
+        ("scale", _) => scale::handle(call, &resource).boxed().await,
+        ("binding", _) => binding::handle(call, &resource).boxed().await,
+        ("eviction", _) => eviction::handle(call, &resource).boxed().await,
+        ("token", "create") if !resource.custom => token_request::handle(call, &resource).boxed().await,
+        (_, "get") => get::handle(call, &resource).boxed().await,
+        (_, "update") => update::handle(call, &resource, &name).boxed().await,
+        (_, "patch") => patch::handle(call, &resource, &name).boxed().await,
         _ => Err(Status::method_not_allowed()),
     }
 }
 
 /// Performs a request on behalf of the server itself, in the same way as a request from outside. A null body is none. The
 /// path may have a query.
-pub(crate) async fn perform(
+pub(crate) fn perform(
     server: &Arc<Server>,
     user: UserInfo,
     (method, path): (Method, &str),
     body: &Value,
-) -> Result<(), Status> {
+) -> BoxFuture<'static, Result<(), Status>> {
     let (path, query) = path.split_once('?').unwrap_or((path, "fieldManager=kube-apiserver"));
     let query = Query::parse(query);
     let info = RequestInfo::new(&method, path, &query);
@@ -211,5 +213,5 @@ pub(crate) async fn perform(
         flow,
         body_handled,
     };
-    dispatch(&mut call).await.map(drop)
+    async move { dispatch(&mut call).await.map(drop) }.boxed()
 }

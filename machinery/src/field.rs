@@ -15,59 +15,113 @@ pub fn told(path: &str) -> &str {
 }
 
 /// The way to a field: `spec.containers[0].image`, `metadata.annotations[foo]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Path(String);
+///
+/// Validation makes one for every field that it looks at, nearly all of which nobody ever reads: usual ones are kept without an
+/// allocation.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Path(Text);
+
+/// How long the path of a usual field is at most.
+const USUAL: usize = 94;
+
+/// A text, in the first form whenever it fits.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Text {
+    /// Zeros fill the rest.
+    Short(u8, [u8; USUAL]),
+    Long(String),
+}
+
+impl Text {
+    const EMPTY: Self = Self::Short(0, [0; USUAL]);
+
+    fn with<const N: usize>(&self, parts: [&str; N]) -> Self {
+        let mut end = self.bytes().len();
+        if let Self::Short(_, text) = self
+            && end + parts.iter().map(|part| part.len()).sum::<usize>() <= USUAL
+        {
+            let mut text = *text;
+            for part in parts {
+                text[end..end + part.len()].copy_from_slice(part.as_bytes());
+                end += part.len();
+            }
+            return Self::Short(u8::try_from(end).expect("it was just compared"), text);
+        }
+        Self::Long([self.as_str(), &parts.concat()].concat())
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(self.bytes()).expect("a path is made of texts alone")
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(len, text) => &text[..usize::from(*len)],
+            Self::Long(text) => text.as_bytes(),
+        }
+    }
+}
 
 impl Path {
     /// A path of one step; an empty name is the root of the object.
     pub fn new(name: &str) -> Self {
-        Self(name.to_owned())
+        Self(Text::EMPTY.with([name]))
     }
 
     /// The field `name` below this one.
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self::new(name) } else { self.followed_by(&[".", name]) }
+        if self.is_root() { Self::new(name) } else { self.followed_by([".", name]) }
     }
 
     /// The list item at `index`.
     pub fn index(&self, index: usize) -> Self {
-        self.followed_by(&["[", &index.to_string(), "]"])
+        self.followed_by(["[", &index.to_string(), "]"])
     }
 
     /// The map entry `key`.
     pub fn key(&self, key: &str) -> Self {
-        self.followed_by(&["[", key, "]"])
+        self.followed_by(["[", key, "]"])
     }
 
-    /// Validation makes a path for every field that it looks at: one allocation each, and no formatting. What is below a key of a
-    /// million letters must not cost as much again, each.
-    fn followed_by(&self, parts: &[&str]) -> Self {
-        if self.0.len() > LONGEST {
-            return Self(told(&self.0).to_owned());
+    /// What is below a key of a million letters must not cost as much again, each.
+    fn followed_by<const N: usize>(&self, parts: [&str; N]) -> Self {
+        match &self.0 {
+            Text::Long(text) if text.len() > LONGEST => Self::new(told(text)),
+            text => Self(text.with(parts)),
         }
-        let mut text = String::with_capacity(self.0.len() + parts.iter().map(|part| part.len()).sum::<usize>());
-        text.push_str(&self.0);
-        for part in parts {
-            text.push_str(part);
-        }
-        Self(text)
+    }
+
+    fn is_root(&self) -> bool {
+        self.0.bytes().is_empty()
     }
 
     /// The path as text; empty for the root.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
+    }
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Path").field(&self.as_str()).finish()
     }
 }
 
 impl From<&str> for Path {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self::new(text)
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+        f.write_str(if self.is_root() { "<nil>" } else { self.as_str() })
     }
 }
 

@@ -64,6 +64,15 @@ impl Selector {
         &self.requirements
     }
 
+    /// The same conditions on fields of other names.
+    #[must_use]
+    pub fn renamed(mut self, name: impl for<'a> Fn(&'a str) -> &'a str) -> Self {
+        for requirement in &mut self.requirements {
+            requirement.field = name(&requirement.field).to_owned();
+        }
+        self
+    }
+
     /// Whether everything is selected.
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()

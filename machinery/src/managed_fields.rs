@@ -156,9 +156,15 @@ impl Writer<'_> {
 
     /// What the write changes, as far as this endpoint may and somebody could own it.
     fn changes(&self, old: &Value, new: &Value) -> Comparison {
-        let mut ignored = UNOWNED.clone();
-        self.add_reset(&mut ignored);
-        apply::compare_except(old, new, self.ty, &ignored)
+        match self.reset_fields {
+            [] => apply::compare_except(old, new, self.ty, &UNOWNED),
+            [["status"]] => apply::compare_except(old, new, self.ty, &UNOWNED_OR_STATUS),
+            _ => {
+                let mut ignored = UNOWNED.clone();
+                self.add_reset(&mut ignored);
+                apply::compare_except(old, new, self.ty, &ignored)
+            }
+        }
     }
 
     fn add_reset(&self, set: &mut FieldSet) {
@@ -233,6 +239,13 @@ static UNOWNED: LazyLock<FieldSet> = LazyLock::new(|| {
     for path in NEVER_OWNED {
         set.insert(&crate::field_set::fields(path));
     }
+    set
+});
+
+/// [`UNOWNED`] and the status: what nearly all writes leave alone.
+static UNOWNED_OR_STATUS: LazyLock<FieldSet> = LazyLock::new(|| {
+    let mut set = UNOWNED.clone();
+    set.insert(&crate::field_set::fields(&["status"]));
     set
 });
 

@@ -48,6 +48,13 @@ impl History {
         snapshot::find(&self.objects, namespace, name)
     }
 
+    /// The namespace as it stands in a key that is there already, so that all of them share one string. Nearly always the
+    /// last write was to the same one.
+    pub(crate) fn intern_namespace(&self, namespace: &str) -> Option<Arc<str>> {
+        let last = self.events.last().map(|event| &event.entry.key.namespace).filter(|last| ***last == *namespace);
+        last.cloned().or_else(|| snapshot::intern_namespace(&self.objects, namespace))
+    }
+
     /// The revision of the last write.
     pub(crate) fn last(&self) -> Revision {
         self.events.last().map_or(self.forgotten, |event| event.revision)

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::history::History;
-use crate::snapshot::{self, Objects};
+use crate::snapshot::Objects;
 use crate::watch::{Counter, Hub};
 use crate::{At, Entry, Event, EventKind, Expect, Key, Refused, Revision, Snapshot, Store, StoreError, Watch, Write};
 
@@ -281,7 +281,7 @@ fn intern(resource: &Arc<str>, history: &History, key: Key, previous: Option<&En
         Some(previous) => previous.key.clone(),
         None => Key {
             resource: Arc::clone(resource),
-            namespace: snapshot::intern_namespace(history.objects(), &key.namespace).unwrap_or(key.namespace),
+            namespace: history.intern_namespace(&key.namespace).unwrap_or(key.namespace),
             name: key.name,
         },
     }

@@ -138,8 +138,11 @@ impl<'a> Borrow<dyn Place + 'a> for Slot {
 }
 
 impl Ord for dyn Place + '_ {
+    /// Objects of one namespace share its name, so that they need not compare it.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
+        let ((mine, name), (theirs, other)) = (self.place(), other.place());
+        let namespace = if std::ptr::eq(mine, theirs) { Ordering::Equal } else { mine.cmp(theirs) };
+        namespace.then_with(|| name.cmp(other))
     }
 }
 
@@ -159,7 +162,7 @@ impl Eq for dyn Place + '_ {}
 
 impl Ord for Slot {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
+        (self as &dyn Place).cmp(other)
     }
 }
 

@@ -47,7 +47,7 @@ impl Plugin for Always {
         attributes: &'a Attributes<'a>,
         object: &'a mut Value,
     ) -> Verdict<'a> {
-        futures::future::ready(self.verdict(attributes, object)).boxed()
+        futures::future::ready(self.verdict(attributes, object)).left_future()
     }
 
     fn validate<'a>(
@@ -56,6 +56,6 @@ impl Plugin for Always {
         attributes: &'a Attributes<'a>,
         object: Option<&'a Value>,
     ) -> Verdict<'a> {
-        futures::future::ready(self.verdict(attributes, object.unwrap_or(&Value::Null))).boxed()
+        futures::future::ready(self.verdict(attributes, object.unwrap_or(&Value::Null))).left_future()
     }
 }

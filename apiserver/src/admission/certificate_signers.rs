@@ -62,6 +62,7 @@ impl Plugin for CertificateSigners {
             Err(Status::forbidden(&resource.group_resource(), attributes.name, why))
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -38,7 +38,7 @@ impl Plugin for CertificateSubjectRestriction {
             Some(request) => check(request).map_err(|why| attributes.forbidden(request, why)),
             None => Ok(()),
         };
-        futures::future::ready(verdict).boxed()
+        futures::future::ready(verdict).left_future()
     }
 }
 

@@ -7,7 +7,7 @@ use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 /// Fills in the class of new objects of one resource.
@@ -59,19 +59,22 @@ impl Plugin for DefaultClass {
         attributes: &'a Attributes<'a>,
         object: &'a mut Value,
     ) -> Verdict<'a> {
+        let (group, resource) = self.object;
+        let says = || {
+            meta::at(object, &self.field).is_some_and(|class| !class.is_null())
+                || meta::annotation(object, self.old_annotation).is_some()
+        };
+        if attributes.operation != Operation::Create || !attributes.is(group, resource) || says() {
+            return pass();
+        }
         async move {
-            let (group, resource) = self.object;
-            let says = meta::at(object, &self.field).is_some_and(|class| !class.is_null())
-                || meta::annotation(object, self.old_annotation).is_some();
-            if attributes.operation != Operation::Create || !attributes.is(group, resource) || says {
-                return Ok(());
-            }
             if let Some(class) = self.choose(&server.read_all(self.classes).await?) {
                 meta::set(object, &self.field, class);
             }
             Ok(())
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 /// The taints of a node in trouble.
@@ -30,7 +29,7 @@ impl Plugin for DefaultTolerationSeconds {
         if attributes.is("", "pods") && attributes.operation != Operation::Delete {
             add_defaults(object);
         }
-        futures::future::ready(Ok(())).boxed()
+        pass()
     }
 }
 

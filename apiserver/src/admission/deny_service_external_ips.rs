@@ -28,7 +28,7 @@ impl Plugin for DenyServiceExternalIps {
             Some(service) => Err(attributes.forbidden(service, "Use of external IPs is denied by admission control")),
             None => Ok(()),
         };
-        futures::future::ready(verdict).boxed()
+        futures::future::ready(verdict).left_future()
     }
 }
 

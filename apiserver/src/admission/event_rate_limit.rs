@@ -95,7 +95,7 @@ impl Plugin for EventRateLimit {
                 verdict = enforcer.count(attributes, event, server.clock.now()).and(verdict);
             }
         }
-        futures::future::ready(verdict).boxed()
+        futures::future::ready(verdict).left_future()
     }
 }
 

@@ -231,5 +231,6 @@ impl Plugin for ImagePolicyWebhook {
             Err(attributes.forbidden(pod, denied))
         }
         .boxed()
+        .right_future()
     }
 }

@@ -15,7 +15,7 @@ use steersman_machinery::resource_list::{self, ResourceList};
 use steersman_machinery::status::Status;
 
 use self::constraint::Asked;
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 /// Tells which amounts a pod did not choose itself.
@@ -36,15 +36,17 @@ impl Plugin for LimitRanger {
         attributes: &'a Attributes<'a>,
         object: &'a mut Value,
     ) -> Verdict<'a> {
+        if concerns(attributes) != Some("pods") {
+            return pass();
+        }
         async move {
-            if concerns(attributes) == Some("pods") {
-                for range in limit_ranges(server, attributes).await? {
-                    set_defaults(object, &range);
-                }
+            for range in limit_ranges(server, attributes).await? {
+                set_defaults(object, &range);
             }
             Ok(())
         }
         .boxed()
+        .right_future()
     }
 
     fn validate<'a>(
@@ -53,8 +55,8 @@ impl Plugin for LimitRanger {
         attributes: &'a Attributes<'a>,
         object: Option<&'a Value>,
     ) -> Verdict<'a> {
+        let (Some(resource), Some(object)) = (concerns(attributes), object) else { return pass() };
         async move {
-            let (Some(resource), Some(object)) = (concerns(attributes), object) else { return Ok(()) };
             for range in limit_ranges(server, attributes).await? {
                 let problems = match resource {
                     "pods" => check_pod(object, &range),
@@ -65,6 +67,7 @@ impl Plugin for LimitRanger {
             Ok(())
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -44,6 +44,7 @@ impl Plugin for NamespaceLifecycle {
             }
         }
         .boxed()
+        .right_future()
     }
 
     fn validate<'a>(
@@ -59,7 +60,7 @@ impl Plugin for NamespaceLifecycle {
             true => Err(forbidden(attributes, "this namespace may not be deleted")),
             false => Ok(()),
         };
-        futures::future::ready(verdict).boxed()
+        futures::future::ready(verdict).left_future()
     }
 }
 

@@ -46,6 +46,7 @@ impl Plugin for NamespacePresence {
             }
         }
         .boxed()
+        .right_future()
     }
 
     fn validate<'a>(
@@ -61,6 +62,7 @@ impl Plugin for NamespacePresence {
             }
         }
         .boxed()
+        .right_future()
     }
 }
 
@@ -75,7 +77,7 @@ async fn provide(server: &Arc<Server>, name: &str) -> Result<(), Status> {
     let user = UserInfo::known("system:apiserver", &[SYSTEM_MASTERS]);
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     // The write that is admitted here ends up in this one: the type of the future would hold itself.
-    let made = handlers::perform(server, user, (Method::POST, "/api/v1/namespaces"), &namespace).boxed().await;
+    let made = handlers::perform(server, user, (Method::POST, "/api/v1/namespaces"), &namespace).await;
     match made {
         Err(status) if status.is("AlreadyExists") => Ok(()),
         made => made,

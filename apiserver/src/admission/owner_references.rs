@@ -84,7 +84,7 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
             }
             Ok(())
         }
-        .boxed()
+        .boxed().right_future()
     }
 }
 

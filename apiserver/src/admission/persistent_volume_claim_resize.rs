@@ -49,6 +49,7 @@ impl Plugin for PersistentVolumeClaimResize {
             }
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -42,5 +42,6 @@ impl Plugin for PodGroupWorkloadExists {
             Err(refuse(format!("PodGroupTemplate {template:?} not found in Workload {name:?}")))
         }
         .boxed()
+        .right_future()
     }
 }

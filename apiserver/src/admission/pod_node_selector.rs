@@ -35,6 +35,7 @@ impl Plugin for PodNodeSelector {
             merge(object, selector).map_err(|why| attributes.forbidden(object, why))
         }
         .boxed()
+        .right_future()
     }
 }
 

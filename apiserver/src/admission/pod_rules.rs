@@ -49,7 +49,7 @@ impl Plugin for PodRule {
             true => (self.rule)(object).map_err(|why| attributes.forbidden(object, why)),
             false => Ok(()),
         };
-        futures::future::ready(verdict).boxed()
+        futures::future::ready(verdict).left_future()
     }
 }
 

@@ -80,6 +80,7 @@ impl Plugin for PodSecurity {
             }
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -93,6 +93,7 @@ impl Plugin for PodTolerationRestriction {
             self.check(object, &namespace)
         }
         .boxed()
+        .right_future()
     }
 
     fn validate<'a>(
@@ -106,6 +107,7 @@ impl Plugin for PodTolerationRestriction {
             self.check(pod, &namespace)
         }
         .boxed()
+        .right_future()
     }
 }
 

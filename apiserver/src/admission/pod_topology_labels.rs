@@ -6,9 +6,10 @@ use std::sync::Arc;
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
+use steersman_store::Key;
 
-use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
+use super::{Attributes, Operation, Plugin, Verdict, pass};
+use crate::server::{Server, unavailable};
 
 const LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
 
@@ -25,28 +26,28 @@ impl Plugin for PodTopologyLabels {
         attributes: &'a Attributes<'a>,
         object: &'a mut Value,
     ) -> Verdict<'a> {
+        let created = attributes.operation == Operation::Create && attributes.is("", "pods");
+        let bound = attributes.operation == Operation::Create && attributes.subresource == "binding";
+        let place = if bound { ["target", "name"] } else { ["spec", "nodeName"] };
+        let node = meta::text(object, &place).to_owned();
+        if !(created || bound) || node.is_empty() {
+            return pass();
+        }
         async move {
-            let created = attributes.operation == Operation::Create && attributes.is("", "pods");
-            let bound = attributes.operation == Operation::Create && attributes.subresource == "binding";
-            let place = if bound { ["target", "name"] } else { ["spec", "nodeName"] };
-            let node = meta::text(object, &place).to_owned();
-            if !(created || bound) || node.is_empty() {
-                return Ok(());
-            }
-            if let Some(node) = server.read("nodes", "", &node).await? {
-                copy(object, &node);
+            let node = server.store.get(&Key::new("nodes", "", &node)).await.map_err(|error| unavailable(&error))?;
+            if let Some(node) = node {
+                copy(object, &node.attributes.labels);
             }
             Ok(())
         }
         .boxed()
+        .right_future()
     }
 }
 
-fn copy(pod: &mut Value, node: &Value) {
-    for label in LABELS {
-        if let Some(value) = meta::label(node, label) {
-            meta::set(pod, &["metadata", "labels", label], value);
-        }
+fn copy(pod: &mut Value, node: &[(Box<str>, Box<str>)]) {
+    for (label, value) in node.iter().filter(|(label, _)| LABELS.contains(&&**label)) {
+        meta::set(pod, &["metadata", "labels", label], &**value);
     }
 }
 
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_place_of_the_node_wins_over_what_the_pod_says() {
-        let node = json!({"metadata": {"labels": {LABELS[0]: "z1", "other": "x"}}});
+        let node = [(LABELS[0].into(), "z1".into()), ("other".into(), "x".into())];
         let mut pod = json!({"metadata": {"labels": {"app": "a", LABELS[0]: "z9"}}});
         copy(&mut pod, &node);
         assert_eq!(pod["metadata"]["labels"], json!({"app": "a", LABELS[0]: "z1"}));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
@@ -26,10 +26,10 @@ impl Plugin for Priority {
         attributes: &'a Attributes<'a>,
         object: &'a mut Value,
     ) -> Verdict<'a> {
+        if !attributes.is("", "pods") {
+            return pass();
+        }
         async move {
-            if !attributes.is("", "pods") {
-                return Ok(());
-            }
             if attributes.operation != Operation::Create {
                 attributes.old.into_iter().for_each(|old| keep(object, old));
                 return Ok(());
@@ -44,6 +44,7 @@ impl Plugin for Priority {
             apply(object, class.as_deref()).map_err(|why| attributes.forbidden(object, why))
         }
         .boxed()
+        .right_future()
     }
 
     fn validate<'a>(
@@ -52,11 +53,11 @@ impl Plugin for Priority {
         attributes: &'a Attributes<'a>,
         object: Option<&'a Value>,
     ) -> Verdict<'a> {
+        let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
+        if !attributes.is("scheduling.k8s.io", "priorityclasses") || !object.is_some_and(is_default) {
+            return pass();
+        }
         async move {
-            let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
-            if !attributes.is("scheduling.k8s.io", "priorityclasses") || !object.is_some_and(is_default) {
-                return Ok(());
-            }
             let classes = server.configurations(CLASSES).await?;
             let itself =
                 |class: &Value| attributes.operation == Operation::Update && meta::name(class) == attributes.name;
@@ -68,6 +69,7 @@ impl Plugin for Priority {
             })
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -19,7 +19,7 @@ use steersman_machinery::status::Status;
 use steersman_store::{Expect, Write};
 
 use self::check::{Charge, Request, check};
-use super::{Attributes, Charges, Operation, Plugin};
+use super::{Attributes, Charges, Operation, Plugin, pass};
 use crate::object;
 use crate::registry::resource::Resource;
 use crate::server::Server;
@@ -35,18 +35,15 @@ impl Plugin for ResourceQuota {
     }
 
     fn charge<'a>(&'a self, server: &'a Arc<Server>, attributes: &'a Attributes<'a>, object: &'a Value) -> Charges<'a> {
-        async move {
-            let resource = attributes.resource.storage.clone();
-            if !attributes.resource.namespaced || is_ignored(&resource) {
-                return Ok(Vec::new());
-            }
-            let evaluator = Evaluator::of(&resource);
-            match handles(&evaluator, attributes, object) {
-                true => charge(server, attributes, &evaluator, object).await,
-                false => Ok(Vec::new()),
-            }
+        let resource = &attributes.resource.storage;
+        if !attributes.resource.namespaced || is_ignored(resource) {
+            return pass();
         }
-        .boxed()
+        let evaluator = Evaluator::of(resource);
+        if !handles(&evaluator, attributes, object) {
+            return pass();
+        }
+        async move { charge(server, attributes, &evaluator, object).await }.boxed().right_future()
     }
 }
 

@@ -7,7 +7,7 @@ use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 const CLASSES: &str = "runtimeclasses.node.k8s.io";
@@ -25,10 +25,10 @@ impl Plugin for RuntimeClass {
         attributes: &'a Attributes<'a>,
         object: &'a mut Value,
     ) -> Verdict<'a> {
+        if attributes.operation != Operation::Create || !attributes.is("", "pods") {
+            return pass();
+        }
         async move {
-            if attributes.operation != Operation::Create || !attributes.is("", "pods") {
-                return Ok(());
-            }
             let refuse = |object: &Value, why: String| attributes.forbidden(object, format!("pod rejected: {why}"));
             let name = meta::text(object, &["spec", "runtimeClassName"]).to_owned();
             let class = match name.as_str() {
@@ -41,6 +41,7 @@ impl Plugin for RuntimeClass {
             apply(object, class.as_deref()).map_err(|why| refuse(object, why))
         }
         .boxed()
+        .right_future()
     }
 }
 

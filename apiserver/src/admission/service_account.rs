@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 /// Where the token is mounted.
@@ -35,11 +35,11 @@ impl Plugin for ServiceAccount {
         attributes: &'a Attributes<'a>,
         object: &'a mut Value,
     ) -> Verdict<'a> {
+        let concerned = attributes.operation == Operation::Create && attributes.is("", "pods");
+        if !concerned || meta::annotation(object, MIRROR_POD).is_some() {
+            return pass();
+        }
         async move {
-            let concerned = attributes.operation == Operation::Create && attributes.is("", "pods");
-            if !concerned || meta::annotation(object, MIRROR_POD).is_some() {
-                return Ok(());
-            }
             if meta::text(object, &["spec", "serviceAccountName"]).is_empty() {
                 meta::set(object, &["spec", "serviceAccountName"], "default");
             }
@@ -56,6 +56,7 @@ impl Plugin for ServiceAccount {
             Ok(())
         }
         .boxed()
+        .right_future()
     }
 
     fn validate<'a>(
@@ -64,14 +65,14 @@ impl Plugin for ServiceAccount {
         attributes: &'a Attributes<'a>,
         object: Option<&'a Value>,
     ) -> Verdict<'a> {
+        let is_pod = attributes.resource.group.is_empty() && attributes.resource.name == "pods";
+        let lists: &[(&str, &str)] = match (attributes.operation, attributes.subresource) {
+            (Operation::Create, "") => &references::CONTAINERS,
+            (Operation::Update, "ephemeralcontainers") => &references::EPHEMERAL,
+            _ => return pass(),
+        };
+        let Some(pod) = object.filter(|_| is_pod) else { return pass() };
         async move {
-            let is_pod = attributes.resource.group.is_empty() && attributes.resource.name == "pods";
-            let lists: &[(&str, &str)] = match (attributes.operation, attributes.subresource) {
-                (Operation::Create, "") => &references::CONTAINERS,
-                (Operation::Update, "ephemeralcontainers") => &references::EPHEMERAL,
-                _ => return Ok(()),
-            };
-            let Some(pod) = object.filter(|_| is_pod) else { return Ok(()) };
             let refuse = |why: String| attributes.forbidden(pod, why);
             if meta::annotation(pod, MIRROR_POD).is_some() {
                 return references::mirror_pod(pod).map_err(|why| refuse(why.to_owned()));
@@ -87,6 +88,7 @@ impl Plugin for ServiceAccount {
             }
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 /// Group and resource, and what holds an object of it.
@@ -35,7 +34,7 @@ impl Plugin for StorageObjectInUseProtection {
         if let (Operation::Create, Some((_, finalizer))) = (attributes.operation, protected) {
             protect(object, finalizer);
         }
-        futures::future::ready(Ok(())).boxed()
+        pass()
     }
 }
 

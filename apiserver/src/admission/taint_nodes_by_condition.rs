@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::server::Server;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
@@ -29,7 +28,7 @@ impl Plugin for TaintNodesByCondition {
         if attributes.operation == Operation::Create && attributes.is("", "nodes") {
             taint(object);
         }
-        futures::future::ready(Ok(())).boxed()
+        pass()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests for what another server serves are passed on to it, with the user in headers.
 //! Source: `k8s.io/kube-aggregator/pkg/apiserver` (`proxyHandler`); Kubernetes doc "Configure the Aggregation Layer".
 
+use futures::future::FutureExt;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -32,7 +33,7 @@ pub(crate) async fn serve(call: &mut Call) -> Option<Answer> {
         return Some(Ok(respond::text(503, "service unavailable\n")));
     }
     let headers = identity(&call.user);
-    let answer = forward_to(call, &service.target, &path, headers).await;
+    let answer = forward_to(call, &service.target, &path, headers).boxed().await;
     Some(Ok(answer.unwrap_or_else(|why| {
         tracing::warn!(api_service = service.name, why, "an API service does not answer");
         availability::check_later(&call.server, service.name.clone());

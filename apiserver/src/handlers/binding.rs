@@ -1,5 +1,6 @@
 //! `pods/binding`: a pod gets its node.
 
+use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::clock::format_time;
 use steersman_machinery::field::{FieldError, Path, aggregate};
@@ -30,7 +31,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     let node = target(&binding)?.to_owned();
     let how = Change::internal(resource, "binding", &options);
     let now = format_time(call.server.clock.now());
-    write::update(call, resource, &how, |_, pod| bind(pod, &binding, (&node, &now))).await?;
+    write::update(call, resource, &how, |_, pod| bind(pod, &binding, (&node, &now))).boxed().await?;
     Ok(output::created(output))
 }
 

@@ -8,6 +8,7 @@ use steersman_machinery::status::Status;
 use steersman_store::Entry;
 
 use super::Answer;
+use super::write::Written;
 use crate::conversion;
 use crate::http::body::Body;
 use crate::http::negotiate::{self, Endpoint, Form, Media, Output};
@@ -65,12 +66,24 @@ pub(super) fn go_package(group: &str) -> &str {
 
 /// Answers with an entry. Plain JSON is spliced from the stored bytes.
 pub(super) async fn entry(call: &Call, resource: &Resource, entry: &Entry, output: Output) -> Answer {
-    let as_stored = output.form == Form::Plain && output.media == Media::Json && !output.pretty;
-    if as_stored && !resource.strategy.converts() {
-        let pieces = [object::type_prefix(resource), object::tail(entry), Bytes::from_static(b"\n")];
-        return Ok(respond::with_body(200, "application/json", Body::pieces(pieces)));
+    match as_stored(resource, (200, entry), output) {
+        Some(response) => Ok(response),
+        None => object(call, resource, (200, &conversion::read(&call.server, entry, resource).await?), output),
     }
-    object(call, resource, (200, &conversion::read(&call.server, entry, resource).await?), output)
+}
+
+/// Answers with what a write has made. Plain JSON is spliced from the stored bytes.
+pub(super) fn written(call: &Call, resource: &Resource, (code, written): (u16, &Written), output: Output) -> Answer {
+    let stored = written.entry.as_ref().and_then(|entry| as_stored(resource, (code, entry), output));
+    stored.map_or_else(|| object(call, resource, (code, &written.object), output), Ok)
+}
+
+/// The answer with the stored bytes, if that is what was asked for.
+fn as_stored(resource: &Resource, (code, entry): (u16, &Entry), output: Output) -> Option<Response<Body>> {
+    let plain = output.form == Form::Plain && output.media == Media::Json && !output.pretty;
+    let pieces = || [object::type_prefix(resource), object::tail(entry), Bytes::from_static(b"\n")];
+    (plain && !resource.strategy.converts())
+        .then(|| respond::with_body(code, "application/json", Body::pieces(pieces())))
 }
 
 /// Answers with an object and a status code.

@@ -50,7 +50,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
         decode(call, resource, patched, validation, &patch)
     });
     let updated = updated.await?;
-    output::object(call, resource, (200, &updated), output)
+    output::written(call, resource, (200, &updated), output)
 }
 
 impl Patch {
@@ -158,7 +158,7 @@ async fn apply(call: &mut Call, resource: &Resource, subresource: &str) -> Answe
         });
         match updated.await {
             Err(status) if status.is("NotFound") && subresource.is_empty() => {}
-            updated => return output::object(call, resource, (200, &updated?), output),
+            updated => return output::written(call, resource, (200, &updated?), output),
         }
         refuse_uid(call, resource, &config)?;
         let mut object = normalize(call, resource, recorder.apply(resource, None, config.clone(), force)?)?;
@@ -168,7 +168,7 @@ async fn apply(call: &mut Call, resource: &Resource, subresource: &str) -> Answe
         match write::create(call, resource, object, &options, true).await {
             // Somebody else made it in between: apply to that.
             Err(status) if status.is("AlreadyExists") && !options.dry_run => {}
-            created => return output::object(call, resource, (201, &created?), output),
+            created => return output::written(call, resource, (201, &created?), output),
         }
     }
 }

@@ -132,7 +132,7 @@ where
         meta::set(&mut object, &["metadata", "managedFields"], owners);
         Ok(object)
     });
-    scale_of(resource, &updated.await?)
+    scale_of(resource, &updated.await?.object)
 }
 
 fn paths(resource: &Resource) -> Result<&ScalePaths, Status> {

@@ -44,6 +44,7 @@ impl Selection {
             namespace = fields.exact_match("metadata.namespace").map(str::to_owned);
         }
         let name = call.info.name_in_path.then(|| call.info.name.clone());
+        let fields = fields.renamed(|field| resource.strategy.indexed_as(field));
         Ok(Self { namespace, name, labels, fields })
     }
 

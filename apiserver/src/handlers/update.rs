@@ -1,10 +1,11 @@
 //! PUT: replaces an object, its status, or the finalizers of a namespace.
 
+use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
-use super::write::{self, Change};
+use super::write::{self, Change, Written};
 use super::{Answer, input, output};
 use crate::options::{WriteKind, WriteOptions};
 use crate::registry::resource::Resource;
@@ -17,7 +18,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
     let mut object = input::object(call, resource, options.field_validation)?;
     write::check_place(call, resource, &mut object)?;
     let how = Change::replace(resource, subresource, &options);
-    let updated = write::update(call, resource, &how, |_, _| Ok(object.clone())).await;
+    let updated = write::update(call, resource, &how, |_, _| Ok(object.clone())).boxed().await;
     let may_create = subresource.is_empty() && resource.strategy.rules().create_on_update;
     let (code, updated) = match updated {
         Err(status) if status.is("NotFound") && may_create => (201, make(call, resource, object, &options).await?),
@@ -28,7 +29,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
         }
         updated => (200, updated?),
     };
-    output::object(call, resource, (code, &updated), output)
+    output::written(call, resource, (code, &updated), output)
 }
 
 async fn make(
@@ -36,7 +37,7 @@ async fn make(
     resource: &Resource,
     mut object: Value,
     options: &WriteOptions,
-) -> Result<Value, Status> {
+) -> Result<Written, Status> {
     meta::remove(&mut object, &["metadata", "resourceVersion"]);
-    write::create(call, resource, object, options, false).await
+    write::create(call, resource, object, options, false).boxed().await
 }

@@ -156,6 +156,10 @@ impl Watcher {
                 self.ready.extend(self.framer.bookmark(revision, true));
             } else if !self.ready.is_empty() {
                 let Ok(Some(event)) = self.watch.try_next() else { break };
+                // There is more than one: room for many at once, not for each a little more.
+                if self.ready.capacity() < PIECE / 4 {
+                    self.ready.reserve(PIECE / 4);
+                }
                 self.deliver(&event).await;
             } else {
                 self.wait().await?;

@@ -54,6 +54,14 @@ pub(super) enum Part {
     Internal,
 }
 
+/// What a write has made.
+pub(super) struct Written {
+    /// The object.
+    pub(super) object: Value,
+    /// The same as it is in the store; `None` if it is not there: after a dry run, and if the write was its last.
+    pub(super) entry: Option<Arc<Entry>>,
+}
+
 /// A change of an object that exists.
 pub(super) struct Change<'a> {
     /// Through which subresource; empty for the object itself.
@@ -124,7 +132,7 @@ pub(super) async fn create(
     mut object: Value,
     options: &WriteOptions,
     applied: bool,
-) -> Result<Value, Status> {
+) -> Result<Written, Status> {
     let server = call.server.clone();
     if resource.custom && !resource.has_verb("create") {
         let why = "create not allowed while custom resource definition is terminating";
@@ -162,7 +170,9 @@ pub(super) async fn create(
     let prefix = meta::text(&object, &["metadata", "generateName"]).to_owned();
     let generated = name.is_empty() && !prefix.is_empty();
     let _allocation = allocate(&server, resource, &mut object, None).await?;
-    for attempt in 1.. {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
         if generated {
             meta::set(&mut object, &["metadata", "name"], names::generate_name(&prefix, &server.random));
         }
@@ -173,10 +183,9 @@ pub(super) async fn create(
             Err(status) if generated && status.is("AlreadyExists") && attempt < NAME_ATTEMPTS => {}
             Err(status) if generated && status.is("AlreadyExists") => return Err(exhausted(status)),
             Err(status) => return Err(status),
-            Ok(()) => break,
+            Ok(entry) => return Ok(Written { object, entry }),
         }
     }
-    Ok(object)
 }
 
 fn attributes_of<'a>(other: &Attributes<'a>) -> Attributes<'a> {
@@ -193,7 +202,7 @@ async fn attempt_create(
     resource: &Resource,
     object: &mut Value,
     attributes: &Attributes<'_>,
-) -> Result<(), Status> {
+) -> Result<Option<Arc<Entry>>, Status> {
     let server = call.server.clone();
     let strategy = &resource.strategy;
     let mut errors = object_meta::validate(object, resource.namespaced, &|name| strategy.validate_name(name));
@@ -210,7 +219,7 @@ async fn attempt_create(
     if attributes.dry_run {
         server.admission.charge(&server, attributes, object).await?;
         let existing = server.store.get(&key).await.map_err(|error| unavailable(&error))?;
-        return existing.map_or(Ok(()), |entry| Err(already_exists(resource, &entry)));
+        return existing.map_or(Ok(None), |entry| Err(already_exists(resource, &entry)));
     }
     if sent_version(object).is_ok_and(|version| version != 0) {
         return Err(Status::untyped("resourceVersion should not be set on objects to be created"));
@@ -222,7 +231,8 @@ async fn attempt_create(
                 addresses::follow(&server, None, Some(object)).await?;
             }
             crate::aggregation::follow(&server, resource, object).await?;
-            crate::definitions::written(&server, resource, object).await
+            crate::definitions::written(&server, resource, object).await?;
+            Ok(Some(entry))
         }
         Err(Failure::Store(StoreError::Conflict(Some(entry)))) => Err(already_exists(resource, &entry)),
         Err(failure) => Err(failure.into()),
@@ -273,7 +283,7 @@ pub(super) async fn update<F>(
     resource: &Resource,
     how: &Change<'_>,
     mut change: F,
-) -> Result<Value, Status>
+) -> Result<Written, Status>
 where
     F: FnMut(&mut Call, &Value) -> Result<Value, Status>,
 {
@@ -290,7 +300,7 @@ where
             Err(Attempt::Overtaken) if named => return Err(Status::stale(&group_resource, &name)),
             Err(Attempt::Overtaken) => {}
             Err(Attempt::Refused(status)) => return Err(status),
-            Ok(object) => return Ok(object),
+            Ok(written) => return Ok(written),
         }
     }
     Err(Status::stale(&group_resource, &name))
@@ -314,9 +324,9 @@ async fn attempt_update(
     call: &mut Call,
     resource: &Resource,
     how: &Change<'_>,
-    (entry, live): (&Entry, &Value),
+    (entry, live): (&Arc<Entry>, &Value),
     mut new: Value,
-) -> Result<Value, Attempt> {
+) -> Result<Written, Attempt> {
     let server = call.server.clone();
     check_place(call, resource, &mut new)?;
     check_identity(resource, how, live, &new)?;
@@ -358,13 +368,14 @@ async fn attempt_update(
     admitted.validate(&server, &attributes, &new).await?;
     if is_finished(resource, live, &new) {
         remove(call, resource, entry, how.options.dry_run).await?;
-        return Ok(new);
+        return Ok(Written { object: new, entry: None });
     }
-    if new != *live && how.options.dry_run {
+    let same = new == *live;
+    if !same && how.options.dry_run {
         server.admission.charge(&server, &attributes, &new).await?;
     }
-    if new == *live || how.options.dry_run {
-        return Ok(new);
+    if same || how.options.dry_run {
+        return Ok(Written { object: new, entry: same.then(|| entry.clone()) });
     }
     match commit(&server, &attributes, &new, Expect::Revision(entry.revision)).await {
         Ok(entry) => {
@@ -374,7 +385,7 @@ async fn attempt_update(
             }
             crate::aggregation::follow(&server, resource, &new).await?;
             crate::definitions::written(&server, resource, &new).await?;
-            Ok(new)
+            Ok(Written { object: new, entry: Some(entry) })
         }
         Err(Failure::Store(StoreError::Conflict(_))) => Err(Attempt::Overtaken),
         Err(failure) => Err(Status::from(failure).into()),

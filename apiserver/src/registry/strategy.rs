@@ -170,9 +170,15 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
-    /// What is kept of an object for field selectors: the [`Strategy::selectable_fields`] of every version that serves it.
+    /// What is kept of an object for field selectors: the [`Strategy::selectable_fields`] of every version that serves it,
+    /// each once, whatever it is called.
     fn indexed_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         self.selectable_fields(object)
+    }
+
+    /// The name in [`Strategy::indexed_fields`] of a selectable field of this version.
+    fn indexed_as<'a>(&self, field: &'a str) -> &'a str {
+        field
     }
 
     /// Turns an object as it is stored into the form in which this version serves it: defaults that were added later,

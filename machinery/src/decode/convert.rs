@@ -2,18 +2,19 @@
 
 use serde_json::{Map, Value};
 
+use super::parse::push_index;
 use super::{Decoded, MAX_PROBLEMS, ObjectCount, TypeError, base64, go_type, time};
 use crate::field::told;
 use crate::quantity::{ParseQuantityError, Quantity};
 use crate::schema::{Empty, Field, FieldRef, Type, TypeRef};
 
-pub(super) fn run(value: Value, ty: TypeRef<'_>, kind: &str) -> Result<Decoded, TypeError> {
+pub(super) fn run(mut value: Value, ty: TypeRef<'_>, kind: &str) -> Result<Decoded, TypeError> {
     let mut converter = Converter::default();
     let anonymous = ty.as_struct().is_some_and(|it| it.name.is_empty());
-    let object = converter.value(value, ty, anonymous.then_some(kind))?;
+    let present = converter.value(&mut value, ty, anonymous.then_some(kind))?;
     match converter.fault {
         Some(fault) => Err(fault),
-        None => Ok(Decoded { object: object.unwrap_or_else(|| zero(ty)), unknown: converter.unknown }),
+        None => Ok(Decoded { object: if present { value } else { zero(ty) }, unknown: converter.unknown }),
     }
 }
 
@@ -87,155 +88,174 @@ impl<'a> Converter<'a> {
     }
 
     /// Notes a type error; the value counts as absent.
-    fn note(&mut self, found: &str, ty: TypeRef<'_>, go: Option<&str>) -> Option<Value> {
+    fn note(&mut self, found: &str, ty: TypeRef<'_>, go: Option<&str>) -> bool {
         if self.fault.is_none() {
             let expected = go.map_or_else(|| go_type::name(ty), str::to_owned);
             self.fault = Some(self.mismatch(found, &expected));
         }
-        None
+        false
     }
 
-    /// Converts a value; `None` if it is to be taken as absent. `go` is the name of the Go type where it can't be told
-    /// from the type. An error ends the conversion at once.
-    fn value(&mut self, value: Value, ty: TypeRef<'a>, go: Option<&str>) -> Result<Option<Value>, TypeError> {
-        Ok(match (ty.ty(), value) {
-            (_, Value::Null) => None,
-            (Type::Any | Type::FreeForm, value) => Some(value),
-            (Type::Quantity, value) => {
-                let text = match &value {
-                    Value::String(text) => Quantity::rewrite(text),
-                    Value::Number(number) => Quantity::rewrite(&number.to_string()),
-                    _ => Err(ParseQuantityError::Format),
-                };
-                Some(text.map_err(|error| TypeError(error.to_string()))?.into())
-            }
-            (Type::Time | Type::MicroTime, value) => self.time(&value, ty)?,
-            (Type::IntOrString, value) => Some(self.int_or_string(value)?),
-            (Type::String, value @ Value::String(_))
-            | (Type::Boolean, value @ Value::Bool(_))
-            | (Type::Number, value @ Value::Number(_)) => Some(value),
+    /// Converts a value where it stands; false if it is to be taken as absent. `go` is the name of the Go type where it
+    /// can't be told from the type. An error ends the conversion at once.
+    fn value(&mut self, value: &mut Value, ty: TypeRef<'a>, go: Option<&str>) -> Result<bool, TypeError> {
+        match (ty.ty(), &mut *value) {
+            (_, Value::Null) => return Ok(false),
+            (Type::Any | Type::FreeForm, _)
+            | (Type::String, Value::String(_))
+            | (Type::Boolean, Value::Bool(_))
+            | (Type::Number, Value::Number(_)) => {}
+            (Type::Quantity, _) => *value = quantity(value)?,
+            (Type::Time | Type::MicroTime, _) => return self.time(value, ty),
+            (Type::IntOrString, _) => self.int_or_string(value)?,
             (Type::Int32 | Type::Int64, Value::Number(number)) => {
                 let fits = |it: &i64| *ty.ty() == Type::Int64 || i32::try_from(*it).is_ok();
-                match number.as_i64().filter(fits) {
-                    Some(_) => Some(Value::Number(number)),
-                    None => self.note(&format!("number {number}"), ty, go),
+                if number.as_i64().filter(fits).is_none() {
+                    let found = format!("number {number}");
+                    return Ok(self.note(&found, ty, go));
                 }
             }
-            (Type::Bytes, Value::String(text)) => match base64::canonical(&text) {
-                Ok(text) => Some(text.into()),
+            (Type::Bytes, Value::String(text)) => match base64::canonical(text) {
+                Ok(canonical) => *text = canonical,
                 Err(at) => {
                     let fault = || TypeError(format!("illegal base64 data at input byte {at}"));
                     self.fault.get_or_insert_with(fault);
-                    None
+                    return Ok(false);
                 }
             },
-            (Type::Struct(_), Value::Object(map)) => Some(self.object(map, ty)?),
-            (Type::List(_), Value::Array(items)) => Some(self.list(items, ty, go)?),
-            (Type::Map(_), Value::Object(map)) => Some(self.map(map, ty, go)?),
-            (_, other) => self.note(kind_of(&other), ty, go),
-        })
+            (Type::Struct(_), Value::Object(map)) => self.object(map, ty)?,
+            (Type::List(_), Value::Array(items)) => self.list(items, ty, go)?,
+            (Type::Map(_), Value::Object(map)) => self.map(map, ty, go)?,
+            (_, other) => return Ok(self.note(kind_of(other), ty, go)),
+        }
+        Ok(true)
     }
 
-    fn time(&self, value: &Value, ty: TypeRef<'_>) -> Result<Option<Value>, TypeError> {
+    fn time(&self, value: &mut Value, ty: TypeRef<'_>) -> Result<bool, TypeError> {
         /// Go's zero time, which it writes as null.
         const ZERO: &str = "0001-01-01T00:00:00Z";
         let Value::String(text) = value else {
             return Err(self.mismatch(kind_of(value), "string"));
         };
-        let text = if *ty.ty() == Type::MicroTime {
+        let canonical = if *ty.ty() == Type::MicroTime {
             time::parse_micro_time(text).map(time::format_micro_time)
         } else {
             time::parse_time(text).map(time::format_time)
         };
-        let text = text.map_err(TypeError)?;
-        Ok((text != ZERO).then(|| text.into()))
+        *text = canonical.map_err(TypeError)?;
+        Ok(text != ZERO)
     }
 
-    fn int_or_string(&self, value: Value) -> Result<Value, TypeError> {
+    fn int_or_string(&self, value: &Value) -> Result<(), TypeError> {
         match value {
-            Value::String(_) => Ok(value),
+            Value::String(_) => Ok(()),
             Value::Number(number) => match number.as_i64().filter(|it| i32::try_from(*it).is_ok()) {
-                Some(_) => Ok(Value::Number(number)),
+                Some(_) => Ok(()),
                 None => Err(self.mismatch(&format!("number {number}"), "int32")),
             },
-            other => Err(self.mismatch(kind_of(&other), "int32")),
+            other => Err(self.mismatch(kind_of(other), "int32")),
         }
     }
 
-    fn object(&mut self, map: Map<String, Value>, ty: TypeRef<'a>) -> Result<Value, TypeError> {
+    fn object(&mut self, map: &mut Map<String, Value>, ty: TypeRef<'a>) -> Result<(), TypeError> {
         let declared = ty.as_struct();
         let name = declared.map_or("", |it| go_type::struct_name(&it.name));
         let preserve = declared.is_some_and(|it| it.preserve_unknown);
         let outer = std::mem::replace(&mut self.go_struct, name);
-        let (path, go_path) = (self.path.len(), self.go_path.len());
-        let mut out = Map::new();
-        for (key, value) in map {
-            push(&mut self.path, &key);
-            match ty.field(&key) {
-                Some(field) => {
-                    push(&mut self.go_path, &key);
-                    if let Some(value) = self.field(value, field)? {
-                        out.insert(key, value);
-                    }
-                    self.go_path.truncate(go_path);
-                }
-                None if preserve => {
-                    out.insert(key, value);
-                }
-                None if self.unknown.len() < MAX_PROBLEMS => self.unknown.push(told(&self.path).to_owned()),
-                None => {}
+        self.retain(map, |converter, key, value| match ty.field(key) {
+            Some(field) => {
+                let go_path = converter.go_path.len();
+                push(&mut converter.go_path, key);
+                let kept = converter.field(value, field);
+                converter.go_path.truncate(go_path);
+                kept
             }
-            self.path.truncate(path);
-        }
-        add_always(&mut out, ty);
-        self.objects.add(&out).map_err(|why| TypeError(why.to_owned()))?;
+            None if preserve => Ok(true),
+            None => {
+                if converter.unknown.len() < MAX_PROBLEMS {
+                    converter.unknown.push(told(&converter.path).to_owned());
+                }
+                Ok(false)
+            }
+        })?;
+        add_always(map, ty);
+        self.objects.add(map).map_err(|why| TypeError(why.to_owned()))?;
         self.go_struct = outer;
-        Ok(Value::Object(out))
+        Ok(())
     }
 
-    fn field(&mut self, value: Value, field: FieldRef<'a>) -> Result<Option<Value>, TypeError> {
+    /// Keeps the entries of which `keep` says so, which stands at the path of each.
+    fn retain<F>(&mut self, map: &mut Map<String, Value>, mut keep: F) -> Result<(), TypeError>
+    where
+        F: FnMut(&mut Self, &str, &mut Value) -> Result<bool, TypeError>,
+    {
+        let path = self.path.len();
+        let mut result = Ok(());
+        map.retain(|key, value| {
+            if result.is_err() {
+                return true;
+            }
+            push(&mut self.path, key);
+            let kept = keep(self, key, value);
+            self.path.truncate(path);
+            kept.unwrap_or_else(|error| {
+                result = Err(error);
+                true
+            })
+        });
+        result
+    }
+
+    fn field(&mut self, value: &mut Value, field: FieldRef<'a>) -> Result<bool, TypeError> {
         let ty = field.type_ref();
         let Field { go_type, empty, .. } = field.field();
-        let value = self.value(value, ty, go_type.as_deref())?;
+        let present = self.value(value, ty, go_type.as_deref())?;
         let omitted = match empty {
             Empty::Omit => true,
             // A list, map or bytes without content is nil once it was stored.
             Empty::Always => matches!(ty.ty(), Type::List(_) | Type::Map(_) | Type::Bytes | Type::FreeForm),
             Empty::Keep | Empty::Null => false,
         };
-        Ok(value.filter(|value| !(omitted && is_empty(value))))
+        Ok(present && !(omitted && is_empty(value)))
     }
 
-    fn list(&mut self, items: Vec<Value>, ty: TypeRef<'a>, go: Option<&str>) -> Result<Value, TypeError> {
+    fn list(&mut self, items: &mut [Value], ty: TypeRef<'a>, go: Option<&str>) -> Result<(), TypeError> {
         let Some(item) = ty.items() else {
-            return Ok(Value::Array(items));
+            return Ok(());
         };
         let go = go.and_then(|name| name.strip_prefix("[]"));
         let path = self.path.len();
-        let mut out = Vec::with_capacity(items.len());
-        for (at, value) in items.into_iter().enumerate() {
-            self.path.push_str(&format!("[{at}]"));
-            out.push(self.value(value, item, go)?.unwrap_or_else(|| zero(item)));
+        for (at, value) in items.iter_mut().enumerate() {
+            push_index(&mut self.path, at);
+            if !self.value(value, item, go)? {
+                *value = zero(item);
+            }
             self.path.truncate(path);
         }
-        Ok(Value::Array(out))
+        Ok(())
     }
 
-    fn map(&mut self, map: Map<String, Value>, ty: TypeRef<'a>, go: Option<&str>) -> Result<Value, TypeError> {
+    fn map(&mut self, map: &mut Map<String, Value>, ty: TypeRef<'a>, go: Option<&str>) -> Result<(), TypeError> {
         let Some(values) = ty.values() else {
-            return Ok(Value::Object(map));
+            return Ok(());
         };
         let go = go.and_then(|name| name.strip_prefix("map[string]"));
-        let path = self.path.len();
-        let mut out = Map::new();
-        for (key, value) in map {
-            push(&mut self.path, &key);
-            let value = self.value(value, values, go)?.unwrap_or_else(|| zero(values));
-            self.path.truncate(path);
-            out.insert(key, value);
-        }
-        Ok(Value::Object(out))
+        self.retain(map, |converter, _, value| {
+            if !converter.value(value, values, go)? {
+                *value = zero(values);
+            }
+            Ok(true)
+        })
     }
+}
+
+fn quantity(value: &Value) -> Result<Value, TypeError> {
+    let text = match value {
+        Value::String(text) => Quantity::rewrite(text),
+        Value::Number(number) => Quantity::rewrite(&number.to_string()),
+        _ => Err(ParseQuantityError::Format),
+    };
+    text.map(Value::from).map_err(|error| TypeError(error.to_string()))
 }
 
 fn push(path: &mut String, name: &str) {

@@ -1,5 +1,7 @@
 //! The JSON parser: values, Go's syntax errors, and on the way what is wrong with the fields.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Number, Value};
 
 use super::{MAX_DEPTH, MAX_PROBLEMS, ObjectCount, SyntaxError};
@@ -62,6 +64,11 @@ pub(super) fn run(bytes: &[u8], watch: Watch<'_>) -> Result<(Value, Vec<String>)
         None => Ok((value, parser.problems)),
         Some(_) => Err(parser.unexpected("after top-level value")),
     }
+}
+
+/// Adds `[index]` to a path.
+pub(super) fn push_index(path: &mut String, index: usize) {
+    write!(path, "[{index}]").expect("a text takes all that is written");
 }
 
 struct Parser<'a> {
@@ -137,7 +144,7 @@ impl Parser<'_> {
         }
         let parent = self.path.len();
         loop {
-            self.path.push_str(&format!("[{}]", items.len()));
+            push_index(&mut self.path, items.len());
             items.push(self.value(watch.item())?);
             self.path.truncate(parent);
             self.skip_space();

@@ -343,9 +343,10 @@ impl PreBindPlugin for DynamicResources {
     }
 
     fn pre_bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status> {
-        let work = self.in_flight.lock().work(&binding.pod.uid);
+        let Some(work) = self.in_flight.lock().work(&binding.pod.uid) else {
+            return futures::future::ready(Status::success()).boxed();
+        };
         async move {
-            let Some(work) = work else { return Status::success() };
             let site = Site { binding, clock: self.clock.as_ref(), patience: self.binding_timeout };
             match bind::bind(&site, &work).await {
                 Ok(()) => {

@@ -168,9 +168,10 @@ impl PreBindPlugin for VolumeBinding {
     }
 
     fn pre_bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status> {
-        let choice = self.assumed.lock().choice(&binding.pod.uid);
+        let Some(choice) = self.assumed.lock().choice(&binding.pod.uid) else {
+            return futures::future::ready(Status::success()).boxed();
+        };
         async move {
-            let Some(choice) = choice else { return Status::success() };
             match bind::bind(binding, &choice, self.timeout).await {
                 Ok(()) => {
                     self.assumed.lock().settle(&binding.pod.uid);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::status::Status;
 
@@ -34,7 +35,7 @@ pub(super) struct Misconfigured {
 }
 
 impl Policies {
-    pub(super) const fn new(policies: &'static str, bindings: &'static str) -> Self {
+    pub(super) fn new(policies: &'static str, bindings: &'static str) -> Self {
         Self { policies: Cached::new(policies, Policy::read), bindings: Cached::new(bindings, Binding::read) }
     }
 
@@ -51,10 +52,10 @@ impl Policies {
         }
         let policies = self.policies.get(server).await?;
         let mut concerned = Vec::new();
-        for policy in policies {
+        for policy in policies.iter().cloned() {
             let bindings = bindings_of(&bindings, &policy.name);
             if !bindings.is_empty() {
-                concerned_by(server, (attributes, object), (policy, bindings), &mut concerned).await;
+                concerned_by(server, (attributes, object), (policy, bindings), &mut concerned).boxed().await;
             }
         }
         Ok(concerned)

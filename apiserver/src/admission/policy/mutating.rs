@@ -52,7 +52,7 @@ impl Plugin for MutatingAdmissionPolicy {
             let (mut misconfigured, mut errors) = (Vec::new(), Vec::new());
             for bound in concerned {
                 match bound {
-                    Ok(bound) => errors.extend(Turn { server, attributes, bound: &bound }.run(object).await?),
+                    Ok(bound) => errors.extend(Turn { server, attributes, bound: &bound }.run(object).boxed().await?),
                     Err(it) if it.policy.fails => {
                         let binding = it.binding.as_ref().map(|binding| binding.name.as_str());
                         misconfigured.push(denied(&it.policy.name, binding, &it.why));
@@ -64,6 +64,7 @@ impl Plugin for MutatingAdmissionPolicy {
             refuse(attributes, object, misconfigured, errors)
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -51,13 +51,14 @@ impl Plugin for ValidatingAdmissionPolicy {
             let mut outcome = Outcome::default();
             for bound in concerned {
                 match bound {
-                    Ok(bound) => ask(server, attributes, object, &bound, &mut outcome).await?,
+                    Ok(bound) => ask(server, attributes, object, &bound, &mut outcome).boxed().await?,
                     Err(misconfigured) => outcome.misconfigured(&misconfigured),
                 }
             }
             outcome.finish(attributes)
         }
         .boxed()
+        .right_future()
     }
 }
 

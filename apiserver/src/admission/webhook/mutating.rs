@@ -54,16 +54,19 @@ impl Plugin for MutatingAdmissionWebhook {
             rounds.begin(NAME, object);
             for (index, webhook) in configurations.iter().flat_map(|webhooks| webhooks.iter()).enumerate() {
                 let subject = call::subject(attributes, object);
-                let Some(matched) = call::concerns(server, webhook, attributes, subject).await? else { continue };
+                let Some(matched) = call::concerns(server, webhook, attributes, subject).boxed().await? else {
+                    continue;
+                };
                 // Who was not asked in the first round is not asked in the second either.
                 if rounds.is_due(NAME, &webhook.id) {
-                    Turn { server, attributes, index, webhook, matched: &matched }.run(object).await?;
+                    Turn { server, attributes, index, webhook, matched: &matched }.run(object).boxed().await?;
                 }
             }
             rounds.end(NAME, object);
             Ok(())
         }
         .boxed()
+        .right_future()
     }
 }
 

@@ -40,9 +40,9 @@ impl Plugin for ValidatingAdmissionWebhook {
             }
             let mut concerned = Vec::new();
             for (index, webhook) in configurations.iter().flat_map(|webhooks| webhooks.iter()).enumerate() {
-                if let Some(matched) = call::concerns(server, webhook, attributes, object).await? {
-                    let new = call::shown(server, attributes, &matched, object).await?;
-                    let old = call::shown(server, attributes, &matched, attributes.old).await?;
+                if let Some(matched) = call::concerns(server, webhook, attributes, object).boxed().await? {
+                    let new = call::shown(server, attributes, &matched, object).boxed().await?;
+                    let old = call::shown(server, attributes, &matched, attributes.old).boxed().await?;
                     concerned.push(Concerned { index, webhook, matched, new, old });
                 }
             }
@@ -50,6 +50,7 @@ impl Plugin for ValidatingAdmissionWebhook {
             verdicts.into_iter().collect()
         }
         .boxed()
+        .right_future()
     }
 }
 

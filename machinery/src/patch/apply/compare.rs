@@ -57,13 +57,14 @@ impl Change {
             return;
         }
         let step = step();
-        for (node, below) in
-            [(&mut self.removed, below.removed), (&mut self.modified, below.modified), (&mut self.added, below.added)]
-        {
-            if !below.is_empty() {
-                node.children.insert_node(step.clone(), below);
-            }
+        let Self { removed, modified, added } = below;
+        if !removed.is_empty() {
+            self.removed.children.insert_node(step.clone(), removed);
         }
+        if !modified.is_empty() {
+            self.modified.children.insert_node(step.clone(), modified);
+        }
+        self.added.children.insert_node(step, added);
     }
 }
 
