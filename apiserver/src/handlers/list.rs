@@ -4,16 +4,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeError, Engine};
 use bytes::Bytes;
 use http::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use steersman_machinery::decode;
 use steersman_machinery::status::Status;
+use steersman_machinery::{decode, meta};
 use steersman_store::{At, Entry, Revision, Snapshot, StoreError};
 
 use super::selection::Selection;
@@ -89,31 +89,45 @@ fn start(options: &ListOptions, selection: &Selection) -> Result<Option<Start>, 
     if options.continue_token.is_empty() {
         return Ok(None);
     }
-    if options.resource_version.is_some_and(|version| version != 0) {
-        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
-    }
     let invalid = |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-    let json = TOKEN_ENCODING.decode(&options.continue_token).map_err(|error| invalid(&error.to_string()))?;
+    let json = TOKEN_ENCODING.decode(&options.continue_token).map_err(|error| invalid(&not_base64(&error)))?;
     let value = decode::parse_json(&json).map_err(|error| invalid(&error.to_string()))?.value;
     let token: Continue = serde_json::from_value(value).map_err(|error| invalid(&error.to_string()))?;
     if token.v != TOKEN_VERSION {
         return Err(invalid(&format!("server does not recognize this encoded version {}", token.v)));
     }
-    if token.rv == 0 || token.rv < -1 {
+    if token.rv == 0 {
         let why = format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})");
         return Err(invalid(&why));
     }
-    let key = token.start.trim_end_matches('\0').trim_start_matches('/');
+    if token.start.is_empty() {
+        return Err(invalid(&format!("encoded start key empty (version {TOKEN_VERSION})")));
+    }
+    let key = token.start.trim_end_matches('\0');
+    let key = key.strip_prefix('/').unwrap_or(key);
     if key.is_empty() || key.split('/').any(|segment| matches!(segment, "." | ".." | "")) {
         return Err(invalid(&token.start));
     }
+    if options.resource_version.is_some_and(|version| version != 0) {
+        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+    }
     let after = match (selection.namespace(), key.split_once('/')) {
-        (Some(namespace), None) => (namespace.to_owned(), key.to_owned()),
+        // A key of another collection is compared like a name.
+        (Some(namespace), _) => (namespace.to_owned(), key.to_owned()),
         (None, Some((namespace, name))) => (namespace.to_owned(), name.to_owned()),
         (None, None) => (String::new(), key.to_owned()),
-        (Some(_), Some(_)) => return Err(invalid("the start key belongs to another collection")),
     };
     Ok(Some(Start { relative: key.to_owned(), after, revision: u64::try_from(token.rv).ok() }))
+}
+
+/// Go's words for what is no base64.
+fn not_base64(error: &DecodeError) -> String {
+    let at = match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLength(at) => *at,
+        DecodeError::InvalidLastSymbol { offset, .. } => *offset,
+        DecodeError::InvalidPadding => 0,
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 async fn snapshot(
@@ -242,9 +256,11 @@ pub(super) async fn render(call: &Call, resource: &Resource, page: &Page, output
         }
     };
     let mut list = ShapedList::new(frame, at, output);
+    let in_order = matches!(output.form, Form::Table { .. }).then(|| arranged(resource, &page.entries)).flatten();
+    let entries = in_order.as_ref().unwrap_or(&page.entries);
     // A webhook is asked once for all objects.
-    let at_once = if resource.strategy.conversion().is_some() { page.entries.len().max(1) } else { SHAPED_AT_ONCE };
-    for (chunk, entries) in page.entries.chunks(at_once).enumerate() {
+    let at_once = if resource.strategy.conversion().is_some() { entries.len().max(1) } else { SHAPED_AT_ONCE };
+    for (chunk, entries) in entries.chunks(at_once).enumerate() {
         if chunk > 0 {
             call.turn().await;
         }
@@ -262,6 +278,21 @@ pub(super) async fn render(call: &Call, resource: &Resource, page: &Page, output
         });
     }
     Ok(list.finish())
+}
+
+/// The entries of a page in the order of the rows of a Table, where it is another than that of the list: flow schemas
+/// stand in the order in which requests are matched with them.
+fn arranged(resource: &Resource, entries: &[Arc<Entry>]) -> Option<Vec<Arc<Entry>>> {
+    if (resource.group.as_str(), resource.name.as_str()) != ("flowcontrol.apiserver.k8s.io", "flowschemas") {
+        return None;
+    }
+    let precedence = |entry: &Arc<Entry>| {
+        let object = object::decode(entry, resource);
+        meta::at(&object, &["spec", "matchingPrecedence"]).and_then(Value::as_i64).unwrap_or_default()
+    };
+    let mut entries = entries.to_vec();
+    entries.sort_by_cached_key(|entry| (precedence(entry), entry.key.name.clone()));
+    Some(entries)
 }
 
 /// A list of built-in objects in protobuf, some objects at a time.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
+use steersman_machinery::decode::{self, Decoded};
 use steersman_machinery::status::Status;
 use steersman_store::{Entry, Event, Revision, StoreError, Watch};
 use tokio::time::{Instant, sleep_until};
@@ -36,6 +37,9 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The annotation of the bookmark that ends the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// The annotation that every daemon set has.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// Answers with a stream of events.
 pub(super) async fn handle(call: &Call, resource: Arc<Resource>) -> Answer {
@@ -156,10 +160,6 @@ impl Watcher {
                 self.ready.extend(self.framer.bookmark(revision, true));
             } else if !self.ready.is_empty() {
                 let Ok(Some(event)) = self.watch.try_next() else { break };
-                // There is more than one: room for many at once, not for each a little more.
-                if self.ready.capacity() < PIECE / 4 {
-                    self.ready.reserve(PIECE / 4);
-                }
                 self.deliver(&event).await;
             } else {
                 self.wait().await?;
@@ -245,6 +245,26 @@ fn frame(event: &str, object: &Value, media: Media) -> Vec<u8> {
     }
 }
 
+/// The object of a bookmark: metadata, and what is always written of a kind. Upstream converts an empty object, without
+/// defaults, from its form in memory, where some fields can't be absent.
+fn blank(resource: &Resource, metadata: Value) -> Value {
+    let mut object = json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata});
+    if resource.custom {
+        return object;
+    }
+    match (resource.group.as_str(), resource.name.as_str()) {
+        ("apps", "deployments" | "replicasets" | "statefulsets") | ("", "replicationcontrollers") => {
+            object["spec"] = json!({"replicas": 0});
+        }
+        ("apps", "daemonsets") => object["metadata"]["annotations"][TEMPLATE_GENERATION] = json!("0"),
+        _ => {}
+    }
+    let decoded = decode::convert(object, resource.object_type.root(), &resource.kind);
+    let Decoded { mut object, .. } = decoded.expect("an object of little more than metadata fits every kind");
+    object::set_type(&mut object, &resource.api_version(), &resource.kind);
+    object
+}
+
 /// Writes events in the form that was negotiated.
 struct Framer {
     server: Arc<Server>,
@@ -315,8 +335,7 @@ impl Framer {
         if ends_initial {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
-        let (kind, api_version) = (&self.resource.kind, self.resource.api_version());
-        let object = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
+        let object = blank(&self.resource, metadata);
         // The annotation must reach the client even if it wants no objects.
         let include = match self.include {
             IncludeObject::None if ends_initial => IncludeObject::Metadata,

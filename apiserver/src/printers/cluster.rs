@@ -7,13 +7,16 @@ use steersman_machinery::meta;
 
 use super::duration;
 use super::row::{
-    AGE, CREATED_AT, NAME, NONE, Native, Row, WIDE_NAME, at, boolean, cells, integer, non_empty, scalar, text, text_at,
-    wide,
+    AGE, CREATED_AT, NAME, NONE, Native, PLAIN_NAME, Row, WIDE_NAME, boolean, cells, integer, non_empty, scalar, text,
+    text_at, wide,
 };
 
 /// A kind about which there is nothing particular.
 pub(super) const PLAIN: Native =
-    Native::new(&[NAME, CREATED_AT], |row| cells![row.name(), row.text("metadata.creationTimestamp")]);
+    Native::new(&[NAME, CREATED_AT], |row| cells![row.name(), row.text_or("metadata.creationTimestamp", GO_ZERO_TIME)]);
+
+/// How Go writes a time that was never set, where it does not leave it out.
+const GO_ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// A kind of which only the age shows.
 pub(super) const AGED: Native = Native::new(&[NAME, AGE], |row| cells![row.name(), row.age()]);
@@ -122,9 +125,10 @@ fn event(row: &Row<'_>) -> Vec<Value> {
     let source = row.at("source").or_else(|| row.at("deprecatedSource")).unwrap_or(&Value::Null);
     let component = non_empty(text_at(source, "component"), either("reportingComponent", "reportingController"));
     let host = non_empty(text_at(source, "host"), row.text("reportingInstance"));
-    let count = [row.integer("series.count"), row.integer("count"), row.integer("deprecatedCount"), 1]
-        .into_iter()
-        .find(|count| *count != 0);
+    let count = match row.at("series") {
+        Some(_) => row.integer("series.count"),
+        None => [row.integer("count"), row.integer("deprecatedCount")].into_iter().find(|it| *it != 0).unwrap_or(1),
+    };
     cells![
         duration::since(last, row.now),
         row.text("type"),
@@ -268,7 +272,12 @@ fn signing_state(row: &Row<'_>) -> String {
 
 /// The scale of a workload.
 pub(super) const SCALE: Native = Native::new(
-    &[NAME, integer("Desired", "How many pods are wanted."), integer("Available", "How many pods there are."), AGE],
+    &[
+        PLAIN_NAME,
+        integer("Desired", "How many pods are wanted."),
+        integer("Available", "How many pods there are."),
+        AGE,
+    ],
     |row| cells![row.name(), row.integer("spec.replicas"), row.integer("status.replicas"), row.age(),],
 );
 
@@ -291,10 +300,10 @@ pub(super) const API_SERVICE: Native = Native::new(
 
 fn available(row: &Row<'_>) -> String {
     match row.condition("Available") {
-        Some(condition) if text_at(condition, "status") == "True" => "True".to_owned(),
-        Some(condition) => {
-            format!("{} ({})", text_at(condition, "status"), at(condition, "reason").map_or_else(String::new, scalar))
-        }
+        Some(condition) => match (text_at(condition, "status"), text_at(condition, "reason")) {
+            (status @ "True", _) | (status, "") => status.to_owned(),
+            (status, reason) => format!("{status} ({reason})"),
+        },
         None => "Unknown".to_owned(),
     }
 }

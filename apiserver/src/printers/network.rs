@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::row::{
-    AGE, NAME, NONE, Native, Row, UNSET, at, cells, first_few, list_at, scalar, selector_or_none, text, text_at, wide,
+    AGE, NAME, NONE, Native, Row, SHOWN, UNSET, at, cells, first_few, list_at, non_empty, scalar, selector_or_none,
+    text, text_at, wide,
 };
 
 /// Services.
@@ -80,7 +81,9 @@ fn service_ports(row: &Row<'_>) -> String {
 /// Endpoints.
 pub(super) const ENDPOINTS: Native =
     Native::new(&[NAME, text("Endpoints", "The addresses and ports behind the service."), AGE], |row| {
-        cells![row.name(), first_few(&endpoint_addresses(row), NONE), row.age()]
+        // Subsets without an address that is ready leave the cell empty.
+        let empty = if row.count("subsets") == 0 { NONE } else { "" };
+        cells![row.name(), first_few(&endpoint_addresses(row), empty), row.age()]
     });
 
 fn endpoint_addresses(row: &Row<'_>) -> Vec<String> {
@@ -120,7 +123,8 @@ pub(super) const ENDPOINT_SLICE: Native = Native::new(
         let ports: Vec<_> = row.list("ports").iter().map(port).collect();
         let addresses = |endpoint| list_at(endpoint, "addresses").iter().map(scalar);
         let endpoints: Vec<_> = row.list("endpoints").iter().flat_map(addresses).collect();
-        cells![row.name(), row.text("addressType"), first_few(&ports, UNSET), first_few(&endpoints, UNSET), row.age(),]
+        let few = |items: &[String]| non_empty(&first_few(items, UNSET), UNSET).to_owned();
+        cells![row.name(), row.text("addressType"), few(&ports), few(&endpoints), row.age()]
     },
 );
 
@@ -149,13 +153,18 @@ pub(super) const INGRESS: Native = Native::new(
 );
 
 fn hosts(row: &Row<'_>) -> String {
-    let hosts: Vec<_> = row
-        .list("spec.rules")
-        .iter()
-        .map(|rule| text_at(rule, "host").to_owned())
-        .filter(|host| !host.is_empty())
-        .collect();
-    first_few(&hosts, "*")
+    let rules = row.list("spec.rules");
+    let named = |(at, rule)| Some((at, text_at(rule, "host"))).filter(|(_, host)| !host.is_empty());
+    let hosts: Vec<(usize, &str)> = rules.iter().enumerate().filter_map(named).take(SHOWN).collect();
+    let text = hosts.iter().map(|(_, host)| *host).collect::<Vec<_>>().join(",");
+    match hosts.last() {
+        None => "*".to_owned(),
+        // Rules without a host count as well.
+        Some((last, _)) if hosts.len() == SHOWN && last + 1 < rules.len() => {
+            format!("{text} + {} more...", rules.len() - SHOWN)
+        }
+        Some(_) => text,
+    }
 }
 
 /// Ingress classes.
@@ -193,10 +202,10 @@ pub(super) const SERVICE_CIDR: Native =
         cells![row.name(), ranges.join(","), row.age()]
     });
 
-/// IP addresses.
+/// IP addresses. Their rows have a cell more than there are columns, as upstream's have.
 pub(super) const IP_ADDRESS: Native =
     Native::new(&[NAME, text("ParentRef", "The object that holds the address.")], |row| {
-        cells![row.name(), parent(row)]
+        cells![row.name(), parent(row), row.age()]
     });
 
 fn parent(row: &Row<'_>) -> String {

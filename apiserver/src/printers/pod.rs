@@ -132,14 +132,16 @@ impl Summary {
             if sidecar {
                 self.sidecar_restarts.add(status);
             }
-            if let Some(terminated) = at(status, "state.terminated") {
-                if exit_code(terminated) == 0 {
-                    continue;
-                }
-                self.reason = format!("Init:{}", ending(terminated));
-            } else if sidecar && flag(status, "started") {
+            let terminated = at(status, "state.terminated");
+            if terminated.is_some_and(|it| exit_code(it) == 0) {
+                continue;
+            }
+            if sidecar && flag(status, "started") {
                 self.ready += usize::from(flag(status, "ready"));
                 continue;
+            }
+            if let Some(terminated) = terminated {
+                self.reason = format!("Init:{}", ending(terminated));
             } else {
                 self.reason = match text_at(status, "state.waiting.reason") {
                     "" | "PodInitializing" => format!("Init:{index}/{}", specs.len()),

@@ -1,10 +1,10 @@
 //! How rules show: role bindings, disruption budgets, admission policies and webhooks, flow control.
 
 use serde_json::Value;
+use steersman_machinery::meta;
 
 use super::row::{
-    AGE, Def, NAME, NONE, Native, Row, UNSET, at, cells, integer, scalar, scalar_or, selector_or_none, text, text_at,
-    wide,
+    AGE, Def, NAME, NONE, Native, Row, UNSET, at, cells, integer, list_at, scalar, scalar_or, text, text_at, wide,
 };
 
 /// Role bindings and cluster role bindings.
@@ -97,10 +97,27 @@ fn param_ref(row: &Row<'_>) -> String {
         return UNSET.to_owned();
     };
     match (text_at(param, "namespace"), text_at(param, "name")) {
-        (_, "") => at(param, "selector").map_or_else(|| UNSET.to_owned(), |it| selector_or_none(Some(it))),
-        ("", name) => name.to_owned(),
+        (_, "") => at(param, "selector").map_or_else(|| UNSET.to_owned(), go_selector),
+        // Whether the parameter has a namespace can't be told.
+        ("", name) => format!("*/{name}"),
         (namespace, name) => format!("{namespace}/{name}"),
     }
+}
+
+/// A label selector as Go prints the message.
+fn go_selector(selector: &Value) -> String {
+    let labels: String =
+        meta::pairs(selector, &["matchLabels"]).map(|(key, value)| format!("{key}: {value},")).collect();
+    let expression = |it: &Value| {
+        let values: Vec<_> = list_at(it, "values").iter().map(scalar).collect();
+        let (key, operator) = (text_at(it, "key"), text_at(it, "operator"));
+        format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{}],}},", values.join(" "))
+    };
+    let expressions: String = list_at(selector, "matchExpressions").iter().map(expression).collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},\
+         MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
 }
 
 /// Flow schemas.
@@ -240,9 +257,12 @@ fn target(metric: &Value, status: Option<&Value>) -> String {
         let value = status.and_then(|it| it.get(field)).and_then(|it| it.get("current")?.get(name));
         value.filter(|it| !it.is_null()).map(scalar)
     };
+    // What is there without the quantity that is looked for shows as Go's nil.
+    let reported = status.is_some_and(|it| it.get(field).is_some_and(|it| !it.is_null()));
+    let missing = || if reported { "<nil>" } else { "<unknown>" }.to_owned();
     let unknown = || "<unknown>".to_owned();
     let average = at(spec, "target.averageValue").map(scalar);
-    let now_average = || current("averageValue").unwrap_or_else(unknown);
+    let now_average = || current("averageValue").unwrap_or_else(missing);
     match (field, average) {
         ("resource" | "containerResource", Some(average)) => {
             format!("{}: {}/{average}", text_at(spec, "name"), now_average())
@@ -254,9 +274,9 @@ fn target(metric: &Value, status: Option<&Value>) -> String {
             format!("{}: {now}/{wanted}", text_at(spec, "name"))
         }
         ("pods", average) => format!("{}/{}", now_average(), average.unwrap_or_default()),
-        (_, Some(average)) => format!("{}/{average} (avg)", now_average()),
+        (_, Some(average)) => format!("{}/{average} (avg)", current("averageValue").unwrap_or_else(unknown)),
         (_, None) => {
-            let now = current("value").unwrap_or_else(unknown);
+            let now = current("value").unwrap_or_else(missing);
             format!("{now}/{}", scalar_or(at(spec, "target.value"), ""))
         }
     }

@@ -11,7 +11,7 @@ pub(super) const NONE: &str = "<none>";
 /// What stands for a field that was not set, in the newer printers.
 pub(super) const UNSET: &str = "<unset>";
 /// How many items of a list a cell shows before it counts the rest.
-const SHOWN: usize = 3;
+pub(super) const SHOWN: usize = 3;
 
 /// A column as a constant.
 #[derive(Clone, Copy, Debug)]
@@ -24,19 +24,19 @@ pub(super) struct Def {
 }
 
 /// The name of the object.
-pub(super) const NAME: Def = Def {
-    format: "name",
-    ..text(
-        "Name",
-        "Name must be unique within a namespace. Is required when creating resources, although some resources may allow \
+pub(super) const NAME: Def = named(
+    "Name",
+    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow \
          a client to request the generation of an appropriate name automatically. Name is primarily intended for \
          creation idempotence and configuration definition. Cannot be updated. More info: \
          https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
-    )
-};
+);
 
 /// The name of the object, where `-o wide` alone shows it.
 pub(super) const WIDE_NAME: Def = Def { priority: 1, ..NAME };
+
+/// The name of the object, where nothing marks it as such.
+pub(super) const PLAIN_NAME: Def = Def { format: "", ..NAME };
 
 /// How long ago the object was made.
 pub(super) const AGE: Def = text("Age", CREATED);
@@ -53,6 +53,11 @@ const CREATED: &str = "CreationTimestamp is a timestamp representing the server 
 /// A column of texts.
 pub(super) const fn text(name: &'static str, description: &'static str) -> Def {
     Def { name, kind: "string", format: "", description, priority: 0 }
+}
+
+/// A column of names: of the object, or of another one.
+pub(super) const fn named(name: &'static str, description: &'static str) -> Def {
+    Def { format: "name", ..text(name, description) }
 }
 
 /// A column of whole numbers.

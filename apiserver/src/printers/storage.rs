@@ -4,7 +4,7 @@ use serde_json::Value;
 use steersman_machinery::meta;
 
 use super::row::{
-    AGE, NAME, NONE, Native, Row, UNSET, boolean, cells, integer, non_empty, scalar_or, text, text_at, wide,
+    AGE, NAME, NONE, Native, Row, UNSET, boolean, cells, integer, named, non_empty, scalar_or, text, text_at, wide,
 };
 
 const ACCESS_MODES: [(&str, &str); 4] =
@@ -52,7 +52,7 @@ pub(super) const VOLUME: Native = Native::new(
             phase(row),
             claim,
             storage_class(row),
-            row.text_or("spec.volumeAttributesClassName", UNSET),
+            scalar_or(row.at("spec.volumeAttributesClassName"), UNSET),
             row.text("status.reason"),
             row.age(),
             row.text_or("spec.volumeMode", UNSET),
@@ -86,7 +86,7 @@ pub(super) const CLAIM: Native = Native::new(
             capacity,
             modes,
             storage_class(row),
-            row.text_or("spec.volumeAttributesClassName", UNSET),
+            scalar_or(row.at("spec.volumeAttributesClassName"), UNSET),
             row.age(),
             row.text_or("spec.volumeMode", UNSET),
         ]
@@ -108,9 +108,8 @@ pub(super) const STORAGE_CLASS: Native = Native::new(
             ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"]
                 .into_iter()
                 .any(|key| meta::annotation(row.object, key) == Some("true"));
-        let suffix = if default { " (default)" } else { "" };
         cells![
-            format!("{}{suffix}", row.name()),
+            marked(row.name(), default),
             row.text("provisioner"),
             row.text_or("reclaimPolicy", "Delete"),
             row.text_or("volumeBindingMode", "Immediate"),
@@ -123,14 +122,23 @@ pub(super) const STORAGE_CLASS: Native = Native::new(
 /// Volume attributes classes.
 pub(super) const ATTRIBUTES_CLASS: Native =
     Native::new(&[NAME, text("DriverName", "The driver that the attributes are for."), AGE], |row| {
-        cells![row.name(), row.text("driverName"), row.age()]
+        let default = meta::annotation(row.object, DEFAULT_ATTRIBUTES_CLASS) == Some("true");
+        cells![marked(row.name(), default), row.text("driverName"), row.age()]
     });
+
+/// The annotation that makes a volume attributes class the default one.
+const DEFAULT_ATTRIBUTES_CLASS: &str = "volumeattributesclass.alpha.kubernetes.io/is-default-class";
+
+/// The name of a class, marked if it is the default one.
+fn marked(name: &str, default: bool) -> String {
+    format!("{name}{}", if default { " (default)" } else { "" })
+}
 
 /// Volume attachments.
 pub(super) const ATTACHMENT: Native = Native::new(
     &[
         NAME,
-        text("Attacher", "The driver that attaches the volume."),
+        named("Attacher", "The driver that attaches the volume."),
         text("PV", "The volume."),
         text("Node", "The node to which the volume is attached."),
         boolean("Attached", "Whether the volume is attached."),

@@ -14,7 +14,9 @@ fn check(group: &str, resource: &str, mut object: Value, expect: Value) {
     object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
     let printer = printer_for(group, resource);
     let cells = printer.cells(&object, now());
-    assert_eq!(cells.len(), printer.columns().len(), "{resource}");
+    // Upstream's rows of addresses have a cell more than there are columns.
+    let more = usize::from(resource == "ipaddresses");
+    assert_eq!(cells.len(), printer.columns().len() + more, "{resource}");
     assert_eq!(Value::from(cells), expect, "{resource}");
 }
 
@@ -172,6 +174,7 @@ fn endpoints_and_slices() {
         json!(["x", "192.0.2.1:80,192.0.2.2:80,192.0.2.1:81 + 1 more...", "5m"]),
     );
     check("", "endpoints", json!({}), json!(["x", "<none>", "5m"]));
+    check("", "endpoints", json!({"subsets": [{"notReadyAddresses": [{"ip": "a"}]}]}), json!(["x", "", "5m"]));
     check(
         "",
         "endpoints",
@@ -188,7 +191,7 @@ fn endpoints_and_slices() {
     check(
         "discovery.k8s.io",
         "endpointslices",
-        json!({"addressType": "FQDN", "endpoints": []}),
+        json!({"addressType": "FQDN", "endpoints": [], "ports": [{"name": ""}]}),
         json!(["x", "FQDN", "<unset>", "<unset>", "5m"]),
     );
 }
@@ -205,6 +208,15 @@ fn networking_kinds() {
         json!(["x", "c", "one,two,three + 1 more...", "192.0.2.1,lb", "80, 443", "5m"]),
     );
     check(group, "ingresses", json!({"spec": {}}), json!(["x", "<none>", "*", "", "80", "5m"]));
+    // Rules without a host are counted once there is more than what shows.
+    for (hosts, expect) in [
+        (["", "a", "", "b", ""], "a,b"),
+        (["", "a", "b", "c", ""], "a,b,c + 2 more..."),
+        (["", "", "a", "b", "c"], "a,b,c"),
+    ] {
+        let rules: Vec<_> = hosts.iter().map(|host| json!({"host": host})).collect();
+        check(group, "ingresses", json!({"spec": {"rules": rules}}), json!(["x", "<none>", expect, "", "80", "5m"]));
+    }
     check(
         group,
         "ingressclasses",
@@ -218,7 +230,7 @@ fn networking_kinds() {
         group,
         "ipaddresses",
         json!({"spec": {"parentRef": {"resource": "services", "namespace": "default", "name": "kubernetes"}}}),
-        json!(["x", "services/default/kubernetes"]),
+        json!(["x", "services/default/kubernetes", "5m"]),
     );
 }
 
@@ -307,8 +319,8 @@ fn volumes_and_what_makes_them() {
     check(
         "",
         "persistentvolumeclaims",
-        json!({"spec": {}, "status": {"phase": "Pending", "capacity": {"storage": "1Gi"}}}),
-        json!(["x", "Pending", "", "", "", "", "<unset>", "5m", "<unset>"]),
+        json!({"spec": {"volumeAttributesClassName": ""}, "status": {"phase": "Pending", "capacity": {"storage": "1Gi"}}}),
+        json!(["x", "Pending", "", "", "", "", "", "5m", "<unset>"]),
     );
     check(
         "",
@@ -323,6 +335,13 @@ fn volumes_and_what_makes_them() {
         "storageclasses",
         json!({"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "p"}),
         json!(["x (default)", "p", "Delete", "Immediate", false, "5m"]),
+    );
+    check(
+        group,
+        "volumeattributesclasses",
+        json!({"metadata": {"annotations": {"volumeattributesclass.alpha.kubernetes.io/is-default-class": "true"}},
+            "driverName": "d"}),
+        json!(["x (default)", "d", "5m"]),
     );
     check(group, "csinodes", json!({"spec": {"drivers": [{}]}}), json!(["x", 1, "5m"]));
     check(
@@ -362,6 +381,16 @@ fn autoscalers() {
         "memory: <unknown>/512Mi, <unknown>/100 + 1 more...",
     );
     check_targets(json!({"metrics": [external]}), json!({}), "<unknown>/30");
+    check_targets(
+        json!({"metrics": [external]}),
+        json!({"currentMetrics": [{"type": "External", "external": {"current": {}}}]}),
+        "<nil>/30",
+    );
+    check_targets(
+        json!({"metrics": [memory]}),
+        json!({"currentMetrics": [{"type": "Resource", "resource": {"current": {"averageUtilization": 3}}}]}),
+        "memory: <nil>/512Mi",
+    );
     check_targets(json!({"targetCPUUtilizationPercentage": 70}), json!({}), "cpu: <unknown>/70%");
     check_targets(json!({}), json!({}), "<none>");
     check(
@@ -405,6 +434,22 @@ fn rules_and_policies() {
         json!({"spec": {"policyName": "p", "paramRef": {"name": "n", "namespace": "m"}}}),
         json!(["x", "p", "m/n", "5m"]),
     );
+    let binding = |param: Value, expect: &str| {
+        let object = json!({"spec": {"policyName": "p", "paramRef": param}});
+        check(admission, "mutatingadmissionpolicybindings", object, json!(["x", "p", expect, "5m"]));
+    };
+    binding(Value::Null, "<unset>");
+    binding(json!({"name": "n"}), "*/n");
+    binding(
+        json!({"selector": {"matchLabels": {"b": "c", "a": "b"},
+            "matchExpressions": [{"key": "k", "operator": "In", "values": ["v", "w"]}]}}),
+        "&LabelSelector{MatchLabels:map[string]string{a: b,b: c,},\
+         MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,Values:[v w],},},}",
+    );
+    binding(
+        json!({"selector": {}}),
+        "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{},}",
+    );
     let flow = "flowcontrol.apiserver.k8s.io";
     check(
         flow,
@@ -443,6 +488,12 @@ fn remaining_kinds() {
         json!({"spec": {"service": {"namespace": "n", "name": "s"}},
             "status": {"conditions": [{"type": "Available", "status": "False", "reason": "ServiceNotFound"}]}}),
         json!(["x", "n/s", "False (ServiceNotFound)", "5m"]),
+    );
+    check(
+        "apiregistration.k8s.io",
+        "apiservices",
+        json!({"status": {"conditions": [{"type": "Available", "status": "False"}]}}),
+        json!(["x", "Local", "False", "5m"]),
     );
     let dra = "resource.k8s.io";
     check(dra, "resourceclaims", json!({}), json!(["x", "pending", "5m"]));

@@ -108,3 +108,51 @@ async fn the_length_of_a_list_is_known_before_it_is_put_together() {
         client.post("/api/v1/namespaces/default/configmaps", body).await;
     }
 }
+
+#[tokio::test]
+async fn a_token_that_is_none_is_refused_in_upstreams_words() {
+    use base64::Engine;
+    let client = Client::new().await;
+    let config_map = client.config_map("m", json!({})).await;
+    client.config_map("n", json!({})).await;
+    let version = config_map["metadata"]["resourceVersion"].as_str().unwrap().parse::<i64>().unwrap() + 1;
+    let token = |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+    let list = async |token: &str, more: &str| client.get(&format!("{CONFIG_MAPS}?continue={token}{more}")).await;
+    let start = |rv: i64, start: &str| token(json!({"v": "meta.k8s.io/v1", "rv": rv, "start": start}));
+    let why = "invalid continue token: continue key is not valid: ";
+    for (token, expect) in [
+        ("a*".to_owned(), "illegal base64 data at input byte 1"),
+        (start(0, "a"), "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+        (start(5, ""), "encoded start key empty (version meta.k8s.io/v1)"),
+        (start(5, "../a"), "../a"),
+        (start(5, "a//b"), "a//b"),
+        (token(json!({"v": "v9", "rv": 5, "start": "a"})), "server does not recognize this encoded version v9"),
+    ] {
+        // What is said of the token comes before what is said of the version.
+        let reply = list(&token, "&resourceVersion=5").await;
+        assert_eq!((reply.code, reply.body["message"].as_str()), (400, Some(format!("{why}{expect}").as_str())));
+    }
+    let reply = list(&start(version, "a"), "&resourceVersion=5").await;
+    assert_eq!(reply.body["message"], "specifying resource version is not allowed when using continue");
+    assert_eq!(names(&list(&start(version, "m\0"), "").await.body), ["n"]);
+    assert_eq!(names(&list(&start(version, "m/x\0"), "").await.body), ["n"], "a key of another collection is a name");
+    assert_eq!(names(&list(&start(-7, "m"), "").await.body), ["n"], "any negative revision is the latest");
+}
+
+#[tokio::test]
+async fn rows_of_flow_schemas_stand_in_the_order_of_their_precedence() {
+    let client = Client::new().await;
+    let flow_schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+    for (name, precedence) in [("zz", 2), ("aa", 9999)] {
+        let spec = json!({"matchingPrecedence": precedence, "priorityLevelConfiguration": {"name": "exempt"}});
+        assert_eq!(client.post(flow_schemas, json!({"metadata": {"name": name}, "spec": spec})).await.code, 201);
+    }
+    let request = http::Request::get(flow_schemas).header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+    let table = crate::client::read(client.send(request.body(Default::default()).unwrap()).await).await.body;
+    let rows = table["rows"].as_array().unwrap().iter().map(|row| (row["cells"][2].as_i64(), row["cells"][0].as_str()));
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.is_sorted(), "{rows:?}");
+    assert!(rows.iter().any(|row| row.1 == Some("zz")) && rows.iter().any(|row| row.1 == Some("aa")));
+    let list = client.get(flow_schemas).await.body;
+    assert!(names(&list).is_sorted());
+}

@@ -163,3 +163,31 @@ async fn of_a_thousand_watchers_those_that_never_read_cost_nothing_and_slow_nobo
         assert!(stream.next().await.is_none());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bookmark_has_what_is_always_written_of_its_kind() {
+    let client = Client::new().await;
+    let pod_template = json!({"metadata": {}, "spec": {"containers": null}});
+    for (path, expect) in [
+        ("/api/v1/pods", json!({"spec": {"containers": null}, "status": {}})),
+        ("/api/v1/services", json!({"spec": {}, "status": {"loadBalancer": {}}})),
+        (
+            "/apis/apps/v1/deployments",
+            json!({"spec": {"replicas": 0, "selector": null, "strategy": {}, "template": pod_template}, "status": {}}),
+        ),
+        ("/api/v1/configmaps", json!({})),
+    ] {
+        let query =
+            "watch=1&sendInitialEvents=1&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1&labelSelector=no";
+        let request = http::Request::get(format!("{path}?{query}")).body(http_body_util::Full::default()).unwrap();
+        let body = client.send(request).await.into_body();
+        let mut stream = Stream { body, buffer: Vec::new() };
+        let mut event = stream.next().await.unwrap();
+        assert_eq!(event["type"], "BOOKMARK");
+        let object = event["object"].as_object_mut().unwrap();
+        let metadata = object.remove("metadata").unwrap();
+        assert_eq!(metadata["annotations"], json!({"k8s.io/initial-events-end": "true"}));
+        object.retain(|name, _| !matches!(name.as_str(), "kind" | "apiVersion"));
+        assert_eq!(event["object"], expect, "{path}");
+    }
+}

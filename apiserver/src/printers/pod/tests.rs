@@ -114,3 +114,15 @@ fn wide_cells_and_row_conditions() {
     assert_eq!(POD.row_conditions(&object)[0]["reason"], "Succeeded");
     assert!(POD.row_conditions(&bare[0]).is_empty());
 }
+
+#[test]
+fn a_sidecar_that_started_holds_nothing_up_even_while_it_restarts() {
+    let spec = json!({"containers": [{}], "initContainers": [{"name": "side", "restartPolicy": "Always"}]});
+    let side = |started: bool| {
+        json!([{"name": "side", "started": started, "ready": false,
+            "state": {"terminated": {"exitCode": 1, "reason": "Error"}}}])
+    };
+    let status = |started| json!({"phase": "Running", "initContainerStatuses": side(started), "containerStatuses": [running(0)]});
+    check(pod(spec.clone(), status(true)), ["1/2", "Running", "0"]);
+    check(pod(spec, status(false)), ["0/2", "Init:Error", "0"]);
+}
