@@ -186,11 +186,16 @@ impl Simulation {
         Ok(())
     }
 
-    /// Schedules pods, or the pods that objects with a template stand for, in that order.
+    /// Schedules pods, or the pods that objects with a template stand for, in that order. What else a manifest has (services,
+    /// claims) is there by then, as if it had been [added](Self::add).
     ///
     /// # Errors
-    /// If an object is no pod and stands for none, or does not have the form of its kind.
+    /// If no object is a pod or stands for one, or one does not have the form of its kind.
     pub fn schedule(&mut self, workload: &[Value]) -> Result<Report, ObjectError> {
+        let has_pods = workload.iter().any(objects::has_pods);
+        let (workload, beside): (Vec<&Value>, Vec<&Value>) =
+            workload.iter().partition(|object| !has_pods || objects::has_pods(object));
+        self.add(&beside.into_iter().map(objects::in_namespace).collect::<Vec<_>>())?;
         let mut pods = Vec::new();
         for object in workload {
             for pod in objects::pods_of(object)? {

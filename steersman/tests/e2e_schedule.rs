@@ -136,6 +136,22 @@ fn the_pods_of_the_cluster_that_have_no_node_are_scheduled_if_no_others_are_give
     assert!(told.contains("pod: batch/big\n"), "{told}");
 }
 
+/// What people have is a manifest.
+#[test]
+fn a_manifest_may_have_more_than_pods() {
+    let folder = folder();
+    let claim = "kind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce]}\n";
+    let volumes = "[{name: data, persistentVolumeClaim: {claimName: data}}]";
+    let pod = format!("kind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{{name: a}}], volumes: {volumes}}}\n");
+    std::fs::write(
+        folder.path().join("all.yaml"),
+        format!("kind: ConfigMap\nmetadata: {{name: c}}\n---\n{claim}---\n{pod}"),
+    )
+    .unwrap();
+    let told = told(&folder, &["--cluster", "cluster.yaml", "--pods", "all.yaml"]);
+    assert!(told.contains("default/a") && told.contains("unbound immediate PersistentVolumeClaims"), "{told}");
+}
+
 #[test]
 fn what_is_wrong_is_named_with_its_file() {
     let folder = folder();

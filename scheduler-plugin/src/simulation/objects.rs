@@ -82,6 +82,30 @@ fn take_apart(mut document: Value, item: Option<(&str, &Value)>, objects: &mut V
     }
 }
 
+/// Whether an object is a pod, or stands for pods.
+pub(super) fn has_pods(object: &Value) -> bool {
+    const KINDS: [&str; 6] = ["Pod", "Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "Job"];
+    KINDS.contains(&kind(object))
+}
+
+/// The object with the namespace that the API server would give it, if it is of a kind that is read and has to have one.
+pub(super) fn in_namespace(object: &Value) -> Value {
+    const KINDS: [&str; 7] = [
+        "ElasticQuota",
+        "PersistentVolumeClaim",
+        "PodDisruptionBudget",
+        "PodGroup",
+        "ReplicationController",
+        "ResourceClaim",
+        "Service",
+    ];
+    let mut object = object.clone();
+    if KINDS.contains(&kind(&object)) && object["metadata"]["namespace"].is_null() {
+        object["metadata"]["namespace"] = json!("default");
+    }
+    object
+}
+
 /// The pods that an object stands for: itself, or as many as its template is to be repeated.
 pub(super) fn pods_of(object: &Value) -> Result<Vec<Value>, ObjectError> {
     let count = match kind(object) {
