@@ -106,7 +106,7 @@ fn resource(definition: &Value, version: &Value) -> Resource {
         printer: Arc::new(CustomPrinter::new(version)),
         custom: true,
         disabled_fields: Vec::new(),
-        deprecation: deprecation(version, &kind),
+        deprecation: deprecation(definition, version, &kind),
         served_since: 0,
         published_schema: Some(Arc::new(published)),
         kind: kind.kind,
@@ -114,12 +114,21 @@ fn resource(definition: &Value, version: &Value) -> Resource {
     }
 }
 
-fn deprecation(version: &Value, kind: &GroupVersionKind) -> Option<String> {
-    let deprecated = version.get("deprecated").and_then(Value::as_bool) == Some(true);
-    let own = meta::text(version, &["deprecationWarning"]);
-    let text =
-        if own.is_empty() { format!("{} {} is deprecated", kind.api_version(), kind.kind) } else { own.to_owned() };
-    deprecated.then_some(text)
+/// What everybody is told who uses the version, if it is deprecated: by default, which later version there is.
+fn deprecation(definition: &Value, version: &Value, kind: &GroupVersionKind) -> Option<String> {
+    let is = |version: &Value, what: &str| version.get(what).and_then(Value::as_bool) == Some(true);
+    if !is(version, "deprecated") {
+        return None;
+    }
+    if let Some(own) = meta::at(version, &["deprecationWarning"]).and_then(Value::as_str) {
+        return Some(own.to_owned());
+    }
+    let versions = meta::items(definition, &["spec", "versions"]).iter();
+    let usable = versions.filter(|it| is(it, "served") && !is(it, "deprecated")).map(|it| meta::text(it, &["name"]));
+    let instead = usable.max_by_key(|it| stability(it)).filter(|it| stability(it) > stability(&kind.version));
+    let GroupVersionKind { group, kind: name, .. } = kind;
+    let instead = instead.map(|it| format!("; use {group}/{it} {name}")).unwrap_or_default();
+    Some(format!("{} {name} is deprecated{instead}", kind.api_version()))
 }
 
 fn subresources(version: &Value, kind: &GroupVersionKind) -> Vec<Subresource> {

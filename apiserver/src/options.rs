@@ -2,12 +2,12 @@
 //! Source: `metav1.ListOptions`, `CreateOptions`, `PatchOptions`, `DeleteOptions` and their validation.
 
 use serde_json::{Value, json};
-use steersman_machinery::field::{ErrorList, FieldError, Path, show};
+use steersman_machinery::field::{ErrorList, FieldError, Path, go_quote, show};
 use steersman_machinery::group::GroupKind;
 use steersman_machinery::status::Status;
 use steersman_machinery::{meta, object_meta};
 
-use crate::http::query::Query;
+use crate::http::query::{Query, parse_uint};
 
 /// How to treat unknown and duplicate fields in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -258,8 +258,8 @@ pub fn read_version(text: &str, watch: bool) -> Result<Option<u64>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| {
-        let why = format!("Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
+    parse_uint(text).map(Some).map_err(|why| {
+        let why = format!("Invalid value: {}: {why}", go_quote(text));
         match watch {
             true => Status::untyped(format!("resourceVersion: {why}")),
             false => Status::bad_request(format!("invalid resource version: resourceVersion: {why}")),
@@ -304,7 +304,7 @@ impl DeleteOptions {
             None => Self {
                 dry_run: read_dry_run(query.all("dryRun"), &mut errors),
                 grace_period: query.integer("gracePeriodSeconds")?,
-                propagation: read_propagation(query.text("propagationPolicy"), &mut errors),
+                propagation: read_propagation(query.all("propagationPolicy").next(), &mut errors),
                 orphan_dependents: query.optional_flag("orphanDependents"),
                 ..Self::default()
             },
@@ -355,7 +355,7 @@ impl DeleteOptions {
         Ok(Self {
             dry_run: read_dry_run(dry_run, errors),
             grace_period: meta::at(body, &["gracePeriodSeconds"]).and_then(Value::as_i64),
-            propagation: read_propagation(meta::text(body, &["propagationPolicy"]), errors),
+            propagation: read_propagation(meta::at(body, &["propagationPolicy"]).and_then(Value::as_str), errors),
             orphan_dependents: meta::at(body, &["orphanDependents"]).and_then(Value::as_bool),
             uid: text(&["preconditions", "uid"]),
             resource_version: text(&["preconditions", "resourceVersion"]),
@@ -367,9 +367,9 @@ fn propagation_text(body: Option<&Value>, query: &Query) -> String {
     body.map_or(query.text("propagationPolicy"), |body| meta::text(body, &["propagationPolicy"])).to_owned()
 }
 
-fn read_propagation(text: &str, errors: &mut ErrorList) -> Option<Propagation> {
-    match text {
-        "" => None,
+/// Reads a propagation; one that is given must not be empty.
+fn read_propagation(text: Option<&str>, errors: &mut ErrorList) -> Option<Propagation> {
+    match text? {
         "Background" => Some(Propagation::Background),
         "Foreground" => Some(Propagation::Foreground),
         "Orphan" => Some(Propagation::Orphan),
@@ -427,5 +427,8 @@ mod tests {
         assert_eq!((options.grace_period, options.propagation), (Some(3), Some(Propagation::Orphan)));
         let body = json!({"orphanDependents": true, "propagationPolicy": "Orphan"});
         assert!(DeleteOptions::read(Some(&body), &Query::default()).is_err());
+        let empty = json!({"propagationPolicy": ""});
+        assert!(DeleteOptions::read(Some(&empty), &Query::default()).is_err());
+        assert!(DeleteOptions::read(None, &Query::parse("propagationPolicy=")).is_err());
     }
 }

@@ -15,7 +15,7 @@ mod go_type;
 mod parse;
 mod time;
 
-pub use convert::zero;
+pub use convert::{kind_of, zero};
 pub use time::{format_micro_time, format_time, parse_micro_time, parse_time};
 
 /// A parsed document.

@@ -14,40 +14,39 @@ pub fn told(path: &str) -> &str {
     &path[..path.floor_char_boundary(LONGEST)]
 }
 
-/// The way to a field: `spec.containers[0].image`, `metadata.annotations[foo]`.
+/// The way to a field: `spec.containers[0].image`, `metadata.annotations[foo]`. The default is the way to nowhere, which
+/// shows as `<nil>`.
 ///
 /// Validation makes one for every field that it looks at, nearly all of which nobody ever reads: usual ones are kept without an
 /// allocation.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Path(Text);
 
 /// How long the path of a usual field is at most.
 const USUAL: usize = 94;
 
-/// A text, in the first form whenever it fits.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A text, in the first form that fits.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 enum Text {
+    #[default]
+    None,
     /// Zeros fill the rest.
     Short(u8, [u8; USUAL]),
     Long(String),
 }
 
 impl Text {
-    const EMPTY: Self = Self::Short(0, [0; USUAL]);
-
     fn with<const N: usize>(&self, parts: [&str; N]) -> Self {
         let mut end = self.bytes().len();
-        if let Self::Short(_, text) = self
-            && end + parts.iter().map(|part| part.len()).sum::<usize>() <= USUAL
-        {
-            let mut text = *text;
-            for part in parts {
-                text[end..end + part.len()].copy_from_slice(part.as_bytes());
-                end += part.len();
-            }
-            return Self::Short(u8::try_from(end).expect("it was just compared"), text);
+        if end + parts.iter().map(|part| part.len()).sum::<usize>() > USUAL {
+            return Self::Long([self.as_str(), &parts.concat()].concat());
         }
-        Self::Long([self.as_str(), &parts.concat()].concat())
+        let mut text = if let Self::Short(_, text) = self { *text } else { [0; USUAL] };
+        for part in parts {
+            text[end..end + part.len()].copy_from_slice(part.as_bytes());
+            end += part.len();
+        }
+        Self::Short(u8::try_from(end).expect("it was just compared"), text)
     }
 
     fn as_str(&self) -> &str {
@@ -56,6 +55,7 @@ impl Text {
 
     fn bytes(&self) -> &[u8] {
         match self {
+            Self::None => &[],
             Self::Short(len, text) => &text[..usize::from(*len)],
             Self::Long(text) => text.as_bytes(),
         }
@@ -63,14 +63,14 @@ impl Text {
 }
 
 impl Path {
-    /// A path of one step; an empty name is the root of the object.
+    /// A path of one step; one without a name, of which nothing shows, is the object as a whole.
     pub fn new(name: &str) -> Self {
-        Self(Text::EMPTY.with([name]))
+        Self(Text::None.with([name]))
     }
 
     /// The field `name` below this one.
     pub fn child(&self, name: &str) -> Self {
-        if self.is_root() { Self::new(name) } else { self.followed_by([".", name]) }
+        if self.0 == Text::None { Self::new(name) } else { self.followed_by([".", name]) }
     }
 
     /// The list item at `index`.
@@ -91,19 +91,9 @@ impl Path {
         }
     }
 
-    fn is_root(&self) -> bool {
-        self.0.bytes().is_empty()
-    }
-
-    /// The path as text; empty for the root.
+    /// The path as text; empty for the way to nowhere.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
-    }
-}
-
-impl Default for Path {
-    fn default() -> Self {
-        Self::new("")
     }
 }
 
@@ -121,7 +111,7 @@ impl From<&str> for Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_root() { "<nil>" } else { self.as_str() })
+        f.write_str(if self.0 == Text::None { "<nil>" } else { self.as_str() })
     }
 }
 
@@ -366,6 +356,8 @@ mod tests {
             (FieldError::too_long(&Path::new("a"), 5), "a: Too long: may not be more than 5 bytes"),
             (FieldError::too_many(&Path::new("a"), 4, 3), "a: Too many: 4: must have at most 3 items"),
             (FieldError::forbidden(&Path::new("spec"), "no"), "spec: Forbidden: no"),
+            (FieldError::forbidden(&Path::default(), "no"), "<nil>: Forbidden: no"),
+            (FieldError::forbidden(&Path::new(""), "no"), ": Forbidden: no"),
         ];
         for (error, expect) in cases {
             assert_eq!(error.to_string(), expect);

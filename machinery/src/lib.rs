@@ -9,6 +9,7 @@ pub mod decode;
 pub mod field;
 pub mod field_set;
 pub mod fields;
+pub mod go_regexp;
 pub mod group;
 pub mod int_or_string;
 pub mod labels;

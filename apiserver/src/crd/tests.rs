@@ -48,3 +48,22 @@ fn versions_are_ordered_by_stability() {
         ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v1alpha1", "foo1", "foo10"]
     );
 }
+
+#[test]
+fn who_uses_a_deprecated_version_is_told_of_a_better_one() {
+    let check = |versions: &[(&str, bool, bool)], of: &str, expect: Option<&str>| {
+        let version = |(name, served, deprecated): &(&str, bool, bool)| json!({"name": name, "served": served, "deprecated": deprecated});
+        let versions: Vec<Value> = versions.iter().map(version).collect();
+        let definition = json!({"spec": {"versions": versions}});
+        let version = versions.iter().find(|it| it["name"] == of).unwrap();
+        let kind = GroupVersionKind::new("g.io", of, "Kind");
+        assert_eq!(deprecation(&definition, version, &kind).as_deref(), expect, "{definition}");
+    };
+    check(&[("v1", true, false)], "v1", None);
+    check(&[("v1", true, true)], "v1", Some("g.io/v1 Kind is deprecated"));
+    let three = [("v1beta1", true, true), ("v1beta2", true, false), ("v1", true, false)];
+    check(&three, "v1beta1", Some("g.io/v1beta1 Kind is deprecated; use g.io/v1 Kind"));
+    let others = [("v1", false, false), ("v2", true, true), ("v1beta1", true, true), ("v1alpha1", true, false)];
+    check(&others, "v1beta1", Some("g.io/v1beta1 Kind is deprecated"));
+    check(&others, "v2", Some("g.io/v2 Kind is deprecated"));
+}

@@ -234,26 +234,35 @@ pub(crate) fn readable(headers: &HeaderMap, body: &[u8]) -> Option<Value> {
 /// Reads a body that holds the options of a request.
 pub(super) fn options(call: &Call, kind: &str) -> Result<Value, Status> {
     let invalid = |why: String| Status::bad_request(why);
+    let name = format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}");
+    let ty = builtin::definition(&name).map(Type::Struct);
+    let ty = ty.as_ref().map(|ty| builtin::schema().type_ref(ty));
     let value = match negotiate::body_form(&call.headers, true)? {
         BodyForm::Json => {
             let parsed = decode::parse_json(&call.body);
             parsed.map_err(|error| invalid(format!("couldn't get version/kind; json parse error: {error}")))?.value
         }
         BodyForm::Yaml => yaml::parse(&call.body).map_err(|why| invalid(format!("yaml: {why}")))?.value,
-        BodyForm::Protobuf => {
-            let name = format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}");
-            let ty = builtin::definition(&name).map(Type::Struct);
-            let ty = ty.as_ref().map(|ty| builtin::schema().type_ref(ty));
-            message(&call.body, ty).map_err(|error| invalid(error.to_string()))?
-        }
+        BodyForm::Protobuf => message(&call.body, ty).map_err(|error| invalid(error.to_string()))?,
     };
+    if !matches!(value, Value::Object(_) | Value::Null) {
+        let found = decode::kind_of(&value);
+        return Err(invalid(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type {GO_TYPE_META}"
+        )));
+    }
     match meta::text(&value, &["kind"]) {
-        "" => Ok(value),
-        found if found == kind => Ok(value),
-        other => {
+        other if !other.is_empty() && other != kind => {
             let version = meta::text(&value, &["apiVersion"]);
             Err(invalid(format!("no kind \"{other}\" is registered for version \"{version}\"")))
         }
+        _ => match ty {
+            // What the options do not have is left out.
+            Some(ty) => {
+                decode::convert(value, ty, kind).map(|it| it.object).map_err(|error| invalid(error.to_string()))
+            }
+            None => Ok(value),
+        },
     }
 }
 

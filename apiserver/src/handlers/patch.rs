@@ -2,11 +2,12 @@
 //! Source: Kubernetes docs "Update API Objects in Place Using kubectl patch" and "Server-Side Apply".
 
 use serde_json::{Value, json};
-use steersman_machinery::decode::{self, Parsed};
-use steersman_machinery::field::{FieldError, Path};
+use steersman_machinery::decode::{self, Parsed, TypeError};
+use steersman_machinery::field::{FieldError, Path, go_quote};
 use steersman_machinery::group::{GroupKind, GroupVersionKind};
 use steersman_machinery::meta;
 use steersman_machinery::patch;
+use steersman_machinery::schema::TypeRef;
 use steersman_machinery::status::Status;
 
 use super::write::{self, Change};
@@ -24,14 +25,21 @@ const APPLY_PATCH: &str = "application/apply-patch+yaml";
 /// The media types of patches.
 pub(super) const TYPES: [&str; 4] = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH];
 
-/// A patch that was read.
-pub(super) enum Patch {
+/// A patch that is not an apply, as it was read.
+pub(super) struct Patch {
+    document: Document,
+    validation: FieldValidation,
+}
+
+enum Document {
     /// RFC 6902, as it came.
     Json(bytes::Bytes),
     /// RFC 7386.
     Merge(Parsed),
     /// By the strategies of the schema.
     Strategic(Parsed),
+    /// What can't be read, and why; it counts only once there is an object to be patched.
+    Unreadable(Box<Status>),
 }
 
 /// Changes an object by a patch; an apply makes it if it does not exist.
@@ -42,43 +50,46 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
     }
     let options = WriteOptions::read(&call.query, WriteKind::Patch, call.user_agent())?;
     let output = output::negotiate(call, resource)?;
-    let patch = Patch::read(call, resource.custom)?;
-    let validation = options.field_validation;
+    let patch = Patch::read(call, resource.custom, options.field_validation)?;
     let how = Change::patch(resource, subresource, &options);
     let updated = write::update(call, resource, &how, |call, live| {
-        let patched = patch.apply(live, resource)?;
-        decode(call, resource, patched, validation, &patch)
+        let patched = patch.apply(live, resource.object_type.root())?;
+        let kind = (!resource.custom).then_some(resource.kind.as_str());
+        let mut object = patch.decode(call, kind, patched, |patched| input::shape(resource, patched))?;
+        resource.default(&mut object);
+        Ok(object)
     });
     let updated = updated.await?;
     output::written(call, resource, (200, &updated), output)
 }
 
-impl Patch {
-    /// Reads a patch that is not an apply.
-    pub(super) fn read(call: &Call, custom: bool) -> Result<Self, Status> {
-        let accepted: Vec<&str> = TYPES.into_iter().filter(|it| !custom || *it != STRATEGIC_PATCH).collect();
-        let value = || -> Result<Parsed, Status> {
-            let parsed = decode::parse_json(&call.body).map_err(|error| Status::bad_request(error.to_string()))?;
-            match parsed.value {
-                Value::Object(_) => Ok(parsed),
-                _ => Err(Status::bad_request("the patch must be a JSON object")),
-            }
-        };
-        match negotiate::content_type(&call.headers).as_str() {
-            JSON_PATCH => Ok(Self::Json(call.body.clone())),
-            MERGE_PATCH => Ok(Self::Merge(value()?)),
-            STRATEGIC_PATCH if !custom => Ok(Self::Strategic(value()?)),
-            _ => Err(Status::unsupported_media_type(&accepted)),
-        }
+impl Document {
+    fn read(media_type: &str, body: &bytes::Bytes, validation: FieldValidation) -> Option<Self> {
+        Some(match media_type {
+            JSON_PATCH if validation == FieldValidation::Ignore => Self::Json(body.clone()),
+            JSON_PATCH => match patch::json::check_types(body) {
+                Ok(()) => Self::Json(body.clone()),
+                Err(error) => Self::Unreadable(Box::new(error.into())),
+            },
+            MERGE_PATCH => match document(body) {
+                Ok(Parsed { value: Value::Null, .. }) => Self::unreadable("Invalid JSON Patch".to_owned()),
+                Ok(parsed) => Self::Merge(parsed),
+                Err(why) => Self::unreadable(format!("error decoding patch: {why}")),
+            },
+            STRATEGIC_PATCH => match document(body) {
+                // Null changes nothing.
+                Ok(Parsed { value: Value::Null, duplicates }) => {
+                    Self::Strategic(Parsed { value: json!({}), duplicates })
+                }
+                Ok(parsed) => Self::Strategic(parsed),
+                Err(why) => Self::unreadable(why),
+            },
+            _ => return None,
+        })
     }
 
-    /// The document with the patch applied.
-    pub(super) fn apply(&self, document: &Value, resource: &Resource) -> Result<Value, Status> {
-        Ok(match self {
-            Self::Json(patch) => patch::json::apply(document, patch)?,
-            Self::Merge(patch) => patch::merge::apply(document, &patch.value),
-            Self::Strategic(patch) => patch::strategic::apply(document, &patch.value, resource.object_type.root())?,
-        })
+    fn unreadable(why: String) -> Self {
+        Self::Unreadable(Box::new(Status::bad_request(why)))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -87,67 +98,90 @@ impl Patch {
             Self::Merge(patch) | Self::Strategic(patch) => {
                 patch.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
             }
+            Self::Unreadable(_) => Vec::new(),
         }
     }
 
     /// How upstream shows the value at fault: the result, or for strategic patches the patch as Go prints it.
     fn shown(&self, patched: &Value) -> String {
-        match self {
-            Self::Json(_) | Self::Merge(_) => steersman_machinery::field::go_quote(&patched.to_string()),
-            Self::Strategic(patch) => steersman_machinery::field::go_quote(&go_print(&patch.value)),
-        }
+        go_quote(&match self {
+            Self::Strategic(patch) => patch::go_print(&patch.value),
+            _ => patched.to_string(),
+        })
     }
 }
 
-/// A JSON value as Go's `%+v` prints it.
-fn go_print(value: &Value) -> String {
-    match value {
-        Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key}:{}", go_print(value))).collect();
-            format!("map[{}]", fields.join(" "))
+impl Patch {
+    /// Reads a patch that is not an apply.
+    pub(super) fn read(call: &Call, custom: bool, validation: FieldValidation) -> Result<Self, Status> {
+        let accepted: Vec<&str> = TYPES.into_iter().filter(|it| !custom || *it != STRATEGIC_PATCH).collect();
+        let media_type = negotiate::content_type(&call.headers);
+        let document = Some(media_type).filter(|it| accepted.contains(&it.as_str()));
+        let document = document.and_then(|it| Document::read(&it, &call.body, validation));
+        let document = document.ok_or_else(|| Status::unsupported_media_type(&accepted))?;
+        Ok(Self { document, validation })
+    }
+
+    /// The object, which is of that type, with the patch applied.
+    pub(super) fn apply(&self, object: &Value, ty: TypeRef<'_>) -> Result<Value, Status> {
+        Ok(match &self.document {
+            Document::Json(patch) => patch::json::apply(object, patch)?,
+            Document::Merge(patch) => patch::merge::apply(object, &patch.value),
+            Document::Strategic(patch) => patch::strategic::apply(object, &patch.value, ty)?,
+            Document::Unreadable(why) => return Err((**why).clone()),
+        })
+    }
+
+    /// Brings the patched object into the form of its type by `shape`, which gives the paths of unknown fields as well.
+    /// `kind` is that of the object if it is a built-in one.
+    pub(super) fn decode(
+        &self,
+        call: &mut Call,
+        kind: Option<&str>,
+        patched: Value,
+        shape: impl FnOnce(Value) -> Result<(Value, Vec<String>), TypeError>,
+    ) -> Result<Value, Status> {
+        let invalid = |why: String| {
+            let error = FieldError::invalid_shown(&Path::new("patch"), self.document.shown(&patched), why);
+            Status::invalid(&GroupKind::default(), "", &[error])
+        };
+        let found = meta::text(&patched, &["kind"]);
+        match kind {
+            Some(kind) if kind != found && !matches!(self.document, Document::Strategic(_)) => {
+                return Err(invalid(format!("no conversion from {found} to {kind} exists")));
+            }
+            _ => {}
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(go_print).collect::<Vec<_>>().join(" ")),
-        Value::String(text) => text.clone(),
-        Value::Null => "<nil>".to_owned(),
-        other => other.to_string(),
+        let (object, unknown) = shape(patched.clone()).map_err(|error| invalid(error.to_string()))?;
+        let mut problems = self.document.problems();
+        problems.extend(unknown.iter().map(|path| format!("unknown field \"{path}\"")));
+        match self.validation {
+            FieldValidation::Strict if !problems.is_empty() => {
+                return Err(invalid(format!("strict decoding error: {}", problems.join(", "))));
+            }
+            FieldValidation::Warn => call.warnings.extend(problems),
+            _ => {}
+        }
+        Ok(object)
     }
 }
 
-/// Brings the patched document into the form of its type.
-fn decode(
-    call: &mut Call,
-    resource: &Resource,
-    patched: Value,
-    validation: FieldValidation,
-    patch: &Patch,
-) -> Result<Value, Status> {
-    let mut problems = patch.problems();
-    let invalid = |why: String| {
-        let error = FieldError::invalid_shown(&Path::new("patch"), patch.shown(&patched), why);
-        Status::invalid(&GroupKind::default(), "", &[error])
-    };
-    let kind = meta::text(&patched, &["kind"]);
-    if !resource.custom && kind != resource.kind && !matches!(patch, Patch::Strategic(_)) {
-        return Err(invalid(format!("no conversion from {kind} to {} exists", resource.kind)));
-    }
-    let shaped = input::shape(resource, patched.clone());
-    let (mut object, unknown) = shaped.map_err(|error| invalid(error.to_string()))?;
-    problems.extend(unknown.iter().map(|path| format!("unknown field \"{path}\"")));
-    match validation {
-        FieldValidation::Strict if !problems.is_empty() => {
-            return Err(invalid(format!("strict decoding error: {}", problems.join(", "))));
+/// The object, or null, that a merge patch is; else Go's words for why it is none.
+fn document(body: &[u8]) -> Result<Parsed, String> {
+    let parsed = decode::parse_json(body).map_err(|error| error.to_string())?;
+    match &parsed.value {
+        Value::Object(_) | Value::Null => Ok(parsed),
+        other => {
+            let kind = decode::kind_of(other);
+            Err(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
         }
-        FieldValidation::Warn => call.warnings.extend(problems),
-        _ => {}
     }
-    resource.default(&mut object);
-    Ok(object)
 }
 
 async fn apply(call: &mut Call, resource: &Resource, subresource: &str) -> Answer {
     let options = WriteOptions::read(&call.query, WriteKind::Apply, call.user_agent())?;
     let output = output::negotiate(call, resource)?;
-    let config = read_config(call, resource, options.field_validation)?;
+    let config = read_config(call, &resource.gvk(), options.field_validation)?;
     let recorder = write::writer(call, subresource, &options);
     let force = options.force.unwrap_or(false);
     let how = Change::apply(resource, subresource, &options);
@@ -185,7 +219,7 @@ fn refuse_uid(call: &Call, resource: &Resource, config: &Value) -> Result<(), St
 }
 
 /// Reads an applied configuration as YAML and reports its duplicate keys.
-pub(super) fn read_yaml(call: &mut Call, validation: FieldValidation) -> Result<Value, Status> {
+fn read_yaml(call: &mut Call, validation: FieldValidation) -> Result<Value, Status> {
     const CONVERTING: &str = "decoding YAML: error converting YAML to JSON";
     let document = yaml::parse(&call.body);
     let document = document.map_err(|why| Status::bad_request(format!("error {CONVERTING}: yaml: {why}")))?;
@@ -199,10 +233,15 @@ pub(super) fn read_yaml(call: &mut Call, validation: FieldValidation) -> Result<
     Ok(document.value)
 }
 
-fn read_config(call: &mut Call, resource: &Resource, validation: FieldValidation) -> Result<Value, Status> {
+/// Reads an applied configuration, which must be of that kind.
+pub(super) fn read_config(
+    call: &mut Call,
+    kind: &GroupVersionKind,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
     let config = read_yaml(call, validation)?;
     let found = meta::gvk(&config);
-    if found != resource.gvk() {
+    if found != *kind {
         let GroupVersionKind { group, version, kind } = found;
         return Err(Status::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
     }
@@ -214,15 +253,4 @@ fn read_config(call: &mut Call, resource: &Resource, validation: FieldValidation
 
 fn normalize(call: &mut Call, resource: &Resource, merged: Value) -> Result<Value, Status> {
     input::complete(call, resource, merged, FieldValidation::Ignore, input::Problems::default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_shown_as_go_prints_them() {
-        let value = json!({"spec": {"replicas": "three", "list": [1, {"a": null}]}});
-        assert_eq!(go_print(&value), "map[spec:map[list:[1 map[a:<nil>]] replicas:three]]");
-    }
 }

@@ -3,27 +3,32 @@
 
 use serde_json::{Value, json};
 use steersman_machinery::field::{FieldError, Path};
-use steersman_machinery::group::{GroupKind, GroupVersionKind};
+use steersman_machinery::group::{GroupKind, GroupResource, GroupVersionKind};
 use steersman_machinery::labels;
 use steersman_machinery::schema::TypeRef;
 use steersman_machinery::schema::builtin;
 use steersman_machinery::status::Status;
-use steersman_machinery::{decode, managed_fields, meta, patch};
+use steersman_machinery::{decode, managed_fields, meta};
 
-use super::patch::Patch;
+use super::patch::{Patch, read_config};
 use super::write::{self, Change};
 use super::{Answer, input, output};
 use crate::conversion;
 use crate::http::negotiate::{self, Form, Output};
 use crate::http::respond;
 use crate::object;
-use crate::options::{FieldValidation, WriteKind, WriteOptions};
+use crate::options::{WriteKind, WriteOptions};
 use crate::printers::{self, TableOptions};
 use crate::registry::resource::{Resource, ScalePaths};
 use crate::server::unavailable;
 use crate::service::Call;
 
 const API_VERSION: &str = "autoscaling/v1";
+const KIND: &str = "Scale";
+
+fn gvk() -> GroupVersionKind {
+    GroupVersionKind::new("autoscaling", "v1", KIND)
+}
 
 /// Reads or writes the scale of an object.
 pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
@@ -37,8 +42,13 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
 }
 
 fn answer(call: &Call, scale: &Value, output: Output) -> Answer {
-    let Form::Table { beta } = output.form else {
-        return Ok(respond::object(200, scale, output));
+    let beta = match output.form {
+        Form::Table { beta } => beta,
+        Form::Metadata { beta } => {
+            let partial = printers::partial(scale, negotiate::version(beta));
+            return Ok(respond::object(200, &partial, output));
+        }
+        Form::Plain | Form::MetadataList { .. } => return Ok(respond::object(200, scale, output)),
     };
     let options = TableOptions {
         version: if beta { "v1beta1" } else { "v1" },
@@ -52,12 +62,11 @@ fn answer(call: &Call, scale: &Value, output: Output) -> Answer {
 }
 
 fn scale_type() -> TypeRef<'static> {
-    let gvk = GroupVersionKind::new("autoscaling", "v1", "Scale");
-    builtin::type_ref(&gvk).expect("the schema table has the Scale type")
+    builtin::type_ref(&gvk()).expect("the schema table has the Scale type")
 }
 
 fn expected() -> input::Expected<'static> {
-    input::Expected { api_version: API_VERSION, kind: "Scale", ty: Some(scale_type()) }
+    input::Expected { api_version: API_VERSION, kind: KIND, ty: Some(scale_type()) }
 }
 
 async fn read(call: &Call, resource: &Resource) -> Result<Value, Status> {
@@ -69,8 +78,9 @@ async fn read(call: &Call, resource: &Resource) -> Result<Value, Status> {
 
 async fn replace(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     let options = WriteOptions::read(&call.query, WriteKind::Update, call.user_agent())?;
-    let scale = input::typed(call, expected(), options.field_validation)?;
-    write(call, resource, &options, |writer, live| Ok(writer.update(Some(live), scale.clone()))).await
+    let mut scale = input::typed(call, expected(), options.field_validation)?;
+    write::check_place(call, resource, &mut scale)?;
+    write(call, resource, &options, |_, writer, live| Ok(writer.update(Some(live), scale.clone()))).await
 }
 
 async fn change(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
@@ -78,36 +88,47 @@ async fn change(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
         return apply(call, resource).await;
     }
     let options = WriteOptions::read(&call.query, WriteKind::Patch, call.user_agent())?;
-    let patch = Patch::read(call, resource.custom)?;
-    write(call, resource, &options, |writer, live| {
-        let patched = match &patch {
-            Patch::Json(patch) => patch::json::apply(live, patch)?,
-            Patch::Merge(patch) => patch::merge::apply(live, &patch.value),
-            Patch::Strategic(patch) => patch::strategic::apply(live, &patch.value, scale_type())?,
-        };
-        let decoded = decode::convert(patched, scale_type(), "Scale");
-        let scale = decoded.map_err(|error| Status::bad_request(error.to_string()))?.object;
+    let patch = Patch::read(call, resource.custom, options.field_validation)?;
+    let shape = |patched| decode::convert(patched, scale_type(), KIND).map(|it| (it.object, it.unknown));
+    write(call, resource, &options, |call, writer, live| {
+        let scale = patch.decode(call, Some(KIND), patch.apply(live, scale_type())?, shape)?;
+        refuse_uid(resource, live, &scale)?;
         Ok(writer.update(Some(live), scale))
     })
     .await
 }
 
+/// A patch that names another uid is refused here; that of a replacement is looked at where it is stored.
+fn refuse_uid(resource: &Resource, live: &Value, scale: &Value) -> Result<(), Status> {
+    let (wanted, found) = (meta::uid(scale), meta::uid(live));
+    if wanted.is_empty() || wanted == found || resource.custom {
+        return Ok(());
+    }
+    let scales = GroupResource::new(resource.group.clone(), format!("{}/scale", resource.name));
+    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(Status::conflict(&scales, meta::name(live), why))
+}
+
 async fn apply(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     let options = WriteOptions::read(&call.query, WriteKind::Apply, call.user_agent())?;
-    let config = super::patch::read_yaml(call, options.field_validation)?;
-    let config = input::convert(call, config, expected(), FieldValidation::Strict, input::Problems::default())?;
+    let config = read_config(call, &gvk(), options.field_validation)?;
     let force = options.force.unwrap_or(false);
-    write(call, resource, &options, |writer, live| Ok(writer.apply(Some(live), config.clone(), force)?)).await
+    write(call, resource, &options, |_, writer, live| {
+        let scale = writer.apply(Some(live), config.clone(), force)?;
+        let decoded = decode::convert(scale, scale_type(), KIND);
+        decoded.map(|it| it.object).map_err(|error| Status::bad_request(error.to_string()))
+    })
+    .await
 }
 
 /// Writes the replicas of the scale that `new` makes of the present one. Who owns them is kept with the object.
 async fn write<F>(call: &mut Call, resource: &Resource, options: &WriteOptions, new: F) -> Result<Value, Status>
 where
-    F: Fn(&managed_fields::Writer<'_>, &Value) -> Result<Value, Status>,
+    F: Fn(&mut Call, &managed_fields::Writer<'_>, &Value) -> Result<Value, Status>,
 {
     let how = Change::scale(resource, options);
-    let (url, now) = (call.info.name.clone(), call.server.clock.now());
-    let updated = write::update(call, resource, &how, |_, live| {
+    let now = call.server.clock.now();
+    let updated = write::update(call, resource, &how, |call, live| {
         let steps = paths(resource)?.spec_steps();
         let owners = meta::at(live, &["metadata", "managedFields"]);
         let mut present = present(resource, live)?;
@@ -120,12 +141,8 @@ where
             ty: scale_type(),
             reset_fields: &[],
         };
-        let scale = new(&writer, &present)?;
-        let name = meta::name(&scale);
-        if !name.is_empty() && name != url {
-            let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
-            return Err(Status::bad_request(message));
-        }
+        let mut scale = new(call, &writer, &present)?;
+        write::check_place(call, resource, &mut scale)?;
         let mut object = scaled(resource, live, &scale)?;
         let scale_owners = meta::at(&scale, &["metadata", "managedFields"]);
         let owners = managed_fields::scale::to_object(owners, scale_owners, &resource.api_version(), &steps);

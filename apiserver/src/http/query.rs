@@ -1,5 +1,8 @@
 //! Query parameters, by upstream's rules: repeated scalars use the first value, unknown names are ignored.
 
+use std::num::{IntErrorKind, ParseIntError};
+
+use steersman_machinery::field::go_quote;
 use steersman_machinery::status::Status;
 
 /// The decoded parameters of a URL, in order.
@@ -34,26 +37,39 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A boolean: present and neither `false` nor `0`.
+    /// A boolean: present and neither `false`, in whatever case, nor `0`.
     pub fn flag(&self, name: &str) -> bool {
         self.optional_flag(name).unwrap_or(false)
     }
 
     /// A boolean that may be absent.
     pub fn optional_flag(&self, name: &str) -> Option<bool> {
-        self.first(name).map(|value| !matches!(value, "false" | "0"))
+        self.first(name).map(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// A whole number that may be absent.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, Status> {
-        match self.first(name) {
-            None | Some("") => Ok(None),
-            Some(text) => text
-                .parse()
-                .map(Some)
-                .map_err(|_| Status::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))),
-        }
+        let parse = |text: &str| text.parse().map_err(|error| Status::bad_request(no_number("ParseInt", text, &error)));
+        self.first(name).map(parse).transpose()
     }
+}
+
+/// Reads a whole number without a sign.
+///
+/// # Errors
+/// The text of Go's `strconv.ParseUint`.
+pub fn parse_uint(text: &str) -> Result<u64, String> {
+    // Go takes no sign here; an empty text is as wrong as one with a sign.
+    let number = if text.starts_with('+') { "" } else { text }.parse();
+    number.map_err(|error| no_number("ParseUint", text, &error))
+}
+
+fn no_number(function: &str, text: &str, error: &ParseIntError) -> String {
+    let why = match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {}: {why}", go_quote(text))
 }
 
 #[cfg(test)]
@@ -69,5 +85,18 @@ mod tests {
         assert_eq!(query.text("d"), "x,y z");
         assert_eq!(query.integer("a").unwrap(), Some(1));
         assert!(query.integer("d").unwrap_err().message.contains("invalid syntax"));
+        assert!(!Query::parse("b=False").flag("b"));
+        let fault = |query: &str| Query::parse(query).integer("n").unwrap_err().message;
+        assert_eq!(fault("n="), r#"strconv.ParseInt: parsing "": invalid syntax"#);
+        assert_eq!(
+            fault("n=9223372036854775808"),
+            r#"strconv.ParseInt: parsing "9223372036854775808": value out of range"#
+        );
+        assert_eq!(parse_uint("5"), Ok(5));
+        for (text, why) in
+            [("+5", "invalid syntax"), ("-5", "invalid syntax"), ("18446744073709551616", "value out of range")]
+        {
+            assert_eq!(parse_uint(text), Err(format!("strconv.ParseUint: parsing \"{text}\": {why}")));
+        }
     }
 }

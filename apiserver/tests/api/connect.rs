@@ -39,6 +39,13 @@ async fn a_simulated_container_has_the_log_that_its_pod_says() {
     check("missing/log", 404, "pods \"missing\" not found").await;
     let why = "PodLogOptions \"a\" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0";
     check("a/log?tailLines=-1", 422, why).await;
+    let why = "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"";
+    check("a/log?sinceTime=x", 400, why).await;
+    let why = "PodLogOptions \"a\" is invalid: stream: Forbidden: may not be specified";
+    check("a/log?stream=All", 422, why).await;
+    let why =
+        "PodLogOptions \"a\" is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified";
+    check("a/log?sinceSeconds=1&sinceTime=2026-05-01T10:00:00Z", 422, why).await;
     let line = "simulated container main of image app:1 started; the annotation steersman.dev/logs sets its log\n";
     check("b/log", 200, line).await;
 }

@@ -102,3 +102,23 @@ async fn a_namespace_waits_for_its_finalizer_and_takes_nothing_new() {
     assert_eq!(client.put("/api/v1/namespaces/n/finalize", finalized).await.code, 200);
     assert_eq!(client.get("/api/v1/namespaces/n").await.code, 404);
 }
+
+#[tokio::test]
+async fn options_that_cannot_be_read_are_told_before_what_is_missing() {
+    let client = Client::new().await;
+    let path = "/api/v1/namespaces/default/configmaps/missing";
+    for (options, code) in [
+        (json!({}), 404),
+        (json!({"unknown": 1}), 404),
+        (json!({"kind": "DeleteOptions", "apiVersion": "any/v7"}), 404),
+        (json!({"gracePeriodSeconds": "x"}), 400),
+        (json!({"preconditions": []}), 400),
+        (json!([]), 400),
+        (json!({"kind": "Pod", "apiVersion": "v1"}), 400),
+        (json!({"propagationPolicy": ""}), 422),
+        (json!({"dryRun": ["Some"]}), 422),
+    ] {
+        let reply = client.delete(path, options.clone()).await;
+        assert_eq!(reply.code, code, "{options}: {reply:?}");
+    }
+}

@@ -81,3 +81,66 @@ async fn a_pod_is_bound_once() {
     let message = "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\"";
     assert_eq!((again.code, again.body["message"].as_str().unwrap()), (409, message));
 }
+
+#[tokio::test]
+async fn what_is_no_patch_is_told_once_there_is_an_object() {
+    let client = Client::new().await;
+    client.config_map("a", json!({})).await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let map = "json: cannot unmarshal array into Go value of type map[string]interface {}";
+    for (kind, body, code, message) in [
+        ("merge", json!([]), 400, format!("error decoding patch: {map}")),
+        ("strategic-merge", json!([]), 400, map.to_owned()),
+        (
+            "json",
+            json!({}),
+            400,
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+                .to_owned(),
+        ),
+    ] {
+        let reply = client.patch(kind, &format!("{path}/a"), body.clone()).await;
+        assert_eq!((reply.code, reply.body["message"].as_str()), (code, Some(message.as_str())), "{kind}");
+        assert_eq!(client.patch(kind, &format!("{path}/missing"), body).await.code, 404, "{kind}");
+    }
+    // Of a JSON patch the types of the members are looked at unless fields are not to be validated.
+    let odd = json!([{"op": 5}]);
+    assert_eq!(client.patch("json", &format!("{path}/a"), odd.clone()).await.code, 400);
+    assert_eq!(client.patch("json", &format!("{path}/a?fieldValidation=Ignore"), odd).await.code, 422);
+}
+
+#[tokio::test]
+async fn a_scale_is_read_as_strictly_as_any_object() {
+    let client = Client::new().await;
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    assert_eq!(client.post(deployments, crate::client::deployment("web")).await.code, 201);
+    let scale = format!("{deployments}/web/scale");
+    let unknown = json!({"spec": {"replicas": 2, "foo": 1}});
+    let reply = client.patch("merge", &scale, unknown.clone()).await;
+    assert_eq!((reply.code, reply.warnings), (200, vec![r#"299 - "unknown field \"spec.foo\"""#.to_owned()]));
+    let check = async |kind: &str, query: &str, body: Value, code: u16, part: &str| {
+        let reply = client.patch(kind, &format!("{scale}?{query}"), body.clone()).await;
+        let message = reply.body["message"].as_str().unwrap_or_default();
+        assert!(reply.code == code && message.contains(part), "{body}: {reply:?}");
+    };
+    let strict = "strict decoding error: unknown field \"spec.foo\"";
+    check("merge", "fieldValidation=Strict", unknown, 422, strict).await;
+    check("merge", "", json!({"spec": {"replicas": "x"}}), 422, "cannot unmarshal string into Go struct field").await;
+    check("merge", "", json!({"kind": "X"}), 422, "no conversion from X to Scale exists").await;
+    check("merge", "", json!({"metadata": null}), 400, "(web based on URL) was undeterminable").await;
+    let uid = json!({"metadata": {"uid": "x"}});
+    check("merge", "", uid, 409, "deployments/scale.apps \"web\": Precondition failed: UID in precondition: x").await;
+    let config = |spec: Value| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": spec});
+    let other = json!({"apiVersion": "apps/v1", "kind": "Deployment"});
+    check("apply", "fieldManager=m", other, 400, "invalid object type: apps/v1, Kind=Deployment").await;
+    let undeclared = "autoscaling/v1, Kind=Scale): .spec.foo: field not declared in schema";
+    check("apply", "fieldManager=m", config(json!({"foo": 1})), 500, undeclared).await;
+    check("apply", "fieldManager=m&force=true", config(json!({"replicas": 7})), 200, "").await;
+    assert_eq!(client.get(&scale).await.body["spec"]["replicas"], 7);
+    for (body, code) in [(json!({}), 400), (json!({"metadata": {"name": "web", "namespace": "x"}}), 400)] {
+        assert_eq!(client.put(&scale, body).await.code, code);
+    }
+    let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let request = http::Request::get(&scale).header("Accept", accept).body(Default::default()).unwrap();
+    assert_eq!(crate::client::read(client.send(request).await).await.body["kind"], "PartialObjectMetadata");
+}

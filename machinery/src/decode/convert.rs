@@ -265,7 +265,8 @@ fn push(path: &mut String, name: &str) {
     path.push_str(name);
 }
 
-fn kind_of(value: &Value) -> &'static str {
+/// What Go calls the kind of a JSON value: `object`, `bool`, `number`.
+pub fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::PatchError;
 use crate::Object;
-use crate::decode::{MAX_OBJECTS, parse_json};
+use crate::decode::{kind_of, parse_json};
 
 mod strict;
 
@@ -23,12 +23,7 @@ const MAX_MOVED_ITEMS: usize = 50_000_000;
 
 /// The document after all operations, in order. If one fails, the patch fails.
 pub fn apply(document: &Value, patch: &[u8]) -> Result<Value, PatchError> {
-    // Texts may have as many braces.
-    if patch.iter().filter(|byte| **byte == b'{').count() > MAX_OBJECTS {
-        parse_json(patch).map_err(|error| PatchError::Malformed(error.to_string()))?;
-    }
-    let operations: Vec<Object> =
-        serde_json::from_slice(patch).map_err(|error| PatchError::Malformed(error.to_string()))?;
+    let operations = operations(patch)?;
     if operations.len() > MAX_OPERATIONS {
         return Err(PatchError::TooManyOperations(operations.len()));
     }
@@ -55,6 +50,44 @@ impl Work {
             false => Ok(()),
         }
     }
+}
+
+/// The operations of a patch. Null counts as none of them, or as one without members.
+fn operations(patch: &[u8]) -> Result<Vec<Object>, PatchError> {
+    let parsed = parse_json(patch).map_err(|error| PatchError::Malformed(error.to_string()))?;
+    let unfit = |value: &Value, list: &str| {
+        let kind = kind_of(value);
+        PatchError::Malformed(format!("json: cannot unmarshal {kind} into Go value of type {list}handlers.jsonPatchOp"))
+    };
+    let items = match parsed.value {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items,
+        other => return Err(unfit(&other, "[]")),
+    };
+    let operation = |item| match item {
+        Value::Null => Ok(Object::new()),
+        Value::Object(operation) => Ok(operation),
+        other => Err(unfit(&other, "")),
+    };
+    items.into_iter().map(operation).collect()
+}
+
+/// Checks that what an operation is and where it applies are texts, which upstream does unless fields are not to be
+/// validated.
+pub fn check_types(patch: &[u8]) -> Result<(), PatchError> {
+    for operation in operations(patch)? {
+        for name in ["op", "path", "from"] {
+            match operation.get(name) {
+                None | Some(Value::Null | Value::String(_)) => {}
+                Some(other) => {
+                    let kind = kind_of(other);
+                    let field = format!("Go struct field jsonPatchOp.{name} of type string");
+                    return Err(PatchError::Malformed(format!("json: cannot unmarshal {kind} into {field}")));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An operation as it is written; what is needed of it depends on `op`.

@@ -169,10 +169,15 @@ fn take_list(map: &mut Object, name: &str) -> Result<Option<Vec<Value>>, PatchEr
     }
 }
 
+/// Obeys `$deleteFromPrimitiveList/<list>`; null deletes the whole list.
 fn delete_scalars(live: &mut Object, name: &str, values: Value) {
-    if let (Some(Value::Array(list)), Value::Array(values)) = (live.get_mut(name), values) {
-        let gone = Positions::of(&values, None);
-        list.retain(|item| gone.find(item).is_none());
+    match (live.get_mut(name), values) {
+        (Some(_), Value::Null) => drop(live.remove(name)),
+        (Some(Value::Array(list)), Value::Array(values)) => {
+            let gone = Positions::of(&values, None);
+            list.retain(|item| gone.find(item).is_none());
+        }
+        _ => {}
     }
 }
 

@@ -6,19 +6,28 @@ use steersman_machinery::field::{ErrorList, FieldError, Path, show};
 use super::formats;
 use crate::crd::structural::Structural;
 
+/// The largest whole number up to which all are floating point numbers: 2^53 - 1.
+const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
+/// 2^63, from which on whole numbers are too large for an int64.
+const I64_LIMIT: f64 = 9_223_372_036_854_775_808.0;
+
 /// Whether the value has the type of its schema; if not, nothing else is said about it.
 pub(super) fn check_type(value: &Value, schema: &Structural, path: &Path, errors: &mut ErrorList) -> bool {
     let found = type_of(value);
     let wanted = schema.ty.as_str();
+    // A number with a point or an exponent is as good as a whole one if it is exact.
+    let exact = value.as_f64().is_some_and(|it| it.fract() == 0.0 && it.abs() <= MAX_EXACT);
     let fits = match (wanted, found) {
-        _ if schema.int_or_string => matches!(found, "integer" | "string"),
+        _ if schema.int_or_string => matches!(found, "integer" | "string") || exact,
         ("", _) | ("number", "integer") => true,
+        ("integer", "number") => exact,
         _ => wanted == found,
     };
     if fits {
         return true;
     }
-    if (wanted, found) == ("integer", "number") {
+    let whole = |it: f64| it.fract() == 0.0 && (-I64_LIMIT..I64_LIMIT).contains(&it);
+    if (wanted, found) == ("integer", "number") && !value.as_f64().is_some_and(whole) {
         let detail = format!("Checked value must be of type integer (default format) in {}", path.as_str());
         errors.push(FieldError::invalid_str(&Path::default(), "", detail));
     }
@@ -32,7 +41,7 @@ fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => "integer",
+        Value::Number(number) if number.is_i64() => "integer",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",

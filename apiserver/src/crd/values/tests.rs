@@ -96,6 +96,20 @@ fn bad_values_get_upstreams_words() {
 }
 
 #[test]
+fn numbers_with_a_point_count_as_whole_where_they_are_exact() {
+    let range = r#"<nil>: Invalid value: "": Checked value must be of type integer (default format) in spec.size"#;
+    let kind = r#"spec.size: Invalid value: "number": spec.size in body must be of type integer: "number""#;
+    for (number, expect) in [("5.0", vec![]), ("1e17", vec![kind]), ("9223372036854775808", vec![range, kind])] {
+        let size: Value = steersman_machinery::decode::parse_json(number.as_bytes()).unwrap().value;
+        let found: Vec<String> = faults(json!({"name": "abc", "size": size}));
+        let found: Vec<&str> = found.iter().map(String::as_str).filter(|it| !it.contains("less than")).collect();
+        assert_eq!(found, expect, "{number}");
+    }
+    let text = r#"spec.name: Invalid value: "number": spec.name in body must be of type string: "number""#;
+    assert_eq!(faults(json!({"name": 5.0})), [text]);
+}
+
+#[test]
 fn junctors_name_the_path_instead_of_the_field() {
     let first = |name: &str, value: Value| {
         let mut spec = json!({"name": "abc"});

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use steersman_machinery::clock::{format_time, parse_time};
 use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::group::GroupKind;
-use steersman_machinery::meta;
 use steersman_machinery::status::Status;
+use steersman_machinery::{decode, meta};
 use steersman_store::EventKind;
 
 use crate::handlers::Answer;
@@ -43,11 +43,19 @@ impl Options {
         at_least("tailLines", tail, 0, "must be greater than or equal to 0");
         at_least("limitBytes", limit, 1, "must be greater than 0");
         let time = call.query.text("sinceTime");
+        let since = match time {
+            "" => None,
+            time => Some(decode::parse_time(time).map_err(Status::bad_request)?),
+        };
         if seconds.is_some() && !time.is_empty() {
             let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-            errors.push(FieldError::forbidden(&Path::default(), why));
+            errors.push(FieldError::forbidden(&Path::new(""), why));
         } else {
             at_least("sinceSeconds", seconds, 1, "must be greater than 0");
+        }
+        if call.query.all("stream").next().is_some() {
+            // A feature that is off.
+            errors.push(FieldError::forbidden(&Path::new("stream"), "may not be specified"));
         }
         if !errors.is_empty() {
             return Err(Status::invalid(&GroupKind::new("", "PodLogOptions"), &call.info.name, &errors));
@@ -58,7 +66,7 @@ impl Options {
             follow: call.query.flag("follow"),
             previous: call.query.flag("previous"),
             timestamps: call.query.flag("timestamps"),
-            since: seconds.map(ago).or_else(|| parse_time(time)),
+            since: seconds.map(ago).or(since),
             tail,
             limit,
         })

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use steersman_machinery::field::{FieldError, Path, go_quote};
+use steersman_machinery::field::{FieldError, Path};
 use steersman_machinery::group::GroupKind;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
 use super::{Change, Uid};
+use crate::http::query::parse_uint;
 use crate::registry::resource::Resource;
 use crate::service::Call;
 
@@ -96,10 +97,7 @@ pub(super) fn check_identity(resource: &Resource, how: &Change<'_>, live: &Value
 pub(super) fn sent_version(object: &Value) -> Result<u64, Status> {
     match meta::resource_version(object) {
         "" => Ok(0),
-        text => {
-            let invalid = |_| Status::untyped(format!("strconv.ParseUint: parsing {}: invalid syntax", go_quote(text)));
-            text.parse().map_err(invalid)
-        }
+        text => parse_uint(text).map_err(Status::untyped),
     }
 }
 

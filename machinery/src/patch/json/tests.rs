@@ -112,3 +112,25 @@ fn strictness_names_the_odd_members() {
         assert_eq!(check_strict(patch.as_bytes()), expect, "{patch}");
     }
 }
+
+#[test]
+fn null_is_a_patch_without_operations_or_an_operation_without_members() {
+    assert_eq!(apply(&document(), b"null"), Ok(document()));
+    let unknown = PatchError::DoesNotApply("Unexpected kind: ".to_owned());
+    assert_eq!(apply(&document(), b"[null]"), Err(unknown));
+}
+
+#[test]
+fn what_is_no_patch_gets_gos_words() {
+    for (patch, expect) in [
+        ("{}", "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"),
+        ("[5]", "json: cannot unmarshal number into Go value of type handlers.jsonPatchOp"),
+        ("[{", "unexpected end of JSON input"),
+        (r#"[{"op": 5}]"#, "json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string"),
+        (r#"[{"path": {}}]"#, "json: cannot unmarshal object into Go struct field jsonPatchOp.path of type string"),
+        (r#"[{"from": []}]"#, "json: cannot unmarshal array into Go struct field jsonPatchOp.from of type string"),
+    ] {
+        assert_eq!(check_types(patch.as_bytes()), Err(PatchError::Malformed(expect.to_owned())), "{patch}");
+    }
+    assert_eq!(check_types(br#"[{"op": null, "value": 5}, null]"#), Ok(()));
+}

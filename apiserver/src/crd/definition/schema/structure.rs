@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use steersman_machinery::field::{ErrorList, FieldError, Path};
-use steersman_machinery::meta;
+use steersman_machinery::{go_regexp, meta};
 
 use super::{JUNCTORS, flag};
 
@@ -196,10 +196,12 @@ fn values(schema: &Value, form: IntOrString, path: &Path, errors: &mut ErrorList
     }
     let pattern = meta::text(schema, &["pattern"]);
     // Most schemas have none, and to compile even an empty one takes longer than all the rest.
+    let fault =
+        || go_regexp::fault(pattern).or_else(|| regex::Regex::new(pattern).err().map(|error| error.to_string()));
     if !pattern.is_empty()
-        && let Err(error) = regex::Regex::new(pattern)
+        && let Some(fault) = fault()
     {
-        let detail = format!("must be a valid regular expression, but isn't: {error}");
+        let detail = format!("must be a valid regular expression, but isn't: {fault}");
         errors.push(FieldError::invalid_str(&path.child("pattern"), pattern, detail));
     }
 }
