@@ -1,5 +1,6 @@
 //! What the controllers that need the server's keys and schemas do: tokens in secrets, and types of policies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -7,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use serde_json::{Value, json};
 use steersman::Cluster;
+use steersman_machinery::clock::Clock;
 
 async fn send(cluster: &Cluster, method: &str, path: &str, body: Value) -> Value {
     let request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
@@ -54,6 +56,11 @@ async fn a_secret_gets_the_token_of_its_account_and_goes_with_it() {
         "{status}"
     );
 
+    let used = wait(&cluster, &path, |it| it["metadata"]["labels"].is_object()).await;
+    let day = used["metadata"]["labels"]["kubernetes.io/legacy-token-last-used"].as_str().unwrap().to_owned();
+    let tracking = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
+    assert_eq!(send(&cluster, "GET", tracking, Value::Null).await["data"]["since"], day);
+
     // A secret that names nobody goes; so does one whose account goes, and its token with it.
     send(&cluster, "POST", secrets, secret("nobody-token", "nobody")).await;
     wait(&cluster, &format!("{secrets}/nobody-token"), Value::is_null).await;
@@ -96,4 +103,49 @@ async fn a_policy_tells_what_its_expressions_get_wrong_about_types() {
     send(&cluster, "PUT", &path, mended).await;
     let told = wait(&cluster, &path, |it| it["status"]["observedGeneration"] == 2).await;
     assert_eq!(told["status"]["typeChecking"], json!({}), "{told}");
+}
+
+/// A clock that is put forward by hand.
+struct HandClock(parking_lot::Mutex<jiff::Timestamp>);
+
+impl Clock for HandClock {
+    fn now(&self) -> jiff::Timestamp {
+        *self.0.lock()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_nobody_uses_for_years_is_marked_and_then_goes() {
+    let clock = Arc::new(HandClock(parking_lot::Mutex::new("2026-05-01T10:00:00Z".parse().unwrap())));
+    let builder = Cluster::builder().clock(clock.clone()).without_scheduler();
+    let cluster = builder.controllers("serviceaccount-controller".parse().unwrap()).start().await.unwrap();
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let account = json!({"metadata": {"name": "robot"}, "secrets": [{"name": "generated"}]});
+    send(&cluster, "POST", "/api/v1/namespaces/default/serviceaccounts", account).await;
+    for name in ["generated", "made"] {
+        let annotations = json!({"kubernetes.io/service-account.name": "robot"});
+        let metadata = json!({"name": name, "annotations": annotations});
+        send(&cluster, "POST", secrets, json!({"metadata": metadata, "type": "kubernetes.io/service-account-token"}))
+            .await;
+    }
+    let read = async |name: &str| {
+        let request = Request::get(format!("{secrets}/{name}")).body(Vec::new()).unwrap();
+        cluster.client().request::<Value>(request).await.unwrap_or_default()
+    };
+    let pass = async |days: i64| {
+        let later = clock.now().saturating_add(jiff::SignedDuration::from_hours(24 * days)).unwrap();
+        *clock.0.lock() = later;
+        // It looks once a day.
+        tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    };
+    const INVALID: &str = "kubernetes.io/legacy-token-invalid-since";
+    pass(360).await;
+    assert_eq!(read("generated").await["metadata"]["labels"], Value::Null);
+    pass(10).await;
+    assert!(read("generated").await["metadata"]["labels"][INVALID].is_string());
+    pass(360).await;
+    assert!(read("generated").await.is_object());
+    pass(10).await;
+    assert!(read("generated").await.is_null(), "nobody used it for two years");
+    assert_eq!(read("made").await["metadata"]["labels"], Value::Null, "somebody asked for that one");
 }

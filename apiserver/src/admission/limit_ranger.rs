@@ -4,7 +4,7 @@
 
 mod constraint;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::FutureExt;
@@ -86,14 +86,10 @@ async fn limit_ranges(server: &Server, attributes: &Attributes<'_>) -> Result<Ve
 }
 
 /// All problems in one message, each once, as upstream's aggregate of errors shows them.
-fn refuse(attributes: &Attributes<'_>, object: &Value, problems: Vec<String>) -> Result<(), Status> {
-    let mut unique: Vec<String> = Vec::new();
-    for problem in problems {
-        if !unique.contains(&problem) {
-            unique.push(problem);
-        }
-    }
-    match unique.as_slice() {
+fn refuse(attributes: &Attributes<'_>, object: &Value, mut problems: Vec<String>) -> Result<(), Status> {
+    let mut seen = BTreeSet::new();
+    problems.retain(|problem| seen.insert(problem.clone()));
+    match problems.as_slice() {
         [] => Ok(()),
         [problem] => Err(attributes.forbidden(object, problem)),
         problems => Err(attributes.forbidden(object, format!("[{}]", problems.join(", ")))),

@@ -170,6 +170,96 @@ async fn patches_that_blow_up_are_refused() {
     assert_eq!(client.api_server.server().store.revision(), before);
 }
 
+/// What would take minutes if each item were compared with each other takes as long as it takes to read it.
+#[tokio::test]
+async fn requests_that_are_made_to_take_long_do_not() {
+    let client = Client::new().await;
+    let config_map = json!({"metadata": {"name": "a", "finalizers": ["example.com/a"]}});
+    assert_eq!(client.post(MAPS, config_map).await.code, 201);
+    let before = client.api_server.server().store.revision();
+    let (map, pods) = (format!("{MAPS}/a"), "/api/v1/namespaces/default/pods?dryRun=All".to_owned());
+    let many = |make: &dyn Fn(usize) -> Value| Value::from((0..20_000).map(make).collect::<Vec<_>>());
+    let pod = |field: &str, value: Value| {
+        let mut pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a", "image": "a"}]}});
+        pod["spec"][field] = value;
+        pod
+    };
+    let spread = |number: usize| json!({"topologyKey": format!("k{number}"), "whenUnsatisfiable": "x", "maxSkew": 0});
+    let insert = |_| json!({"op": "add", "path": "/data/0", "value": 0});
+    let mut shifts = vec![json!({"op": "add", "path": "/data", "value": many(&|_| json!(0))})];
+    shifts.extend((0..9_000).map(insert));
+    let labels: serde_json::Map<_, _> = (0..15_000).map(|number| (format!("l{number}"), json!("x"))).collect();
+    let keys: Vec<&String> = labels.keys().collect();
+    let mut chosen = pod(
+        "topologySpreadConstraints",
+        json!([
+        {"topologyKey": "k", "whenUnsatisfiable": "x", "maxSkew": 1, "labelSelector": {}, "matchLabelKeys": keys}]),
+    );
+    chosen["metadata"]["labels"] = labels.clone().into();
+    let delete = |number: usize| json!({"$patch": "delete", "name": format!("c{number}")});
+    let env = |number: usize| json!({"name": format!("E{number}"), "value": 1});
+    for (what, method, path, kind, body) in [
+        (
+            "finalizers",
+            "PATCH",
+            &map,
+            "strategic-merge-patch+json",
+            json!({"metadata": {"finalizers": many(&|number| json!(format!("not fine {number}")))}}),
+        ),
+        (
+            "owners",
+            "PATCH",
+            &map,
+            "strategic-merge-patch+json",
+            json!({"metadata": {"ownerReferences": many(&|number| json!({"uid": format!("{number}")}))}}),
+        ),
+        (
+            "deletions",
+            "PATCH",
+            &map,
+            "strategic-merge-patch+json",
+            json!({"metadata": {"name": 1, "ownerReferences": many(&delete)}}),
+        ),
+        ("shifts", "PATCH", &map, "json-patch+json", Value::from(shifts)),
+        ("constraints", "POST", &pods, "json", pod("topologySpreadConstraints", many(&spread))),
+        ("keys", "POST", &pods, "json", chosen),
+        (
+            "tolerations",
+            "POST",
+            &pods,
+            "json",
+            pod("tolerations", many(&|number| json!({"key": format!("/{number}")}))),
+        ),
+        ("aliases", "POST", &pods, "json", pod("hostAliases", many(&|number| json!({"ip": format!("x{number}")})))),
+        (
+            "pull secrets",
+            "POST",
+            &pods,
+            "json",
+            pod("imagePullSecrets", many(&|number| json!({"name": format!("{number}")}))),
+        ),
+        (
+            "variables",
+            "POST",
+            &pods,
+            "json",
+            pod("containers", json!([{"name": "a", "image": "a", "env": many(&env)}])),
+        ),
+        ("volumes", "POST", &pods, "json", pod("volumes", many(&|number| json!({"name": format!("V{number}")})))),
+        ("containers", "POST", &pods, "json", pod("containers", many(&|number| json!({"name": format!("C{number}")})))),
+    ] {
+        let began = tokio::time::Instant::now();
+        let request = Request::builder().method(method).uri(path).header("Content-Type", format!("application/{kind}"));
+        let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let (code, text) = message(client.send(request).await).await;
+        println!("{what}: {code} {:?} {}", began.elapsed(), text.chars().take(120).collect::<String>());
+        let shown: String = text.chars().take(200).collect();
+        assert!(matches!(code, 201 | 400 | 422), "{what}: {code} {shown}");
+        assert!(began.elapsed().as_secs() < 20, "{what} takes {:?}", began.elapsed());
+    }
+    assert_eq!(client.api_server.server().store.revision(), before);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_comes_is_not_waited_for() {
     let client = Client::new().await;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::Object;
 use crate::group::GroupVersion;
 use crate::schema::builtin;
 
@@ -282,4 +283,31 @@ proptest! {
             prop_assert!(twice.unknown.is_empty());
         }
     }
+}
+
+#[test]
+fn documents_have_no_more_objects_than_are_read() {
+    let many = |item: &str, times: usize| format!("[{}0]", format!("{item},").repeat(times));
+    assert!(parse_json(many(r#"{"":0}"#, MAX_OBJECTS).as_bytes()).is_ok());
+    let error = parse_json(many(r#"{"":0}"#, MAX_OBJECTS + 1).as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), TOO_MANY_OBJECTS);
+    assert!(parse_json(many("{}", MAX_OBJECTS + 1).as_bytes()).is_ok(), "what is empty costs nothing");
+    // Unless its type fills it in.
+    let owners = vec![json!({}); MAX_OBJECTS];
+    let object = json!({"metadata": {"name": "a", "ownerReferences": owners}});
+    assert_eq!(convert_as("v1", "ConfigMap", object).unwrap_err().to_string(), TOO_MANY_OBJECTS);
+}
+
+#[test]
+fn what_is_wrong_below_a_long_name_is_told_in_short() {
+    let long = "x".repeat(100_000);
+    let unknown: Object = (0..1000).map(|number| (format!("a{number}"), json!(0))).collect();
+    let schema = json!({"openAPIV3Schema": {"properties": {long.as_str(): unknown}}});
+    let object = json!({"spec": {"versions": [{"schema": schema}]}});
+    let (api_version, kind) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    let decoded = convert_as(api_version, kind, object.clone()).unwrap();
+    let told: usize = decoded.unknown.iter().map(String::len).sum();
+    assert!(decoded.unknown.len() == MAX_PROBLEMS && told < 1 << 20, "{told} bytes");
+    let problems = strict_problems(object.to_string().as_bytes(), ty(api_version, kind));
+    assert!(problems.len() == MAX_PROBLEMS && problems.iter().map(String::len).sum::<usize>() < 1 << 20);
 }

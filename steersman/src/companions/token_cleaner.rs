@@ -69,8 +69,7 @@ async fn clean(api: &Api, now: Timestamp) -> kube::Result<()> {
     let pods = api.list::<Value>(&PODS, "", &everything).await?.items;
     for secret in api.list::<Value>(&SECRETS, "", &ListParams::default().fields(TYPE)).await?.items {
         let key = ObjectKey::new(meta::namespace(&secret), meta::name(&secret));
-        let is_of = |account: &&Value| is_generated(account, &secret);
-        if !accounts.iter().any(|account| is_of(&account)) || mounted(&pods, &key) {
+        if !accounts.iter().any(|account| is_generated(account, &secret)) || mounted(&pods, &key) {
             continue;
         }
         let done = match fate(&secret, today) {

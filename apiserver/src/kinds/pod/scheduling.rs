@@ -141,13 +141,14 @@ fn label_keys(term: &Cursor<'_>) {
         }
     }
     let mut seen: BTreeSet<&str> = selector.at("matchLabels").entries().map(|(key, _)| key).collect();
+    let places = matched.items().enumerate().map(|(index, item)| (item.text(), (index, item.value)));
+    let places: BTreeMap<&str, (usize, &Value)> = places.collect();
     for requirement in selector.at("matchExpressions").items() {
         let key = requirement.at("key").text();
-        let place = matched.items().enumerate().filter(|(_, item)| item.text() == key).last();
-        if let Some((index, item)) = place
+        if let Some((index, value)) = places.get(key)
             && seen.contains(key)
         {
-            let item = term.with(Some(item.value), term.path.index(index));
+            let item = term.with(Some(*value), term.path.index(*index));
             item.invalid_text("exists in both matchLabelKeys and labelSelector");
         }
         seen.insert(key);

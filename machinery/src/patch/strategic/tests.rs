@@ -220,3 +220,29 @@ fn errors_have_upstreams_codes() {
         assert_eq!((status.code, status.message.as_str()), (code, message), "{patch}");
     }
 }
+
+/// What is looked for in an index is found where it is found by looking at each item.
+#[test]
+fn long_lists_are_merged_like_short_ones() {
+    let names = |range: std::ops::Range<usize>| range.map(|number| format!("{number:03}")).collect::<Vec<_>>();
+    let of = |names: &[String], image: &str| -> Vec<Value> {
+        names.iter().map(|name| json!({"name": name, "image": image})).collect()
+    };
+    let live = json!({"containers": of(&names(0..100), "a"), "finalizers": names(0..100)});
+    let mut changes = of(&names(50..150), "b");
+    changes.push(json!({"name": "150", "image": "c"}));
+    changes.push(json!({"name": "150", "image": "d"}));
+    changes.extend(names(0..40).iter().map(|name| json!({"name": name, "$patch": "delete"})));
+    let patch = json!({"containers": changes, "finalizers": names(50..150)});
+    let got = run(&live, &patch).unwrap();
+    let mut expect = of(&names(40..50), "a");
+    expect.extend(of(&names(50..150), "b"));
+    expect.push(json!({"name": "150", "image": "d"}));
+    assert_eq!(got, json!({"containers": expect, "finalizers": names(0..150)}));
+    let fewer = json!({"$deleteFromPrimitiveList/finalizers": names(10..90)});
+    let left = [names(0..10), names(90..100)].concat();
+    assert_eq!(run(&live, &fewer).unwrap()["finalizers"], json!(left));
+    let ordered: Vec<String> = names(0..100).into_iter().rev().collect();
+    let order = json!({"$setElementOrder/finalizers": ordered});
+    assert_eq!(run(&live, &order).unwrap()["finalizers"], json!(ordered));
+}
