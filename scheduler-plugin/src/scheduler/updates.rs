@@ -136,6 +136,7 @@ impl Scheduler {
             if changed {
                 self.cache.snapshot_mut().nominate(&pod, pod.nominated_node_name.as_ref());
             }
+            let given_up = pod.nominated_node_name.is_none();
             let is_new = !self.observers.is_empty() && !self.queue.contains(&pod.uid);
             self.queue.set(pod.clone(), Instant::now());
             if is_new {
@@ -143,8 +144,8 @@ impl Scheduler {
                 let event = ClusterEvent::of(EventResource::UnscheduledPod, ActionType::ADD);
                 self.happened(event, EventObject::Pod(pod));
             }
-            // Its room on that node is free for others, and it may have to look for another itself.
-            if old.is_some() && changed {
+            // Its room on that node is free for others, and it has to look for another itself.
+            if old.is_some() && given_up {
                 self.happened(ClusterEvent::pod(ActionType::DELETE), EventObject::None);
             }
         }
