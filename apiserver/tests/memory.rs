@@ -246,16 +246,21 @@ async fn no_request_costs_more_memory_than_a_bounded_multiple_of_what_it_may_sen
         worst.insert(cost, bomb);
     }
     forget_peak();
-    std::thread::scope(|scope| {
-        for bomb in worst.into_values().rev().take(AT_ONCE) {
-            let api_server = &api_server;
-            scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let (name, code) = (bomb.name, runtime.block_on(send(api_server, bomb)));
-                assert!((200..500).contains(&code), "{name}: {code}");
-            });
-        }
+    let worst: Vec<Bomb> = worst.into_values().rev().take(AT_ONCE).collect();
+    // A thread each, as a server of two processors has; what an allocator keeps for each of its threads is not what is measured.
+    let threads = worst.chunks(AT_ONCE / 2).map(|bombs| {
+        let (api_server, bombs) = (api_server.clone(), bombs.to_vec());
+        tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let sent = bombs.into_iter().map(|bomb| async { (bomb.name, send(&api_server, bomb).await) });
+            runtime.block_on(futures::future::join_all(sent))
+        })
     });
+    for sent in threads.collect::<Vec<_>>() {
+        for (name, code) in sent.await.unwrap() {
+            assert!((200..500).contains(&code), "{name}: {code}");
+        }
+    }
     let cost = peak().saturating_sub(before);
     println!("{AT_ONCE} at once: {} MiB", cost >> 20);
     assert!(cost < BOUND, "{AT_ONCE} at once: {} MiB", cost >> 20);

@@ -380,7 +380,7 @@ async fn nobody_has_others_deleted_or_kept_by_owning_them() {
     site.refuses(&[
         ("PATCH", format!("{maps}/mine"), owner("Pod", false), 403, delete),
         ("POST", maps.to_owned(), owner("Pod", true), 403, cannot),
-        ("PATCH", format!("{maps}/mine"), two, 403, delete),
+        ("PATCH", format!("{maps}/mine"), two, 422, "Only one reference can have Controller set to true"),
         ("PATCH", "/api/v1/namespaces/kube-system/configmaps/x".to_owned(), owner("Pod", false), 403, "cannot patch"),
         ("DELETE", format!("{maps}/mine"), json!({"propagationPolicy": "Orphan"}), 403, "cannot delete"),
     ])

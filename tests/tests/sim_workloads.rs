@@ -73,11 +73,11 @@ impl Watchman {
         }
     }
 
-    /// The available pods that these sets keep, as far as a controller may know.
-    fn kept(&self, sets: &[Value]) -> i64 {
+    /// The available pods that these sets keep, by the status of each that `seen` chooses from those that a controller may
+    /// have seen last.
+    fn kept(&self, sets: &[Value], seen: fn(&VecDeque<i64>) -> Option<i64>) -> i64 {
         let available = self.available.lock();
-        let known =
-            |set: &Value| available.get(uid(set)).and_then(|last| last.iter().max().copied()).unwrap_or_default();
+        let known = |set: &Value| available.get(uid(set)).and_then(seen).unwrap_or_default();
         sets.iter().map(|set| known(set).min(int(set, "/spec/replicas"))).sum()
     }
 
@@ -105,12 +105,10 @@ impl Watchman {
                 was.is_some_and(|was| annotation(was, "desired-replicas") != annotation(set, "desired-replicas"))
             };
             if least == most && !sets.iter().any(rescaled) {
-                let needed = (least - unavailable).min(self.kept(former));
-                assert!(
-                    self.kept(sets) >= needed,
-                    "{} pods stay that are available, {needed} have to",
-                    self.kept(sets)
-                );
+                // Who saw fewer may take those for gone; who saw more may count on them.
+                let needed = (least - unavailable).min(self.kept(former, |last| last.iter().min().copied()));
+                let kept = self.kept(sets, |last| last.iter().max().copied());
+                assert!(kept >= needed, "{kept} pods stay that are available, {needed} have to");
             }
         }
     }

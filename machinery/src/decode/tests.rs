@@ -309,5 +309,5 @@ fn what_is_wrong_below_a_long_name_is_told_in_short() {
     let told: usize = decoded.unknown.iter().map(String::len).sum();
     assert!(decoded.unknown.len() == MAX_PROBLEMS && told < 1 << 20, "{told} bytes");
     let problems = strict_problems(object.to_string().as_bytes(), ty(api_version, kind));
-    assert!(problems.len() == MAX_PROBLEMS && problems.iter().map(String::len).sum::<usize>() < 1 << 20);
+    assert!(problems.len() == 1 && problems[0].len() < 1 << 13, "as far as they are told, all are the same");
 }

@@ -76,7 +76,7 @@ fn what_does_not_fit_the_object_fails() {
 
 #[test]
 fn what_is_no_patch_is_malformed() {
-    for patch in ["", "[{", r#"{"op":"add"}"#, "[1]", "null"] {
+    for patch in ["", "[{", r#"{"op":"add"}"#, "[1]"] {
         let result = apply(&document(), patch.as_bytes());
         assert!(matches!(result, Err(PatchError::Malformed(_))), "{patch}");
     }
