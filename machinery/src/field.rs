@@ -11,7 +11,8 @@ const LONGEST: usize = 4096;
 
 /// As much of a path as is told.
 pub fn told(path: &str) -> &str {
-    &path[..path.floor_char_boundary(LONGEST)]
+    let end = (0..=LONGEST.min(path.len())).rev().find(|at| path.is_char_boundary(*at));
+    &path[..end.unwrap_or_default()]
 }
 
 /// The way to a field: `spec.containers[0].image`, `metadata.annotations[foo]`. The default is the way to nowhere, which
