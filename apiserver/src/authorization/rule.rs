@@ -169,8 +169,8 @@ pub(super) fn described(rules: Vec<PolicyRule>) -> BTreeSet<String> {
                 continue;
             }
         };
-        let new = |verb: &String| known.insert((key.clone(), verb.clone()));
-        let verbs: Vec<String> = rule.verbs.iter().cloned().filter(new).collect();
+        let new = |verb: &&String| known.insert((key.clone(), (*verb).clone()));
+        let verbs: Vec<String> = rule.verbs.iter().filter(new).cloned().collect();
         joined.entry(key).or_insert_with(|| PolicyRule { verbs: vec![], ..rule }).verbs.extend(verbs);
     }
     shown.extend(joined.values().map(PolicyRule::describe));

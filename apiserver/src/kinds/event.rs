@@ -216,7 +216,7 @@ impl Strategy for Event {
 }
 
 /// How core events call a field by which events of `events.k8s.io` are selected.
-fn core_name<'a>(field: &'a str) -> &'a str {
+fn core_name(field: &str) -> &str {
     match field {
         "regarding.kind" => "involvedObject.kind",
         "regarding.namespace" => "involvedObject.namespace",

@@ -28,8 +28,10 @@ const MAX_TOPOLOGIES: usize = 1;
 /// The most that a group of a user may be worth.
 const MAX_PRIORITY: i64 = 1_000_000_000;
 const DISRUPTION_MODES: &[&str] = &["Pod", "PodGroup"];
+/// What a field has to be.
+type Check = fn(&Cursor<'_>);
 /// What of a group stays as it is, in the order in which it is checked.
-const FIELDS: [(&str, fn(&Cursor<'_>)); 7] = [
+const FIELDS: [(&str, Check); 7] = [
     ("podGroupTemplateRef", template_ref),
     ("schedulingPolicy", policy),
     ("schedulingConstraints", constraints),

@@ -20,7 +20,10 @@ const MAX_KEPT: usize = 200;
 
 /// The configurations that were made so far: reading a bundle for every call would cost more than the call.
 #[derive(Default)]
-pub(crate) struct Configurations(Mutex<BTreeMap<(Trust, Option<String>), Arc<ClientConfig>>>);
+pub(crate) struct Configurations(Mutex<BTreeMap<Parties, Arc<ClientConfig>>>);
+
+/// Who is trusted, and the certificate of who asks.
+type Parties = (Trust, Option<String>);
 
 impl Configurations {
     /// The configuration for a trust, and perhaps for a server that says who it is.

@@ -198,7 +198,8 @@ async fn our_own_kinds_get_their_defaults_here_and_their_annotations_by_a_write_
 #[tokio::test]
 async fn recreation_waits_as_long_as_an_old_pod_may_run() {
     // For each old set the size that its status tells, and the phases of its pods.
-    let cases: [(&[(i32, &[&str])], bool); 9] = [
+    type Sets<'a> = &'a [(i32, &'a [&'a str])];
+    let cases: [(Sets<'_>, bool); 9] = [
         (&[], false),
         (&[(0, &[""])], true),
         (&[(1, &[])], true),

@@ -87,7 +87,8 @@ async fn pdb_in_preemption() {
         of("n2", "d", 5, "2", "half"),
         ("pods", ranked("p", 9, "4", json!({}))),
     ];
-    let cases: [(&str, &[(&str, &str)], Vec<(&'static str, Value)>, &[&str]); 3] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<(&'static str, Value)>, &'a [&'a str]);
+    let cases: [Case<'_>; 3] = [
         ("the one that may go, though it is more important", &[("n1", "4")], one.into(), &["mid"]),
         ("the node where nobody is guarded", &[("n1", "4"), ("n2", "4")], two.into(), &["mid"]),
         ("the node where fewer are", &[("n1", "4"), ("n2", "4")], fewer.into(), &["c", "d"]),
