@@ -1,6 +1,6 @@
 //! A service in front of a Deployment: its endpoints are the pods that answer, whatever happens to them.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what is not as expected fails the test")]
+#![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
 use std::collections::BTreeSet;
 
