@@ -227,11 +227,7 @@ async fn attempt_create(
     match commit(&server, attributes, object, Expect::Absent).await {
         Ok(entry) => {
             meta::set(object, &["metadata", "resourceVersion"], entry.revision.to_string());
-            if addresses::has_addresses(resource) {
-                addresses::follow(&server, None, Some(object)).await?;
-            }
-            crate::aggregation::follow(&server, resource, object).await?;
-            crate::definitions::written(&server, resource, object).await?;
+            follow(&server, resource, None, object).await?;
             Ok(Some(entry))
         }
         Err(Failure::Store(StoreError::Conflict(Some(entry)))) => Err(already_exists(resource, &entry)),
@@ -380,16 +376,21 @@ async fn attempt_update(
     match commit(&server, &attributes, &new, Expect::Revision(entry.revision)).await {
         Ok(entry) => {
             meta::set(&mut new, &["metadata", "resourceVersion"], entry.revision.to_string());
-            if addresses::has_addresses(resource) {
-                addresses::follow(&server, Some(live), Some(&new)).await?;
-            }
-            crate::aggregation::follow(&server, resource, &new).await?;
-            crate::definitions::written(&server, resource, &new).await?;
+            follow(&server, resource, Some(live), &new).await?;
             Ok(Written { object: new, entry: Some(entry) })
         }
         Err(Failure::Store(StoreError::Conflict(_))) => Err(Attempt::Overtaken),
         Err(failure) => Err(Status::from(failure).into()),
     }
+}
+
+/// Lets those know who live on what was just written.
+async fn follow(server: &Arc<Server>, resource: &Resource, old: Option<&Value>, object: &Value) -> Result<(), Status> {
+    if addresses::has_addresses(resource) {
+        addresses::follow(server, old, Some(object)).await?;
+    }
+    crate::aggregation::follow(server, resource, object).await?;
+    crate::definitions::written(server, resource, object).await
 }
 
 /// Stores an object.
