@@ -79,6 +79,8 @@ impl Operation {
 
 /// What admission knows of a write besides the object.
 pub struct Attributes<'a> {
+    /// Where it is written.
+    pub server: &'a Arc<Server>,
     /// What is done.
     pub operation: Operation,
     /// To an object of which resource.
@@ -169,33 +171,18 @@ pub trait Plugin: Send + Sync {
     }
 
     /// May change the object of a create or update, or refuse it.
-    fn admit<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        _attributes: &'a Attributes<'a>,
-        _object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, _attributes: &'a Attributes<'a>, _object: &'a mut Value) -> Verdict<'a> {
         pass()
     }
 
     /// May refuse a write whose object is final. There is no object for a delete.
-    fn validate<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        _attributes: &'a Attributes<'a>,
-        _object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, _attributes: &'a Attributes<'a>, _object: Option<&'a Value>) -> Verdict<'a> {
         pass()
     }
 
     /// May refuse a write that passed everything else, or have other objects written together with it: the store does all
     /// of that or nothing. Called again if one of those objects has changed meanwhile.
-    fn charge<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        _attributes: &'a Attributes<'a>,
-        _object: &'a Value,
-    ) -> Charges<'a> {
+    fn charge<'a>(&'a self, _attributes: &'a Attributes<'a>, _object: &'a Value) -> Charges<'a> {
         pass()
     }
 }
@@ -295,15 +282,10 @@ impl Chain {
 
     /// Lets every plugin change the object; once more if one of those who are asked from outside did. For a delete, it
     /// is null.
-    pub async fn admit(
-        &self,
-        server: &Arc<Server>,
-        attributes: &Attributes<'_>,
-        object: &mut Value,
-    ) -> Result<(), Status> {
+    pub async fn admit(&self, attributes: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
         loop {
             for plugin in &self.0 {
-                plugin.admit(server, attributes, object).await?;
+                plugin.admit(attributes, object).await?;
             }
             if !attributes.origin.rounds.next_round() {
                 return Ok(());
@@ -312,28 +294,18 @@ impl Chain {
     }
 
     /// Lets every plugin refuse the write.
-    pub async fn validate(
-        &self,
-        server: &Arc<Server>,
-        attributes: &Attributes<'_>,
-        object: Option<&Value>,
-    ) -> Result<(), Status> {
+    pub async fn validate(&self, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), Status> {
         for plugin in &self.0 {
-            plugin.validate(server, attributes, object).await?;
+            plugin.validate(attributes, object).await?;
         }
         Ok(())
     }
 
     /// What the plugins have written together with the object.
-    pub async fn charge(
-        &self,
-        server: &Arc<Server>,
-        attributes: &Attributes<'_>,
-        object: &Value,
-    ) -> Result<Vec<Write>, Status> {
+    pub async fn charge(&self, attributes: &Attributes<'_>, object: &Value) -> Result<Vec<Write>, Status> {
         let mut charges = Vec::new();
         for plugin in &self.0 {
-            charges.extend(plugin.charge(server, attributes, object).await?);
+            charges.extend(plugin.charge(attributes, object).await?);
         }
         Ok(charges)
     }

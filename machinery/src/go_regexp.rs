@@ -4,7 +4,7 @@
 /// The text of Go's error for a pattern, `error parsing regexp: missing closing ): ...`; `None` if nothing is found.
 /// The names of Unicode classes are not looked at.
 pub fn fault(pattern: &str) -> Option<String> {
-    let mut parser = Parser { whole: pattern, at: 0, groups: 0, top: Top::Nothing, names: Vec::new() };
+    let mut parser = Parser { whole: pattern, at: 0, groups: 0, repeatable: false, names: Vec::new() };
     let (code, expression) = parser.run().err()?;
     Some(format!("error parsing regexp: {code}: `{expression}`"))
 }
@@ -30,19 +30,13 @@ const POSIX_CLASSES: [&str; 14] = [
 /// The greatest number of repetitions.
 const MOST: u32 = 1000;
 
-/// What a repetition operator would repeat.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Top {
-    Nothing,
-    Something,
-}
-
 struct Parser<'a> {
     whole: &'a str,
     at: usize,
     /// How many groups are open.
     groups: usize,
-    top: Top,
+    /// Whether there is something that a repetition operator would repeat.
+    repeatable: bool,
     names: Vec<&'a str>,
 }
 
@@ -78,12 +72,12 @@ impl<'a> Parser<'a> {
                 }
                 '|' => {
                     self.at += 1;
-                    self.top = Top::Nothing;
+                    self.repeatable = false;
                 }
                 ')' => {
                     self.at += 1;
                     self.groups = self.groups.checked_sub(1).ok_or((UNEXPECTED_PAREN, self.whole))?;
-                    self.top = Top::Something;
+                    self.repeatable = true;
                 }
                 '*' | '+' | '?' => {
                     self.at += 1;
@@ -103,11 +97,11 @@ impl<'a> Parser<'a> {
 
     fn open(&mut self) {
         self.groups += 1;
-        self.top = Top::Nothing;
+        self.repeatable = false;
     }
 
     fn operand(&mut self, c: char) -> Result<(), Fault<'a>> {
-        self.top = Top::Something;
+        self.repeatable = true;
         match c {
             '[' => self.class(),
             '\\' if self.starts("\\Q") => {
@@ -135,7 +129,7 @@ impl<'a> Parser<'a> {
         }
         match last {
             Some(last) => Err((NESTED_REPETITION, self.since(last))),
-            None if self.top == Top::Nothing => Err((MISSING_ARGUMENT, self.since(start))),
+            None if !self.repeatable => Err((MISSING_ARGUMENT, self.since(start))),
             None => Ok(()),
         }
     }

@@ -90,6 +90,20 @@ fn go_print_into(value: &Value, out: &mut String) {
     }
 }
 
+/// What a patch brings new, without members that are null, in all objects in it: within lists as well, which RFC 7386 does not
+/// ask for, but the library that upstream uses does (`evanphx/json-patch`).
+fn without_nulls(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(|value| *value = without_nulls(value.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_nulls(item.take())),
+        _ => {}
+    }
+    value
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -1,14 +1,11 @@
 //! `AlwaysAdmit` and `AlwaysDeny` (both off by default), and plugins that have nothing to do here.
 //! Source: `kubernetes/plugin/pkg/admission/{admit,deny}`.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::status::Status;
 
 use super::{Attributes, Plugin, Verdict};
-use crate::server::Server;
 
 /// Says the same to everything.
 pub(super) struct Always {
@@ -41,21 +38,11 @@ impl Plugin for Always {
         self.name
     }
 
-    fn admit<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         futures::future::ready(self.verdict(attributes, object)).left_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         futures::future::ready(self.verdict(attributes, object.unwrap_or(&Value::Null))).left_future()
     }
 }

@@ -1,8 +1,6 @@
 //! Who approves a certificate or signs it must be allowed to for its signer.
 //! Source: `kubernetes/plugin/pkg/admission/certificates/{approval,signing}`.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
@@ -34,12 +32,7 @@ impl Plugin for CertificateSigners {
         self.name
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
             let resource = attributes.resource;
             let concerned = resource.group == GROUP
@@ -55,7 +48,7 @@ impl Plugin for CertificateSigners {
             }
             // The signer may not change, so the old one is the right one.
             let signer = meta::text(old, &["spec", "signerName"]);
-            if may(server, &attributes.origin.user, self.verb, signer).await? {
+            if may(attributes.server, &attributes.origin.user, self.verb, signer).await? {
                 return Ok(());
             }
             let why = format!("user not permitted to {} requests with signerName {signer:?}", self.verb);

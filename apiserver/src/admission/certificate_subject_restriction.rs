@@ -1,8 +1,6 @@
 //! `CertificateSubjectRestriction`: nobody asks for a client certificate that makes its owner an administrator.
 //! Source: Kubernetes doc "Certificates and Certificate Signing Requests".
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::FutureExt;
@@ -13,7 +11,6 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer;
 
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 const ADMINISTRATORS: &str = "system:masters";
@@ -25,12 +22,7 @@ impl Plugin for CertificateSubjectRestriction {
         "CertificateSubjectRestriction"
     }
 
-    fn validate<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         let created = attributes.operation == Operation::Create
             && attributes.is("certificates.k8s.io", "certificatesigningrequests");
         let request = object.filter(|object| created && meta::text(object, &["spec", "signerName"]) == SIGNER);

@@ -1,14 +1,11 @@
 //! `DefaultStorageClass` and `DefaultIngressClass`: what does not say its class gets the one that is marked as default.
 //! Source: Kubernetes docs "Dynamic Volume Provisioning", "Ingress" (default IngressClass).
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::Server;
 
 /// Fills in the class of new objects of one resource.
 pub(super) struct DefaultClass {
@@ -53,12 +50,7 @@ impl Plugin for DefaultClass {
         self.name
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         let (group, resource) = self.object;
         let says = || {
             meta::at(object, &self.field).is_some_and(|class| !class.is_null())
@@ -68,7 +60,7 @@ impl Plugin for DefaultClass {
             return pass();
         }
         async move {
-            if let Some(class) = self.choose(&server.read_all(self.classes).await?) {
+            if let Some(class) = self.choose(&attributes.server.read_all(self.classes).await?) {
                 meta::set(object, &self.field, class);
             }
             Ok(())

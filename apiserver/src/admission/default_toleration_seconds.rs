@@ -1,12 +1,9 @@
 //! `DefaultTolerationSeconds`: pods stay five minutes on a node that is not ready or cannot be reached.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::Server;
 
 /// The taints of a node in trouble.
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
@@ -20,12 +17,7 @@ impl Plugin for DefaultTolerationSeconds {
         "DefaultTolerationSeconds"
     }
 
-    fn admit<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         if attributes.is("", "pods") && attributes.operation != Operation::Delete {
             add_defaults(object);
         }

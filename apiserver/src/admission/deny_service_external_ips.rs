@@ -1,14 +1,11 @@
 //! `DenyServiceExternalIPs` (off by default): services do not come to claim addresses that nobody gave them.
 //! Source: Kubernetes doc "Admission Control in Kubernetes"; CVE-2020-8554.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 pub(super) struct DenyServiceExternalIps;
 
@@ -17,12 +14,7 @@ impl Plugin for DenyServiceExternalIps {
         "DenyServiceExternalIPs"
     }
 
-    fn validate<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         let service = object.filter(|_| attributes.is("", "services") && attributes.operation != Operation::Delete);
         let verdict = match service.filter(|service| claims_more(service, attributes.old)) {
             Some(service) => Err(attributes.forbidden(service, "Use of external IPs is denied by admission control")),

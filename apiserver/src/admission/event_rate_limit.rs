@@ -3,7 +3,6 @@
 //! `kubernetes/plugin/pkg/admission/eventratelimit`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures::future::FutureExt;
 use jiff::Timestamp;
@@ -15,7 +14,6 @@ use steersman_machinery::status::Status;
 
 use super::configuration::Configuration;
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 const NAME: &str = "EventRateLimit";
 /// How many namespaces, users or sources are told apart at a time, unless the configuration says.
@@ -80,19 +78,14 @@ impl Plugin for EventRateLimit {
         NAME
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         let writes = matches!(attributes.operation, Operation::Create | Operation::Update) && !attributes.dry_run;
         let kind = attributes.kind();
         let mut verdict = Ok(());
         if let Some(event) = object.filter(|_| writes && kind.group.is_empty() && kind.kind == "Event") {
             // All count it, and the last one that refuses it tells.
             for enforcer in &self.0 {
-                verdict = enforcer.count(attributes, event, server.clock.now()).and(verdict);
+                verdict = enforcer.count(attributes, event, attributes.server.clock.now()).and(verdict);
             }
         }
         futures::future::ready(verdict).left_future()

@@ -202,16 +202,11 @@ impl Plugin for ImagePolicyWebhook {
         self.policy.is_none().then_some("no config specified")
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
             let (Some(policy), Some(pod)) = (&self.policy, object) else { return Ok(()) };
             let Some(spec) = spec(attributes, pod) else { return Ok(()) };
-            let status = match self.review(server, policy, spec).await {
+            let status = match self.review(attributes.server, policy, spec).await {
                 Ok(status) => status,
                 Err(_) if policy.default_allow => {
                     attributes.origin.annotations.add(format!("{NOTES}failed-open"), "true");

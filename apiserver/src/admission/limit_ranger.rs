@@ -5,7 +5,6 @@
 mod constraint;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures::future::FutureExt;
 use serde_json::Value;
@@ -16,7 +15,6 @@ use steersman_machinery::status::Status;
 
 use self::constraint::Asked;
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::Server;
 
 /// Tells which amounts a pod did not choose itself.
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
@@ -30,17 +28,12 @@ impl Plugin for LimitRanger {
         "LimitRanger"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         if concerns(attributes) != Some("pods") {
             return pass();
         }
         async move {
-            for range in limit_ranges(server, attributes).await? {
+            for range in limit_ranges(attributes).await? {
                 set_defaults(object, &range);
             }
             Ok(())
@@ -49,15 +42,10 @@ impl Plugin for LimitRanger {
         .right_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         let (Some(resource), Some(object)) = (concerns(attributes), object) else { return pass() };
         async move {
-            for range in limit_ranges(server, attributes).await? {
+            for range in limit_ranges(attributes).await? {
                 let problems = match resource {
                     "pods" => check_pod(object, &range),
                     _ => check_claim(object, &range),
@@ -81,8 +69,8 @@ fn concerns(attributes: &Attributes<'_>) -> Option<&'static str> {
     }
 }
 
-async fn limit_ranges(server: &Server, attributes: &Attributes<'_>) -> Result<Vec<Value>, Status> {
-    server.read_namespace("limitranges", attributes.namespace).await
+async fn limit_ranges(attributes: &Attributes<'_>) -> Result<Vec<Value>, Status> {
+    attributes.server.read_namespace("limitranges", attributes.namespace).await
 }
 
 /// All problems in one message, each once, as upstream's aggregate of errors shows them.

@@ -12,7 +12,6 @@ use steersman_machinery::status::Status;
 
 use super::{Attributes, Operation};
 use crate::registry::resource::Resource;
-use crate::server::Server;
 
 /// The kinds that nothing can be made to watch over: else nobody could take away what refuses everything.
 const EXEMPT: [&str; 6] = [
@@ -93,21 +92,20 @@ impl Criteria {
     /// If the rules match but nobody can tell whether a selector does: 404 if the namespace does not exist.
     pub async fn matches(
         &self,
-        server: &Server,
         attributes: &Attributes<'_>,
         object: Option<&Value>,
     ) -> Result<Option<Matched>, Status> {
         // What does not apply has no errors either; what applies is refused for them last.
-        let namespaces = self.namespace_matches(server, attributes, object).await;
+        let namespaces = self.namespace_matches(attributes, object).await;
         let objects = self.object_matches(attributes, object);
         if matches!(namespaces, Ok(false)) || matches!(objects, Ok(false)) {
             return Ok(None);
         }
-        let excluded = !self.exclude.is_empty() && self.find(server, &self.exclude, attributes)?.is_some();
+        let excluded = !self.exclude.is_empty() && self.find(&self.exclude, attributes)?.is_some();
         let matched = match &self.rules {
             _ if excluded => None,
             None => Some(Matched { other: None, kind: attributes.kind() }),
-            Some(rules) => self.find(server, rules, attributes)?,
+            Some(rules) => self.find(rules, attributes)?,
         };
         if matched.is_some() {
             namespaces?;
@@ -116,14 +114,14 @@ impl Criteria {
         Ok(matched)
     }
 
-    fn find(&self, server: &Server, rules: &[Rule], attributes: &Attributes<'_>) -> Result<Option<Matched>, Status> {
+    fn find(&self, rules: &[Rule], attributes: &Attributes<'_>) -> Result<Option<Matched>, Status> {
         if rules.iter().any(|rule| rule.matches(attributes, attributes.resource)) {
             return Ok(Some(Matched { other: None, kind: attributes.kind() }));
         }
         if !self.equivalent {
             return Ok(None);
         }
-        let catalog = server.catalog();
+        let catalog = attributes.server.catalog();
         let versions: Vec<_> = equivalents(catalog.all(), attributes).collect();
         for rule in rules {
             if let Some(other) = versions.iter().find(|other| rule.matches(attributes, other)) {
@@ -134,12 +132,7 @@ impl Criteria {
         Ok(None)
     }
 
-    async fn namespace_matches(
-        &self,
-        server: &Server,
-        attributes: &Attributes<'_>,
-        object: Option<&Value>,
-    ) -> Result<bool, Status> {
+    async fn namespace_matches(&self, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<bool, Status> {
         let of_namespaces = attributes.resource.name == "namespaces";
         if attributes.namespace.is_empty() && !of_namespaces {
             return Ok(true);
@@ -153,7 +146,7 @@ impl Criteria {
             return Ok(object.is_some_and(|namespace| selector.matches_object(namespace)));
         }
         let name = if attributes.namespace.is_empty() { attributes.name } else { attributes.namespace };
-        match server.configuration("namespaces", "", name).await? {
+        match attributes.server.configuration("namespaces", "", name).await? {
             Some(namespace) => Ok(selector.matches_object(&namespace)),
             None => Err(Status::not_found(&GroupResource::new("", "namespaces"), name)),
         }

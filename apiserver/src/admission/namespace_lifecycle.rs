@@ -1,8 +1,6 @@
 //! `NamespaceLifecycle`: nothing is created in a namespace that is missing or terminating; the system's own namespaces
 //! are not deleted.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::group::GroupResource;
@@ -10,7 +8,6 @@ use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 /// The namespaces that may not be deleted.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -22,12 +19,7 @@ impl Plugin for NamespaceLifecycle {
         "NamespaceLifecycle"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         async move {
             // One may ask what is allowed in a namespace that does not exist.
             let asks = attributes.is("authorization.k8s.io", "localsubjectaccessreviews");
@@ -35,7 +27,7 @@ impl Plugin for NamespaceLifecycle {
                 return Ok(());
             }
             let namespaces = GroupResource::new("", "namespaces");
-            let Some(namespace) = server.configuration("namespaces", "", attributes.namespace).await? else {
+            let Some(namespace) = attributes.server.configuration("namespaces", "", attributes.namespace).await? else {
                 return Err(Status::not_found(&namespaces, attributes.namespace));
             };
             match meta::deletion_timestamp(&namespace) {
@@ -47,12 +39,7 @@ impl Plugin for NamespaceLifecycle {
         .right_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        _object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, _object: Option<&'a Value>) -> Verdict<'a> {
         let immortal = attributes.operation == Operation::Delete
             && attributes.is("", "namespaces")
             && IMMORTAL.contains(&attributes.name);

@@ -32,16 +32,11 @@ impl Plugin for NamespacePresence {
         self.name
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        _object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, _object: &'a mut Value) -> Verdict<'a> {
         async move {
             let makes = attributes.operation == Operation::Create && !attributes.dry_run;
-            match self.provisions && makes && is_missing(server, attributes).await? {
-                true => provide(server, attributes.namespace).await,
+            match self.provisions && makes && is_missing(attributes).await? {
+                true => provide(attributes.server, attributes.namespace).await,
                 false => Ok(()),
             }
         }
@@ -49,14 +44,9 @@ impl Plugin for NamespacePresence {
         .right_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        _object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, _object: Option<&'a Value>) -> Verdict<'a> {
         async move {
-            match !self.provisions && is_missing(server, attributes).await? {
+            match !self.provisions && is_missing(attributes).await? {
                 true => Err(Status::not_found(&GroupResource::new("", "namespaces"), attributes.namespace)),
                 false => Ok(()),
             }
@@ -66,11 +56,11 @@ impl Plugin for NamespacePresence {
     }
 }
 
-async fn is_missing(server: &Server, attributes: &Attributes<'_>) -> Result<bool, Status> {
+async fn is_missing(attributes: &Attributes<'_>) -> Result<bool, Status> {
     if !attributes.resource.namespaced {
         return Ok(false);
     }
-    Ok(server.configuration("namespaces", "", attributes.namespace).await?.is_none())
+    Ok(attributes.server.configuration("namespaces", "", attributes.namespace).await?.is_none())
 }
 
 async fn provide(server: &Arc<Server>, name: &str) -> Result<(), Status> {

@@ -3,16 +3,15 @@
 //! `kubernetes/plugin/pkg/admission/noderestriction`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
+use steersman_machinery::pod::references;
 use steersman_machinery::status::Status;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
 use crate::authorization::node;
-use crate::server::Server;
 
 const LEASES: &str = "kube-node-lease";
 /// Labels in Kubernetes' domains that a kubelet may set on its node.
@@ -37,37 +36,27 @@ impl Plugin for NodeRestriction {
         "NodeRestriction"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         if node::identity(&attributes.origin.user).is_none() {
             return pass();
         }
-        async move { check(server, attributes, Some(object)).await }.boxed().right_future()
+        async move { check(attributes, Some(object)).await }.boxed().right_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         // What is there to be written was looked at before.
         if object.is_some() || node::identity(&attributes.origin.user).is_none() {
             return pass();
         }
-        async move { check(server, attributes, None).await }.boxed().right_future()
+        async move { check(attributes, None).await }.boxed().right_future()
     }
 }
 
-async fn check(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), Status> {
+async fn check(attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), Status> {
     let Some(node) = node::identity(&attributes.origin.user) else {
         return Ok(());
     };
-    let write = Write { server, attributes, node, object: object.unwrap_or(&Value::Null) };
+    let write = Write { attributes, node, object: object.unwrap_or(&Value::Null) };
     if node.is_empty() {
         return write.refuse(format!("could not determine node from user {:?}", attributes.origin.user.name));
     }
@@ -94,7 +83,6 @@ async fn check(server: &Server, attributes: &Attributes<'_>, object: Option<&Val
 
 /// A write of a node.
 struct Write<'a> {
-    server: &'a Server,
     attributes: &'a Attributes<'a>,
     node: &'a str,
     object: &'a Value,
@@ -115,7 +103,7 @@ impl Write<'_> {
     }
 
     async fn stored_pod(&self, name: &str) -> Result<Value, Status> {
-        let pod = self.server.read("pods", self.attributes.namespace, name).await?;
+        let pod = self.attributes.server.read("pods", self.attributes.namespace, name).await?;
         pod.ok_or_else(|| Status::not_found(&self.attributes.resource.group_resource(), name))
     }
 
@@ -149,8 +137,8 @@ impl Write<'_> {
         let refers = |what: &str| format!("node {node:?} can not create pods that reference {what}");
         let account = meta::text(pod, &["spec", "serviceAccountName"]);
         self.require(account.is_empty(), || refers("a service account"))?;
-        self.require(node::secrets(pod).next().is_none(), || refers("secrets"))?;
-        self.require(node::config_maps(pod).next().is_none(), || refers("configmaps"))?;
+        self.require(references::secrets(pod).next().is_none(), || refers("secrets"))?;
+        self.require(references::config_maps(pod).next().is_none(), || refers("configmaps"))?;
         let volumes = meta::items(pod, &["spec", "volumes"]);
         let trusts = |volume: &Value| {
             meta::items(volume, &["projected", "sources"])
@@ -182,7 +170,8 @@ impl Write<'_> {
             format!("node {node:?} must not set blockOwnerDeletion on an owner reference")
         })?;
         let nodes = steersman_machinery::group::GroupResource::new("", "nodes");
-        let found = self.server.read("nodes", "", node).await?.ok_or_else(|| Status::not_found(&nodes, node))?;
+        let found =
+            self.attributes.server.read("nodes", "", node).await?.ok_or_else(|| Status::not_found(&nodes, node))?;
         self.require(text("uid") == meta::uid(&found), || {
             format!("node {node} UID mismatch: expected {} got {}", text("uid"), meta::uid(&found))
         })
@@ -261,7 +250,7 @@ impl Write<'_> {
         let uid = bound("uid");
         self.require(!uid.is_empty(), || "node requested token with a pod binding without a uid".to_owned())?;
         let pods = steersman_machinery::group::GroupResource::new("", "pods");
-        let pod = self.server.read("pods", self.attributes.namespace, bound("name")).await?;
+        let pod = self.attributes.server.read("pods", self.attributes.namespace, bound("name")).await?;
         let pod = pod.ok_or_else(|| Status::not_found(&pods, bound("name")))?;
         self.require(uid == meta::uid(&pod), || {
             format!(

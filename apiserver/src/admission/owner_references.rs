@@ -2,8 +2,6 @@
 //! who may change the finalizers of an owner lets it wait for that object.
 //! Source: Kubernetes doc "Admission Control in Kubernetes"; `kubernetes/plugin/pkg/admission/gc`.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::group::GroupVersion;
@@ -12,7 +10,6 @@ use steersman_machinery::meta;
 use super::{Attributes, Operation, Plugin, Verdict};
 use crate::authorization::{self, Target};
 use crate::http::request_info::RequestInfo;
-use crate::server::Server;
 
 pub(super) struct OwnerReferencesPermissionEnforcement;
 
@@ -21,12 +18,7 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
         "OwnerReferencesPermissionEnforcement"
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
             let written = matches!(attributes.operation, Operation::Create | Operation::Update);
             // Kubelets write it, whoever owns the pod.
@@ -37,7 +29,7 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
             if owners(object) == attributes.old.map_or(&[][..], owners) {
                 return Ok(());
             }
-            let view = server.authorizer.view(&*server.store).await?;
+            let view = attributes.server.authorizer.view(&*attributes.server.store).await?;
             let user = &attributes.origin.user;
             let may = |verb, target| {
                 let verdict = view.decide(&authorization::Attributes { user, verb, target, field_selector: "" });
@@ -49,7 +41,7 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
                     attributes.forbidden(object, why)
                 })?;
             }
-            let catalog = server.catalog();
+            let catalog = attributes.server.catalog();
             for owner in newly_blocking(object, attributes.old) {
                 let text = |field| meta::text(owner, &[field]);
                 let (version, kind) = (text("apiVersion"), text("kind"));

@@ -1,15 +1,12 @@
 //! `PersistentVolumeClaimResize`: a claim grows only if its storage class allows that.
 //! Source: Kubernetes doc "Persistent Volumes", section "Expanding Persistent Volumes Claims".
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 use steersman_machinery::quantity::Quantity;
 
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 const UNBOUND: &str = "Only bound persistent volume claims can be expanded";
 const FIXED: &str =
@@ -22,12 +19,7 @@ impl Plugin for PersistentVolumeClaimResize {
         "PersistentVolumeClaimResize"
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
             let (Operation::Update, Some(claim), Some(old)) = (attributes.operation, object, attributes.old) else {
                 return Ok(());
@@ -41,7 +33,7 @@ impl Plugin for PersistentVolumeClaimResize {
             let name = class(claim);
             let class = match name.is_empty() || name != class(old) {
                 true => None,
-                false => server.read("storageclasses.storage.k8s.io", "", name).await?,
+                false => attributes.server.read("storageclasses.storage.k8s.io", "", name).await?,
             };
             match class.is_some_and(|class| class["allowVolumeExpansion"] == true) {
                 true => Ok(()),

@@ -1,14 +1,11 @@
 //! `PodGroupWorkloadExists`: a group that is made from a template names one that there is.
 //! Source: `kubernetes/plugin/pkg/admission/podgroup`; KEP-4671.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
-use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 
 const WORKLOADS: &str = "workloads.scheduling.k8s.io";
 
@@ -19,21 +16,18 @@ impl Plugin for PodGroupWorkloadExists {
         "PodGroupWorkloadExists"
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
+        if attributes.operation != Operation::Create || !attributes.is("scheduling.k8s.io", "podgroups") {
+            return pass();
+        }
         async move {
             let group = object.unwrap_or(&Value::Null);
             let reference = meta::at(group, &["spec", "podGroupTemplateRef", "workload"]);
-            let made = attributes.operation == Operation::Create && attributes.is("scheduling.k8s.io", "podgroups");
-            let Some(reference) = reference.filter(|_| made) else { return Ok(()) };
+            let Some(reference) = reference else { return Ok(()) };
             let (name, template) =
                 (meta::text(reference, &["workloadName"]), meta::text(reference, &["podGroupTemplateName"]));
             let refuse = |why: String| attributes.forbidden(group, format!("PodGroup rejected: {why}"));
-            let workload = server.read(WORKLOADS, attributes.namespace, name).await?;
+            let workload = attributes.server.read(WORKLOADS, attributes.namespace, name).await?;
             let workload = workload.ok_or_else(|| refuse(format!("Workload {name:?} not found")))?;
             let templates = meta::items(&workload, &["spec", "podGroupTemplates"]);
             if templates.iter().any(|it| meta::text(it, &["name"]) == template) {

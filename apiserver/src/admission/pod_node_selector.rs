@@ -1,14 +1,11 @@
 //! `PodNodeSelector` (off by default): the pods of a namespace go only to the nodes that its annotation selects.
 //! Source: Kubernetes doc "Admission Control in Kubernetes"; `kubernetes/plugin/pkg/admission/podnodeselector`.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 /// What selects the nodes: `key=value,key=value`.
 const ANNOTATION: &str = "scheduler.alpha.kubernetes.io/node-selector";
@@ -20,17 +17,12 @@ impl Plugin for PodNodeSelector {
         "PodNodeSelector"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         async move {
             if attributes.operation != Operation::Create || !attributes.is("", "pods") {
                 return Ok(());
             }
-            let namespace = server.configuration("namespaces", "", attributes.namespace).await?;
+            let namespace = attributes.server.configuration("namespaces", "", attributes.namespace).await?;
             let selector = namespace.as_deref().and_then(|it| meta::annotation(it, ANNOTATION)).unwrap_or_default();
             merge(object, selector).map_err(|why| attributes.forbidden(object, why))
         }

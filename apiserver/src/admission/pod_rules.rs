@@ -3,14 +3,12 @@
 //! Source: Kubernetes doc "Admission Control in Kubernetes".
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 /// A rule about new pods: it may change them, or tell why they may not be.
 pub(super) struct PodRule {
@@ -36,12 +34,7 @@ impl Plugin for PodRule {
         self.name
     }
 
-    fn admit<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         let concerned = attributes.is("", "pods")
             && (attributes.operation == Operation::Create
                 || (attributes.operation == Operation::Update && self.updates));

@@ -7,8 +7,6 @@ mod existing;
 mod policy;
 mod settings;
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::field::go_quote;
@@ -20,7 +18,6 @@ use self::policy::{Level, Policy, Standard};
 use self::settings::Exemptions;
 use super::configuration::Configuration;
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 /// Before the keys of what is noted for the audit log.
 const NOTES: &str = "pod-security.kubernetes.io/";
@@ -56,25 +53,18 @@ impl Plugin for PodSecurity {
         "PodSecurity"
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
             let Some(object) = object.filter(|_| attributes.operation != Operation::Delete) else { return Ok(()) };
             let place = (attributes.resource.group.as_str(), attributes.resource.name.as_str());
             match place {
                 ("", "namespaces") if attributes.subresource.is_empty() => {
-                    self.check_namespace(server, attributes, object).await
+                    self.check_namespace(attributes, object).await
                 }
-                ("", "pods") if !HARMLESS.contains(&attributes.subresource) => {
-                    self.check_pod(server, attributes, object).await
-                }
+                ("", "pods") if !HARMLESS.contains(&attributes.subresource) => self.check_pod(attributes, object).await,
                 _ if attributes.subresource.is_empty() => {
                     let Some((_, path)) = TEMPLATES.iter().find(|(of, _)| *of == place) else { return Ok(()) };
-                    self.check_template(server, attributes, meta::at(object, path)).await
+                    self.check_template(attributes, meta::at(object, path)).await
                 }
                 _ => Ok(()),
             }
@@ -85,12 +75,7 @@ impl Plugin for PodSecurity {
 }
 
 impl PodSecurity {
-    async fn check_namespace(
-        &self,
-        server: &Server,
-        attributes: &Attributes<'_>,
-        namespace: &Value,
-    ) -> Result<(), Status> {
+    async fn check_namespace(&self, attributes: &Attributes<'_>, namespace: &Value) -> Result<(), Status> {
         let (policy, errors) = Policy::of(namespace, &self.defaults);
         let before = attributes.old.map(|old| Policy::of(old, &self.defaults));
         let old_errors = before.as_ref().map(|(_, errors)| errors.as_slice()).unwrap_or_default();
@@ -112,7 +97,7 @@ impl PodSecurity {
         if policy.enforce == before.enforce || policy.enforce.level == Level::Privileged || relaxed {
             return Ok(());
         }
-        let pods = server.read_namespace("pods", attributes.name).await?;
+        let pods = attributes.server.read_namespace("pods", attributes.name).await?;
         let pods: Vec<Value> = pods.into_iter().filter(|pod| !self.exemptions.runtime_class(pod.get("spec"))).collect();
         attributes.origin.warnings.extend(existing::warnings(attributes.name, &pods, policy.enforce));
         Ok(())
@@ -130,9 +115,9 @@ impl PodSecurity {
         true
     }
 
-    async fn policy_of(&self, server: &Server, attributes: &Attributes<'_>) -> Result<Policy, Status> {
+    async fn policy_of(&self, attributes: &Attributes<'_>) -> Result<Policy, Status> {
         let name = attributes.namespace;
-        let namespace = server.configuration("namespaces", "", name).await?;
+        let namespace = attributes.server.configuration("namespaces", "", name).await?;
         let namespace = namespace.ok_or_else(|| Status::internal(format!("failed to lookup namespace \"{name}\"")))?;
         let (policy, errors) = Policy::of(&namespace, &self.defaults);
         if !errors.is_empty() {
@@ -142,12 +127,12 @@ impl PodSecurity {
         Ok(policy)
     }
 
-    async fn check_pod(&self, server: &Server, attributes: &Attributes<'_>, pod: &Value) -> Result<(), Status> {
+    async fn check_pod(&self, attributes: &Attributes<'_>, pod: &Value) -> Result<(), Status> {
         if self.exempts(attributes, pod.get("spec")) || attributes.old.is_some_and(|old| !changes_what_counts(pod, old))
         {
             return Ok(());
         }
-        let policy = self.policy_of(server, attributes).await?;
+        let policy = self.policy_of(attributes).await?;
         note(attributes, "enforce-policy", policy.enforce.to_string());
         let subject = Pod { metadata: pod.get("metadata"), spec: pod.get("spec").unwrap_or(&Value::Null) };
         let enforced = evaluate(policy.enforce, subject);
@@ -160,17 +145,12 @@ impl PodSecurity {
     }
 
     /// Templates are never refused: what they are made into is.
-    async fn check_template(
-        &self,
-        server: &Server,
-        attributes: &Attributes<'_>,
-        template: Option<&Value>,
-    ) -> Result<(), Status> {
+    async fn check_template(&self, attributes: &Attributes<'_>, template: Option<&Value>) -> Result<(), Status> {
         let Some(template) = template.filter(|template| template.is_object()) else { return Ok(()) };
         if self.exempts(attributes, template.get("spec")) {
             return Ok(());
         }
-        let policy = self.policy_of(server, attributes).await?;
+        let policy = self.policy_of(attributes).await?;
         let subject = Pod { metadata: template.get("metadata"), spec: template.get("spec").unwrap_or(&Value::Null) };
         audit(attributes, &policy, subject);
         warn(attributes, &policy, subject);

@@ -14,7 +14,6 @@ use steersman_machinery::status::Status;
 
 use super::configuration::Configuration;
 use super::{Attributes, Operation, Plugin, Verdict};
-use crate::server::Server;
 
 /// What pods tolerate of themselves.
 const DEFAULT: &str = "scheduler.alpha.kubernetes.io/defaultTolerations";
@@ -81,14 +80,9 @@ impl Plugin for PodTolerationRestriction {
         NAME
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         async move {
-            let Some(namespace) = concerned(server, attributes).await? else { return Ok(()) };
+            let Some(namespace) = concerned(attributes).await? else { return Ok(()) };
             self.merge(object, attributes.operation == Operation::Create, &namespace)?;
             self.check(object, &namespace)
         }
@@ -96,14 +90,9 @@ impl Plugin for PodTolerationRestriction {
         .right_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
-            let (Some(pod), Some(namespace)) = (object, concerned(server, attributes).await?) else { return Ok(()) };
+            let (Some(pod), Some(namespace)) = (object, concerned(attributes).await?) else { return Ok(()) };
             self.check(pod, &namespace)
         }
         .boxed()
@@ -112,12 +101,12 @@ impl Plugin for PodTolerationRestriction {
 }
 
 /// The namespace of a pod that is made or changed.
-async fn concerned(server: &Server, attributes: &Attributes<'_>) -> Result<Option<Arc<Value>>, Status> {
+async fn concerned(attributes: &Attributes<'_>) -> Result<Option<Arc<Value>>, Status> {
     let writes = matches!(attributes.operation, Operation::Create | Operation::Update);
     if !writes || !attributes.is("", "pods") {
         return Ok(None);
     }
-    server.configuration("namespaces", "", attributes.namespace).await
+    attributes.server.configuration("namespaces", "", attributes.namespace).await
 }
 
 /// The tolerations in an annotation; an empty one says that there are none.

@@ -1,15 +1,13 @@
 //! `PodTopologyLabels`: a pod that has a node carries the labels that tell where the node is.
 //! Source: KEP-4742.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 use steersman_store::Key;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::{Server, unavailable};
+use crate::server::unavailable;
 
 const LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
 
@@ -20,12 +18,7 @@ impl Plugin for PodTopologyLabels {
         "PodTopologyLabels"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         let created = attributes.operation == Operation::Create && attributes.is("", "pods");
         let bound = attributes.operation == Operation::Create && attributes.subresource == "binding";
         let place = if bound { ["target", "name"] } else { ["spec", "nodeName"] };
@@ -34,7 +27,12 @@ impl Plugin for PodTopologyLabels {
             return pass();
         }
         async move {
-            let node = server.store.get(&Key::new("nodes", "", &node)).await.map_err(|error| unavailable(&error))?;
+            let node = attributes
+                .server
+                .store
+                .get(&Key::new("nodes", "", &node))
+                .await
+                .map_err(|error| unavailable(&error))?;
             if let Some(node) = node {
                 copy(object, &node.attributes.labels);
             }

@@ -20,12 +20,7 @@ impl Plugin for Priority {
         "Priority"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         if !attributes.is("", "pods") {
             return pass();
         }
@@ -36,8 +31,8 @@ impl Plugin for Priority {
             }
             let name = meta::text(object, &["spec", "priorityClassName"]).to_owned();
             let class = match name.as_str() {
-                "" => default_class(server).await?,
-                name => Some(server.configuration(CLASSES, "", name).await?.ok_or_else(|| {
+                "" => default_class(attributes.server).await?,
+                name => Some(attributes.server.configuration(CLASSES, "", name).await?.ok_or_else(|| {
                     attributes.forbidden(object, format!("no PriorityClass with name {name} was found"))
                 })?),
             };
@@ -47,18 +42,13 @@ impl Plugin for Priority {
         .right_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         let is_default = |class: &Value| class.get("globalDefault").and_then(Value::as_bool) == Some(true);
         if !attributes.is("scheduling.k8s.io", "priorityclasses") || !object.is_some_and(is_default) {
             return pass();
         }
         async move {
-            let classes = server.configurations(CLASSES).await?;
+            let classes = attributes.server.configurations(CLASSES).await?;
             let itself =
                 |class: &Value| attributes.operation == Operation::Update && meta::name(class) == attributes.name;
             let other = classes.iter().find(|class| is_default(class) && !itself(class));

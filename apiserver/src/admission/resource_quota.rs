@@ -7,8 +7,6 @@
 
 mod check;
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::managed_fields::Writer;
@@ -34,7 +32,7 @@ impl Plugin for ResourceQuota {
         "ResourceQuota"
     }
 
-    fn charge<'a>(&'a self, server: &'a Arc<Server>, attributes: &'a Attributes<'a>, object: &'a Value) -> Charges<'a> {
+    fn charge<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a Value) -> Charges<'a> {
         let resource = &attributes.resource.storage;
         if !attributes.resource.namespaced || is_ignored(resource) {
             return pass();
@@ -43,7 +41,7 @@ impl Plugin for ResourceQuota {
         if !handles(&evaluator, attributes, object) {
             return pass();
         }
-        async move { charge(server, attributes, &evaluator, object).await }.boxed().right_future()
+        async move { charge(attributes, &evaluator, object).await }.boxed().right_future()
     }
 }
 
@@ -63,18 +61,13 @@ fn handles(evaluator: &Evaluator, attributes: &Attributes<'_>, object: &Value) -
     }
 }
 
-async fn charge(
-    server: &Arc<Server>,
-    attributes: &Attributes<'_>,
-    evaluator: &Evaluator,
-    object: &Value,
-) -> Result<Vec<Write>, Status> {
-    let snapshot = server.snapshot("resourcequotas").await?;
+async fn charge(attributes: &Attributes<'_>, evaluator: &Evaluator, object: &Value) -> Result<Vec<Write>, Status> {
+    let snapshot = attributes.server.snapshot("resourcequotas").await?;
     let entries: Vec<_> = snapshot.range(Some(attributes.namespace), None).cloned().collect();
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let catalog = server.catalog();
+    let catalog = attributes.server.catalog();
     let resource = catalog.find("", "v1", "resourcequotas").ok_or_else(Status::no_such_resource)?;
     let quotas: Vec<Value> = entries.iter().map(|entry| object::decode(entry, resource)).collect();
     let request = Request {
@@ -82,11 +75,11 @@ async fn charge(
         old: attributes.old,
         // A status tells what is: it is charged, but not refused.
         enforced: attributes.subresource != "status",
-        now: server.clock.now(),
+        now: attributes.server.clock.now(),
     };
     let charges = check(&quotas, evaluator, &request).map_err(|why| attributes.forbidden(object, why))?;
     let write = |charge: &Charge| {
-        let quota = used(server, resource, &quotas[charge.quota], charge);
+        let quota = used(attributes.server, resource, &quotas[charge.quota], charge);
         object::put(resource, &quota, Expect::Revision(entries[charge.quota].revision))
     };
     Ok(charges.iter().map(write).collect())

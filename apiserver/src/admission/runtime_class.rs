@@ -1,14 +1,11 @@
 //! `RuntimeClass`: a pod gets the overhead of its runtime and goes only where that runtime is.
 //! Source: Kubernetes docs "Runtime Class", "Pod Overhead".
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::Server;
 
 const CLASSES: &str = "runtimeclasses.node.k8s.io";
 
@@ -19,12 +16,7 @@ impl Plugin for RuntimeClass {
         "RuntimeClass"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         if attributes.operation != Operation::Create || !attributes.is("", "pods") {
             return pass();
         }
@@ -33,7 +25,7 @@ impl Plugin for RuntimeClass {
             let name = meta::text(object, &["spec", "runtimeClassName"]).to_owned();
             let class = match name.as_str() {
                 "" => None,
-                name => match server.configuration(CLASSES, "", name).await? {
+                name => match attributes.server.configuration(CLASSES, "", name).await? {
                     None => return Err(refuse(object, format!("RuntimeClass {name:?} not found"))),
                     class => class,
                 },

@@ -11,7 +11,6 @@ use steersman_machinery::meta;
 use steersman_machinery::status::Status;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::Server;
 
 /// Where the token is mounted.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -29,12 +28,7 @@ impl Plugin for ServiceAccount {
         "ServiceAccount"
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         let concerned = attributes.operation == Operation::Create && attributes.is("", "pods");
         if !concerned || meta::annotation(object, MIRROR_POD).is_some() {
             return pass();
@@ -43,10 +37,10 @@ impl Plugin for ServiceAccount {
             if meta::text(object, &["spec", "serviceAccountName"]).is_empty() {
                 meta::set(object, &["spec", "serviceAccountName"], "default");
             }
-            let account = account(server, attributes, object).await?;
+            let account = account(attributes, object).await?;
             meta::set(object, &["spec", "serviceAccount"], meta::name(&account));
             if wants_token(object, &account) {
-                mount_token(object, &server.random.name_suffix(5));
+                mount_token(object, &attributes.server.random.name_suffix(5));
             }
             if meta::items(object, &["spec", "imagePullSecrets"]).is_empty()
                 && let Some(secrets) = account.get("imagePullSecrets")
@@ -59,12 +53,7 @@ impl Plugin for ServiceAccount {
         .right_future()
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         let is_pod = attributes.resource.group.is_empty() && attributes.resource.name == "pods";
         let lists: &[(&str, &str)] = match (attributes.operation, attributes.subresource) {
             (Operation::Create, "") => &references::CONTAINERS,
@@ -81,7 +70,7 @@ impl Plugin for ServiceAccount {
                 let (namespace, name) = (attributes.namespace, attributes.name);
                 return Err(refuse(format!("no service account specified for pod {namespace}/{name}")));
             }
-            let account = account(server, attributes, pod).await?;
+            let account = account(attributes, pod).await?;
             match references::are_limited(&account) {
                 true => references::limit(pod, &account, lists).map_err(refuse),
                 false => Ok(()),
@@ -93,9 +82,9 @@ impl Plugin for ServiceAccount {
 }
 
 /// The account of a pod.
-async fn account(server: &Server, attributes: &Attributes<'_>, pod: &Value) -> Result<Arc<Value>, Status> {
+async fn account(attributes: &Attributes<'_>, pod: &Value) -> Result<Arc<Value>, Status> {
     let name = meta::text(pod, &["spec", "serviceAccountName"]);
-    let account = server.configuration("serviceaccounts", attributes.namespace, name).await?;
+    let account = attributes.server.configuration("serviceaccounts", attributes.namespace, name).await?;
     account.ok_or_else(|| missing(attributes, pod, name))
 }
 

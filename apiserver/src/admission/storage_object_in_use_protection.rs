@@ -2,13 +2,10 @@
 //! controllers take the finalizer away.
 //! Source: Kubernetes doc "Persistent Volumes", section "Storage Object in Use Protection"; KEP-3751.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::Server;
 
 /// Group and resource, and what holds an object of it.
 const FINALIZERS: [((&str, &str), &str); 3] = [
@@ -24,12 +21,7 @@ impl Plugin for StorageObjectInUseProtection {
         "StorageObjectInUseProtection"
     }
 
-    fn admit<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         let protected = FINALIZERS.iter().find(|((group, resource), _)| attributes.is(group, resource));
         if let (Operation::Create, Some((_, finalizer))) = (attributes.operation, protected) {
             protect(object, finalizer);

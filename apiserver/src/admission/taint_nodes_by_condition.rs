@@ -1,13 +1,10 @@
 //! `TaintNodesByCondition`: a new node gets no pods before somebody has seen that it is ready.
 //! Source: Kubernetes doc "Taints and Tolerations", section "Taint Nodes by Condition".
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use steersman_machinery::meta;
 
 use super::{Attributes, Operation, Plugin, Verdict, pass};
-use crate::server::Server;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const EFFECT: &str = "NoSchedule";
@@ -19,12 +16,7 @@ impl Plugin for TaintNodesByCondition {
         "TaintNodesByCondition"
     }
 
-    fn admit<'a>(
-        &'a self,
-        _server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         if attributes.operation == Operation::Create && attributes.is("", "nodes") {
             taint(object);
         }

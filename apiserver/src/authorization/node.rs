@@ -8,8 +8,8 @@ use steersman_machinery::fields;
 use super::{Attributes, Target, Verdict, bootstrap};
 use crate::authentication::UserInfo;
 
+pub(crate) use relations::MIRROR_POD;
 pub(super) use relations::Relations;
-pub(crate) use relations::{MIRROR_POD, config_maps, secrets};
 
 /// What the names of nodes' users begin with.
 const USER_PREFIX: &str = "system:node:";

@@ -78,6 +78,7 @@ fn options(call: &Call, resource: &Resource, subresource: &str) -> Value {
 async fn admit(call: &Call, resource: &Resource, subresource: &str, options: &mut Value) -> Result<(), Status> {
     let origin = call.origin();
     let attributes = Attributes {
+        server: &call.server,
         operation: Operation::Connect,
         resource,
         subresource,
@@ -88,8 +89,8 @@ async fn admit(call: &Call, resource: &Resource, subresource: &str, options: &mu
         dry_run: false,
         options: Options::None,
     };
-    call.server.admission.admit(&call.server, &attributes, options).await?;
-    call.server.admission.validate(&call.server, &attributes, Some(options)).await
+    call.server.admission.admit(&attributes, options).await?;
+    call.server.admission.validate(&attributes, Some(options)).await
 }
 
 /// The pod that a request is about.

@@ -123,6 +123,7 @@ async fn run(
 async fn admit(call: &Call, resource: &Resource, live: &Value, options: &DeleteOptions) -> Result<(), Status> {
     let origin = call.origin();
     let attributes = Attributes {
+        server: &call.server,
         operation: Operation::Delete,
         resource,
         subresource: "",
@@ -133,8 +134,8 @@ async fn admit(call: &Call, resource: &Resource, live: &Value, options: &DeleteO
         dry_run: options.dry_run,
         options: crate::admission::Options::Delete(options),
     };
-    call.server.admission.admit(&call.server, &attributes, &mut Value::Null).await?;
-    call.server.admission.validate(&call.server, &attributes, None).await
+    call.server.admission.admit(&attributes, &mut Value::Null).await?;
+    call.server.admission.validate(&attributes, None).await
 }
 
 /// `None`: somebody else wrote in between.

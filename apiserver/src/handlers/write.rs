@@ -147,8 +147,8 @@ pub(super) async fn create(
     let name = meta::name(&object).to_owned();
     let origin = call.origin();
     let namespace = call.info.namespace.clone();
-    let attributes = attributes((resource, ""), Operation::Create, (&namespace, &name), &origin, options);
-    server.admission.admit(&server, &attributes, &mut object).await?;
+    let attributes = attributes((resource, ""), Operation::Create, (&namespace, &name), (&server, &origin), options);
+    server.admission.admit(&attributes, &mut object).await?;
     check_namespace(call, resource, &mut object)?;
     unique_owners(call, &mut object);
     resource.default(&mut object);
@@ -214,17 +214,17 @@ async fn attempt_create(
         // A PUT or an apply that makes an object is both.
         authorization::require_verb(call, "create").await?;
     }
-    server.admission.validate(&server, attributes, Some(object)).await?;
+    server.admission.validate(attributes, Some(object)).await?;
     let key = object::key(resource, attributes.namespace, attributes.name);
     if attributes.dry_run {
-        server.admission.charge(&server, attributes, object).await?;
+        server.admission.charge(attributes, object).await?;
         let existing = server.store.get(&key).await.map_err(|error| unavailable(&error))?;
         return existing.map_or(Ok(None), |entry| Err(already_exists(resource, &entry)));
     }
     if sent_version(object).is_ok_and(|version| version != 0) {
         return Err(Status::untyped("resourceVersion should not be set on objects to be created"));
     }
-    match commit(&server, attributes, object, Expect::Absent).await {
+    match commit(attributes, object, Expect::Absent).await {
         Ok(entry) => {
             meta::set(object, &["metadata", "resourceVersion"], entry.revision.to_string());
             follow(&server, resource, None, object).await?;
@@ -254,9 +254,9 @@ pub(super) async fn admit_posted(
     let origin = call.origin();
     let name = if call.info.name_in_path { call.info.name.clone() } else { meta::name(object).to_owned() };
     let place = (call.info.namespace.as_str(), name.as_str());
-    let attributes = attributes((resource, subresource), Operation::Create, place, &origin, options);
-    call.server.admission.admit(&call.server, &attributes, object).await?;
-    call.server.admission.validate(&call.server, &attributes, Some(object)).await
+    let attributes = attributes((resource, subresource), Operation::Create, place, (&call.server, &origin), options);
+    call.server.admission.admit(&attributes, object).await?;
+    call.server.admission.validate(&attributes, Some(object)).await
 }
 
 /// Lets admission refuse an object that is to be replaced but does not exist.
@@ -268,8 +268,8 @@ pub(super) async fn admit_unmade(
 ) -> Result<(), Status> {
     let origin = call.origin();
     let place = (call.info.namespace.as_str(), call.info.name.as_str());
-    let attributes = attributes((resource, subresource), Operation::Create, place, &origin, options);
-    call.server.admission.admit(&call.server, &attributes, object).await
+    let attributes = attributes((resource, subresource), Operation::Create, place, (&call.server, &origin), options);
+    call.server.admission.admit(&attributes, object).await
 }
 
 /// Changes an object: reads it, lets `change` make the new one of it, and stores that; again from the beginning if
@@ -340,9 +340,9 @@ async fn attempt_update(
     let admitted = Admitted::of(resource, how, live)?;
     let attributes = Attributes {
         old: Some(admitted.old(live)),
-        ..attributes((resource, how.subresource), Operation::Update, place, &origin, how.options)
+        ..attributes((resource, how.subresource), Operation::Update, place, (&server, &origin), how.options)
     };
-    admitted.admit(&server, &attributes, &mut new).await?;
+    admitted.admit(&attributes, &mut new).await?;
     unique_owners(call, &mut new);
     escalation::check(call, resource, &new, Some(live)).await?;
     prepare(how, live, &mut new);
@@ -361,19 +361,19 @@ async fn attempt_update(
         call.warnings.extend(how.strategy.warnings(&new, Some(live)));
     }
     managed_fields::keep_times_if_unchanged(live, &mut new);
-    admitted.validate(&server, &attributes, &new).await?;
+    admitted.validate(&attributes, &new).await?;
     if is_finished(resource, live, &new) {
         remove(call, resource, entry, how.options.dry_run).await?;
         return Ok(Written { object: new, entry: None });
     }
     let same = new == *live;
     if !same && how.options.dry_run {
-        server.admission.charge(&server, &attributes, &new).await?;
+        server.admission.charge(&attributes, &new).await?;
     }
     if same || how.options.dry_run {
         return Ok(Written { object: new, entry: same.then(|| entry.clone()) });
     }
-    match commit(&server, &attributes, &new, Expect::Revision(entry.revision)).await {
+    match commit(&attributes, &new, Expect::Revision(entry.revision)).await {
         Ok(entry) => {
             meta::set(&mut new, &["metadata", "resourceVersion"], entry.revision.to_string());
             follow(&server, resource, Some(live), &new).await?;
@@ -448,7 +448,7 @@ fn attributes<'a>(
     (resource, subresource): (&'a Resource, &'a str),
     operation: Operation,
     (namespace, name): (&'a str, &'a str),
-    origin: &'a Origin,
+    (server, origin): (&'a Arc<Server>, &'a Origin),
     options: &'a WriteOptions,
 ) -> Attributes<'a> {
     let old = None;
@@ -457,7 +457,7 @@ fn attributes<'a>(
         Operation::Create => crate::admission::Options::Create(options),
         _ => crate::admission::Options::Update(options),
     };
-    Attributes { operation, resource, subresource, namespace, name, old, origin, dry_run, options }
+    Attributes { server, operation, resource, subresource, namespace, name, old, origin, dry_run, options }
 }
 
 /// Chooses addresses and ports for services. They are taken as long as the returned guard lives or the service is stored.

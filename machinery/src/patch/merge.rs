@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::without_nulls;
+
 /// The document after the patch. A patch that is not an object replaces the whole document; the API refuses such a one
 /// before it comes here.
 pub fn apply(document: &Value, patch: &Value) -> Value {
@@ -22,20 +24,6 @@ fn merge_into(target: &mut Value, patch: &Value) {
             merge_into(fields.entry(name.as_str()).or_insert(Value::Null), value);
         }
     }
-}
-
-/// What comes new, without members that are null: within lists as well, which the RFC does not ask for, but the library
-/// that upstream uses does (`evanphx/json-patch`).
-fn without_nulls(mut value: Value) -> Value {
-    match &mut value {
-        Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(|value| *value = without_nulls(value.take()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_nulls(item.take())),
-        _ => {}
-    }
-    value
 }
 
 #[cfg(test)]

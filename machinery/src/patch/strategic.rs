@@ -7,7 +7,7 @@ use std::mem;
 
 use serde_json::Value;
 
-use super::{PatchError, go_print};
+use super::{PatchError, go_print, without_nulls};
 use crate::Object;
 use crate::schema::{PatchStrategy, Type, TypeRef};
 
@@ -283,19 +283,6 @@ fn merge_items(
         }
     }
     Ok(live)
-}
-
-/// The value without members that are null, in all objects in it.
-fn without_nulls(mut value: Value) -> Value {
-    match &mut value {
-        Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(|value| *value = without_nulls(value.take()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_nulls(item.take())),
-        _ => {}
-    }
-    value
 }
 
 /// The value without the objects in it that carry a directive; `None` if it carries one itself.

@@ -1,7 +1,6 @@
 //! Tokens in secrets that nobody has used for a year, and that nobody asked for: they are marked as invalid first, and deleted
 //! when another year has passed. Source: KEP-2799; `k8s.io/kubernetes/pkg/controller/serviceaccount` (`LegacySATokenCleaner`).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -14,6 +13,7 @@ use steersman_framework::meta::ObjectKey;
 use steersman_framework::runtime::Context;
 use steersman_machinery::clock::parse_time;
 use steersman_machinery::meta;
+use steersman_machinery::pod::references;
 
 const COMPONENT: &str = "legacy-service-account-token-cleaner";
 /// How often is looked. Source: there (`DefaultCleanerSyncInterval`).
@@ -109,34 +109,7 @@ fn is_generated(account: &Value, secret: &Value) -> bool {
 /// Whether a pod uses the secret.
 fn mounted(pods: &[Value], key: &ObjectKey) -> bool {
     let mut pods = pods.iter().filter(|pod| meta::namespace(pod) == key.namespace);
-    pods.any(|pod| {
-        let mut names = BTreeSet::new();
-        collect(pod.get("spec").unwrap_or(&Value::Null), &mut names);
-        names.contains(key.name.as_str())
-    })
-}
-
-/// The names of secrets, wherever a pod can name one.
-fn collect<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                match field.as_str() {
-                    "secretName" => names.extend(value.as_str()),
-                    "secret" | "secretRef" | "secretKeyRef" | "nodePublishSecretRef" => {
-                        names.insert(meta::text(value, &["name"]));
-                    }
-                    "imagePullSecrets" => {
-                        names.extend(value.as_array().into_iter().flatten().map(|it| meta::text(it, &["name"])));
-                    }
-                    _ => {}
-                }
-                collect(value, names);
-            }
-        }
-        _ => {}
-    }
+    pods.any(|pod| references::secrets(pod).any(|name| name == key.name))
 }
 
 fn fate(secret: &Value, today: Date) -> Fate {

@@ -10,7 +10,6 @@ use crate::admission::matching::Matched;
 use crate::admission::webhook::review;
 use crate::authentication::UserInfo;
 use crate::authorization::{self, Target, View};
-use crate::server::Server;
 
 /// A request as expressions see it. One is made for each version in which its objects are shown.
 #[derive(Debug)]
@@ -25,20 +24,19 @@ pub struct Input {
 impl Input {
     /// For a request that was matched; the objects are in the version that was asked for.
     pub async fn new(
-        server: &Server,
         attributes: &Attributes<'_>,
         matched: &Matched,
         (object, old): (Option<Value>, Option<Value>),
         asks_the_authorizer: bool,
     ) -> Result<Self, Status> {
         let view = match asks_the_authorizer {
-            true => Some(server.authorizer.view(&*server.store).await?),
+            true => Some(attributes.server.authorizer.view(&*attributes.server.store).await?),
             false => None,
         };
         let namespace = match attributes.namespace {
             "" => None,
             _ if attributes.resource.name == "namespaces" => None,
-            namespace => server.read("namespaces", "", namespace).await?,
+            namespace => attributes.server.read("namespaces", "", namespace).await?,
         };
         Ok(Self {
             object: object.unwrap_or_default(),

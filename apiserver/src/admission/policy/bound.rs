@@ -11,7 +11,6 @@ use super::params;
 use crate::admission::cached::Cached;
 use crate::admission::matching::{self, Matched};
 use crate::admission::{Attributes, matching::Criteria};
-use crate::server::Server;
 
 /// All policies and bindings of one sort.
 pub(super) struct Policies {
@@ -42,20 +41,19 @@ impl Policies {
     /// What is to be asked about a request, and what can't be. `object` is what the request leaves.
     pub(super) async fn concerned(
         &self,
-        server: &Arc<Server>,
         attributes: &Attributes<'_>,
         object: Option<&Value>,
     ) -> Result<Vec<Result<Bound, Misconfigured>>, Status> {
-        let bindings = self.bindings.get(server).await?;
+        let bindings = self.bindings.get(attributes.server).await?;
         if bindings.is_empty() || is_exempt(attributes) {
             return Ok(Vec::new());
         }
-        let policies = self.policies.get(server).await?;
+        let policies = self.policies.get(attributes.server).await?;
         let mut concerned = Vec::new();
         for policy in policies.iter().cloned() {
             let bindings = bindings_of(&bindings, &policy.name);
             if !bindings.is_empty() {
-                concerned_by(server, (attributes, object), (policy, bindings), &mut concerned).boxed().await;
+                concerned_by((attributes, object), (policy, bindings), &mut concerned).boxed().await;
             }
         }
         Ok(concerned)
@@ -68,17 +66,16 @@ fn bindings_of(bindings: &[Arc<Binding>], policy: &str) -> Vec<Arc<Binding>> {
 
 /// Adds what one policy has to do with a request.
 async fn concerned_by(
-    server: &Arc<Server>,
     (attributes, object): (&Attributes<'_>, Option<&Value>),
     (policy, bindings): (Arc<Policy>, Vec<Arc<Binding>>),
     concerned: &mut Vec<Result<Bound, Misconfigured>>,
 ) {
-    let matched = match policy.criteria.matches(server, attributes, object).await {
+    let matched = match policy.criteria.matches(attributes, object).await {
         Ok(Some(matched)) => Ok(matched),
         Ok(None) => return,
         Err(status) => Err(status.message),
     };
-    let found = matched.and_then(|matched| Ok((matched, params::resource(server, &policy)?)));
+    let found = matched.and_then(|matched| Ok((matched, params::resource(attributes.server, &policy)?)));
     let (matched, resource) = match found {
         Ok(found) => found,
         Err(why) => {
@@ -88,9 +85,9 @@ async fn concerned_by(
         }
     };
     for binding in bindings {
-        let params = match applies(server, binding.criteria.as_ref(), attributes, object).await {
+        let params = match applies(binding.criteria.as_ref(), attributes, object).await {
             Ok(false) => continue,
-            Ok(true) => params::collect(server, resource.as_deref(), &binding, attributes).await,
+            Ok(true) => params::collect(resource.as_deref(), &binding, attributes).await,
             Err(why) => Err(why),
         };
         let policy = policy.clone();
@@ -111,7 +108,6 @@ fn is_exempt(attributes: &Attributes<'_>) -> bool {
 }
 
 async fn applies(
-    server: &Arc<Server>,
     criteria: Option<&Criteria>,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
@@ -119,7 +115,7 @@ async fn applies(
     match criteria {
         None => Ok(true),
         Some(criteria) => {
-            let matched = criteria.matches(server, attributes, object).await;
+            let matched = criteria.matches(attributes, object).await;
             matched.map(|matched| matched.is_some()).map_err(|status| status.message)
         }
     }

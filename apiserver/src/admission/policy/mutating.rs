@@ -1,8 +1,6 @@
 //! `MutatingAdmissionPolicy`: policies change the object one after the other, each what those before it left.
 //! Source: `k8s.io/apiserver/pkg/admission/plugin/policy/mutating`, whose texts these are.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_cel::Budget;
@@ -15,7 +13,6 @@ use crate::admission::expressions::Input;
 use crate::admission::webhook::{call, mutating};
 use crate::admission::{Attributes, Plugin, Verdict};
 use crate::conversion;
-use crate::server::Server;
 
 /// The name, under which rounds are remembered too.
 const NAME: &str = "MutatingAdmissionPolicy";
@@ -36,14 +33,9 @@ impl Plugin for MutatingAdmissionPolicy {
         NAME
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         async move {
-            let concerned = self.0.concerned(server, attributes, call::subject(attributes, object)).await?;
+            let concerned = self.0.concerned(attributes, call::subject(attributes, object)).await?;
             if concerned.is_empty() {
                 return Ok(());
             }
@@ -52,7 +44,7 @@ impl Plugin for MutatingAdmissionPolicy {
             let (mut misconfigured, mut errors) = (Vec::new(), Vec::new());
             for bound in concerned {
                 match bound {
-                    Ok(bound) => errors.extend(Turn { server, attributes, bound: &bound }.run(object).boxed().await?),
+                    Ok(bound) => errors.extend(Turn { attributes, bound: &bound }.run(object).boxed().await?),
                     Err(it) if it.policy.fails => {
                         let binding = it.binding.as_ref().map(|binding| binding.name.as_str());
                         misconfigured.push(denied(&it.policy.name, binding, &it.why));
@@ -96,7 +88,6 @@ fn refuse(
 
 /// One policy's turn by way of one binding.
 struct Turn<'a> {
-    server: &'a Arc<Server>,
     attributes: &'a Attributes<'a>,
     bound: &'a Bound,
 }
@@ -136,11 +127,11 @@ impl Turn<'_> {
         failures: &mut Vec<String>,
     ) -> Result<bool, Status> {
         let Bound { policy, matched, .. } = self.bound;
-        let (server, attributes) = (self.server, self.attributes);
-        let new = call::shown(server, attributes, matched, call::subject(attributes, object)).await?;
-        let old = call::shown(server, attributes, matched, attributes.old).await?;
+        let attributes = self.attributes;
+        let new = call::shown(attributes, matched, call::subject(attributes, object)).await?;
+        let old = call::shown(attributes, matched, attributes.old).await?;
         let Some(before) = new.clone() else { return Ok(false) };
-        let mut input = Input::new(server, attributes, matched, (new, old), policy.asks_the_authorizer).await?;
+        let mut input = Input::new(attributes, matched, (new, old), policy.asks_the_authorizer).await?;
         match policy.conditions.hold(&input, params) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
@@ -193,7 +184,8 @@ impl Turn<'_> {
     async fn original(&self, object: Value) -> Result<Value, Status> {
         match self.bound.matched.other.as_deref() {
             Some(other) if meta::gvk(&object) == other.gvk() => {
-                let converted = conversion::convert(self.server, other, self.attributes.resource, object).await;
+                let converted =
+                    conversion::convert(self.attributes.server, other, self.attributes.resource, object).await;
                 converted.map_err(Status::internal)
             }
             _ => Ok(object),

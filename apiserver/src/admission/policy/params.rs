@@ -29,7 +29,6 @@ pub(super) fn resource(server: &Server, policy: &Policy) -> Result<Option<std::s
 
 /// The parameters with which a policy is asked, one after the other: nothing at all if it has none to do with.
 pub(super) async fn collect(
-    server: &Server,
     resource: Option<&Resource>,
     binding: &Binding,
     attributes: &Attributes<'_>,
@@ -48,7 +47,7 @@ pub(super) async fn collect(
             return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".to_owned());
         }
     };
-    let found = find(server, resource, reference, namespace).await?;
+    let found = find(attributes.server, resource, reference, namespace).await?;
     if found.is_empty() && reference.must_exist {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }

@@ -2,7 +2,6 @@
 //! Source: `k8s.io/apiserver/pkg/admission/plugin/policy/validating`, whose texts these are.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures::future::FutureExt;
 use serde_json::Value;
@@ -15,7 +14,6 @@ use super::evaluation::{self, Failure};
 use crate::admission::expressions::Input;
 use crate::admission::webhook::call;
 use crate::admission::{Attributes, Plugin, Verdict};
-use crate::server::Server;
 
 /// The longest message that an expression may make.
 const MAX_MESSAGE_BYTES: usize = 5 * 1024;
@@ -40,18 +38,13 @@ impl Plugin for ValidatingAdmissionPolicy {
         "ValidatingAdmissionPolicy"
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
-            let concerned = self.0.concerned(server, attributes, object).await?;
+            let concerned = self.0.concerned(attributes, object).await?;
             let mut outcome = Outcome::default();
             for bound in concerned {
                 match bound {
-                    Ok(bound) => ask(server, attributes, object, &bound, &mut outcome).boxed().await?,
+                    Ok(bound) => ask(attributes, object, &bound, &mut outcome).boxed().await?,
                     Err(misconfigured) => outcome.misconfigured(&misconfigured),
                 }
             }
@@ -162,17 +155,16 @@ impl Outcome {
 
 /// Asks one policy, once for each object of parameters.
 async fn ask(
-    server: &Arc<Server>,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
     bound: &Bound,
     outcome: &mut Outcome,
 ) -> Result<(), Status> {
     let object = object.and_then(|object| call::subject(attributes, object));
-    let object = call::shown(server, attributes, &bound.matched, object).await?;
-    let old = call::shown(server, attributes, &bound.matched, attributes.old).await?;
+    let object = call::shown(attributes, &bound.matched, object).await?;
+    let old = call::shown(attributes, &bound.matched, attributes.old).await?;
     let asks = bound.policy.asks_the_authorizer;
-    let input = Input::new(server, attributes, &bound.matched, (object, old), asks).await?;
+    let input = Input::new(attributes, &bound.matched, (object, old), asks).await?;
     for params in &bound.params {
         let found = validate(&bound.policy, &input, params.as_ref());
         for violation in &found.violations {

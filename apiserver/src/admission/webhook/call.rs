@@ -1,7 +1,5 @@
 //! One webhook is asked about one request.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 use steersman_machinery::field::go_quote;
 use steersman_machinery::meta;
@@ -14,7 +12,6 @@ use crate::admission::matching::Matched;
 use crate::admission::{Attributes, Operation};
 use crate::conversion;
 use crate::outbound;
-use crate::server::Server;
 
 /// Why a webhook did not let a request pass.
 pub(super) enum Refusal {
@@ -37,19 +34,18 @@ pub(super) fn failed(webhook: &Webhook, why: &str) -> Status {
 
 /// Whether a webhook is asked about a request, and in which version.
 pub(super) async fn concerns(
-    server: &Arc<Server>,
     webhook: &Webhook,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
 ) -> Result<Option<Matched>, Status> {
-    let Some(matched) = webhook.criteria.matches(server, attributes, object).await? else { return Ok(None) };
+    let Some(matched) = webhook.criteria.matches(attributes, object).await? else { return Ok(None) };
     if webhook.conditions.is_empty() {
         return Ok(Some(matched));
     }
-    let new = shown(server, attributes, &matched, object).await?;
-    let old = shown(server, attributes, &matched, attributes.old).await?;
+    let new = shown(attributes, &matched, object).await?;
+    let old = shown(attributes, &matched, attributes.old).await?;
     let asks = webhook.conditions.ask_the_authorizer();
-    let input = Input::new(server, attributes, &matched, (new, old), asks).await?;
+    let input = Input::new(attributes, &matched, (new, old), asks).await?;
     match webhook.conditions.hold(&input, None) {
         Ok(hold) => Ok(hold.then_some(matched)),
         Err(_) if webhook.ignores_failures => Ok(None),
@@ -64,7 +60,6 @@ pub(in crate::admission) fn subject<'a>(attributes: &Attributes<'_>, object: &'a
 
 /// Asks a webhook. What it says besides yes or no is noted.
 pub(super) async fn ask(
-    server: &Arc<Server>,
     webhook: &Webhook,
     mutating: bool,
     (attributes, matched): (&Attributes<'_>, &Matched),
@@ -80,11 +75,12 @@ pub(super) async fn ask(
     })?;
     let client = |why: String| Refusal::Failed(format!("could not get REST client: {why}"));
     let target = webhook.target.as_ref().map_err(|why| client(why.clone()))?;
-    server.outbound.tls.get(&target.trust, None).map_err(client)?;
-    let uid = server.random.uuid();
+    attributes.server.outbound.tls.get(&target.trust, None).map_err(client)?;
+    let uid = attributes.server.random.uuid();
     let request = review::request(version, &uid, attributes, matched, objects);
     let call = |why: String| Refusal::Failed(format!("failed to call webhook: {why}"));
-    let answer = outbound::review::post(server, target, webhook.timeout_seconds, &request).await.map_err(call)?;
+    let answer =
+        outbound::review::post(attributes.server, target, webhook.timeout_seconds, &request).await.map_err(call)?;
     let response = review::response(version, &uid, mutating, &answer).map_err(|fault| match fault {
         Fault::Undecodable(why) => call(why),
         Fault::Invalid(why) => Refusal::Failed(format!("received invalid webhook response: {why}")),
@@ -101,7 +97,6 @@ pub(super) async fn ask(
 
 /// An object in the version that was asked for. What is no version of the resource itself (a Scale) stays as it is.
 pub(in crate::admission) async fn shown(
-    server: &Arc<Server>,
     attributes: &Attributes<'_>,
     matched: &Matched,
     object: Option<&Value>,
@@ -109,6 +104,6 @@ pub(in crate::admission) async fn shown(
     let Some(object) = object else { return Ok(None) };
     let wanted = matched.other.as_deref().filter(|_| meta::gvk(object) != matched.kind);
     let Some(wanted) = wanted else { return Ok(Some(object.clone())) };
-    let converted = conversion::convert(server, attributes.resource, wanted, object.clone()).await;
+    let converted = conversion::convert(attributes.server, attributes.resource, wanted, object.clone()).await;
     converted.map(Some).map_err(Status::internal)
 }

@@ -1,8 +1,6 @@
 //! `MutatingAdmissionWebhook`: webhooks are asked one after the other, each about what the others before it made of the
 //! object.
 
-use std::sync::Arc;
-
 use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::field::go_quote;
@@ -21,7 +19,6 @@ use crate::admission::{Attributes, Plugin, Verdict};
 use crate::conversion;
 use crate::handlers;
 use crate::registry::resource::Resource;
-use crate::server::Server;
 
 /// The name, under which rounds are remembered too.
 const NAME: &str = "MutatingAdmissionWebhook";
@@ -39,14 +36,9 @@ impl Plugin for MutatingAdmissionWebhook {
         NAME
     }
 
-    fn admit<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: &'a mut Value,
-    ) -> Verdict<'a> {
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
         async move {
-            let configurations = self.0.get(server).await?;
+            let configurations = self.0.get(attributes.server).await?;
             if configurations.is_empty() || matching::is_exempt(attributes) {
                 return Ok(());
             }
@@ -54,12 +46,12 @@ impl Plugin for MutatingAdmissionWebhook {
             rounds.begin(NAME, object);
             for (index, webhook) in configurations.iter().flat_map(|webhooks| webhooks.iter()).enumerate() {
                 let subject = call::subject(attributes, object);
-                let Some(matched) = call::concerns(server, webhook, attributes, subject).boxed().await? else {
+                let Some(matched) = call::concerns(webhook, attributes, subject).boxed().await? else {
                     continue;
                 };
                 // Who was not asked in the first round is not asked in the second either.
                 if rounds.is_due(NAME, &webhook.id) {
-                    Turn { server, attributes, index, webhook, matched: &matched }.run(object).boxed().await?;
+                    Turn { attributes, index, webhook, matched: &matched }.run(object).boxed().await?;
                 }
             }
             rounds.end(NAME, object);
@@ -72,7 +64,6 @@ impl Plugin for MutatingAdmissionWebhook {
 
 /// One webhook's turn.
 struct Turn<'a> {
-    server: &'a Arc<Server>,
     attributes: &'a Attributes<'a>,
     index: usize,
     webhook: &'a Webhook,
@@ -104,11 +95,11 @@ impl Turn<'_> {
 
     /// Whether the webhook changed the object.
     async fn ask(&self, object: &mut Value) -> Result<bool, Refusal> {
-        let Self { server, attributes, matched, webhook, .. } = self;
-        let new = call::shown(server, attributes, matched, call::subject(attributes, object)).await?;
-        let old = call::shown(server, attributes, matched, attributes.old).await?;
+        let Self { attributes, matched, webhook, .. } = self;
+        let new = call::shown(attributes, matched, call::subject(attributes, object)).await?;
+        let old = call::shown(attributes, matched, attributes.old).await?;
         let objects = Objects { new: new.as_ref(), old: old.as_ref() };
-        let response = call::ask(server, webhook, true, (attributes, matched), objects).await?;
+        let response = call::ask(webhook, true, (attributes, matched), objects).await?;
         if response.patch.is_empty() {
             return Ok(false);
         }
@@ -151,7 +142,7 @@ impl Turn<'_> {
         let requested = self.attributes.resource;
         match self.matched.other.as_deref() {
             Some(other) if meta::gvk(&object) == other.gvk() => {
-                let converted = conversion::convert(self.server, other, requested, object).await;
+                let converted = conversion::convert(self.attributes.server, other, requested, object).await;
                 converted.map_err(Status::internal)
             }
             _ => Ok(object),

@@ -1,7 +1,5 @@
 //! `ValidatingAdmissionWebhook`: all webhooks are asked at the same time, and the first refusal counts.
 
-use std::sync::Arc;
-
 use futures::future::{FutureExt, join_all};
 use serde_json::Value;
 use steersman_machinery::status::Status;
@@ -12,7 +10,6 @@ use super::review::Objects;
 use crate::admission::cached::Cached;
 use crate::admission::matching::{self, Matched};
 use crate::admission::{Attributes, Plugin, Verdict};
-use crate::server::Server;
 
 pub(in crate::admission) struct ValidatingAdmissionWebhook(Cached<Vec<Webhook>>);
 
@@ -27,26 +24,21 @@ impl Plugin for ValidatingAdmissionWebhook {
         "ValidatingAdmissionWebhook"
     }
 
-    fn validate<'a>(
-        &'a self,
-        server: &'a Arc<Server>,
-        attributes: &'a Attributes<'a>,
-        object: Option<&'a Value>,
-    ) -> Verdict<'a> {
+    fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
         async move {
-            let configurations = self.0.get(server).await?;
+            let configurations = self.0.get(attributes.server).await?;
             if configurations.is_empty() || matching::is_exempt(attributes) {
                 return Ok(());
             }
             let mut concerned = Vec::new();
             for (index, webhook) in configurations.iter().flat_map(|webhooks| webhooks.iter()).enumerate() {
-                if let Some(matched) = call::concerns(server, webhook, attributes, object).boxed().await? {
-                    let new = call::shown(server, attributes, &matched, object).boxed().await?;
-                    let old = call::shown(server, attributes, &matched, attributes.old).boxed().await?;
+                if let Some(matched) = call::concerns(webhook, attributes, object).boxed().await? {
+                    let new = call::shown(attributes, &matched, object).boxed().await?;
+                    let old = call::shown(attributes, &matched, attributes.old).boxed().await?;
                     concerned.push(Concerned { index, webhook, matched, new, old });
                 }
             }
-            let verdicts = join_all(concerned.iter().map(|it| it.ask(server, attributes))).await;
+            let verdicts = join_all(concerned.iter().map(|it| it.ask(attributes))).await;
             verdicts.into_iter().collect()
         }
         .boxed()
@@ -64,9 +56,9 @@ struct Concerned<'a> {
 }
 
 impl Concerned<'_> {
-    async fn ask(&self, server: &Arc<Server>, attributes: &Attributes<'_>) -> Result<(), Status> {
+    async fn ask(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         let objects = Objects { new: self.new.as_ref(), old: self.old.as_ref() };
-        let answer = call::ask(server, self.webhook, false, (attributes, &self.matched), objects).await;
+        let answer = call::ask(self.webhook, false, (attributes, &self.matched), objects).await;
         match answer {
             Ok(_) => Ok(()),
             Err(Refusal::Refused(status)) => Err(status),

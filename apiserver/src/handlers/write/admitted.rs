@@ -1,7 +1,5 @@
 //! What admission sees of an update: the object, or what the subresource shows of it.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 use steersman_machinery::status::Status;
 
@@ -9,7 +7,6 @@ use super::{Change, Part};
 use crate::admission::Attributes;
 use crate::handlers::scale;
 use crate::registry::resource::Resource;
-use crate::server::Server;
 
 /// What admission is asked about.
 pub(super) enum Admitted<'a> {
@@ -36,36 +33,26 @@ impl<'a> Admitted<'a> {
     }
 
     /// Lets admission change the object.
-    pub(super) async fn admit(
-        &self,
-        server: &Arc<Server>,
-        attributes: &Attributes<'_>,
-        new: &mut Value,
-    ) -> Result<(), Status> {
+    pub(super) async fn admit(&self, attributes: &Attributes<'_>, new: &mut Value) -> Result<(), Status> {
         match self {
-            Self::Object => server.admission.admit(server, attributes, new).await,
+            Self::Object => attributes.server.admission.admit(attributes, new).await,
             Self::Nothing => Ok(()),
             Self::Scale(resource, _) => {
                 let mut shown = scale::present(resource, new)?;
-                server.admission.admit(server, attributes, &mut shown).await?;
+                attributes.server.admission.admit(attributes, &mut shown).await?;
                 scale::take_over(resource, &shown, new)
             }
         }
     }
 
     /// Lets admission refuse the update.
-    pub(super) async fn validate(
-        &self,
-        server: &Arc<Server>,
-        attributes: &Attributes<'_>,
-        new: &Value,
-    ) -> Result<(), Status> {
+    pub(super) async fn validate(&self, attributes: &Attributes<'_>, new: &Value) -> Result<(), Status> {
         match self {
-            Self::Object => server.admission.validate(server, attributes, Some(new)).await,
+            Self::Object => attributes.server.admission.validate(attributes, Some(new)).await,
             Self::Nothing => Ok(()),
             Self::Scale(resource, _) => {
                 let shown = scale::present(resource, new)?;
-                server.admission.validate(server, attributes, Some(&shown)).await
+                attributes.server.admission.validate(attributes, Some(&shown)).await
             }
         }
     }

@@ -34,16 +34,11 @@ impl From<Failure> for Status {
 }
 
 /// Stores an object and what is charged for it: all of that, or nothing.
-pub(super) async fn commit(
-    server: &Arc<Server>,
-    attributes: &Attributes<'_>,
-    object: &Value,
-    expect: Expect,
-) -> Result<Arc<Entry>, Failure> {
-    let resource = attributes.resource;
+pub(super) async fn commit(attributes: &Attributes<'_>, object: &Value, expect: Expect) -> Result<Arc<Entry>, Failure> {
+    let (server, resource) = (attributes.server, attributes.resource);
     let stored = conversion::to_store(server, resource, object).await.map_err(Failure::Refused)?;
     for _ in 0..ATTEMPTS {
-        let charges = server.admission.charge(server, attributes, object).await.map_err(Failure::Refused)?;
+        let charges = server.admission.charge(attributes, object).await.map_err(Failure::Refused)?;
         if charges.is_empty() {
             return super::put(server, resource, &stored, expect).await.map_err(Failure::Store);
         }
