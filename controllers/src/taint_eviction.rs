@@ -64,7 +64,7 @@ pub(crate) struct TaintEvictionController {
     nodes: Informer<Node>,
     pods: Informer<Pod>,
     queue: WorkQueue<Key>,
-    waiting: Mutex<BTreeMap<ObjectKey, Waiting>>,
+    waiting: Arc<Mutex<BTreeMap<ObjectKey, Waiting>>>,
 }
 
 fn no_execute(node: &Node) -> Vec<Taint> {
@@ -81,7 +81,7 @@ impl TaintEvictionController {
             nodes: shared.informers.informer(&NODES),
             pods: shared.informers.informer(&PODS),
             queue: shared.queue("noexec_taint_pod"),
-            waiting: Mutex::default(),
+            waiting: Arc::default(),
         };
         let queue = controller.queue.clone();
         controller.nodes.on_change(move |delta: &Delta<Node>| {
@@ -92,8 +92,13 @@ impl TaintEvictionController {
                 queue.add(Key::Node(node.metadata.name.clone()));
             }
         });
-        let (queue, nodes) = (controller.queue.clone(), controller.nodes.clone());
+        let (queue, nodes, waiting) =
+            (controller.queue.clone(), controller.nodes.clone(), Arc::clone(&controller.waiting));
         controller.pods.on_change(move |delta: &Delta<Pod>| {
+            let gone = delta.old.as_ref().filter(|_| delta.new.is_none()).map(|pod| pod.metadata.key());
+            if let Some(key) = gone.filter(|key| waiting.lock().contains_key(key)) {
+                queue.add(Key::Pod(key));
+            }
             // Only pods on nodes that drive pods away matter, and there are few of those.
             let pod = delta.new.as_ref().filter(|pod| !pod.node_name.is_empty() && !pod.metadata.is_deleting());
             if let Some(pod) = pod
@@ -165,16 +170,19 @@ impl TaintEvictionController {
             let stays = stays(key, waiting);
             // What is due is under way and cannot be taken back.
             if stays && waiting.scheduled.at > now {
-                cancelled.push((key.clone(), Involved::new(&PODS, &waiting.meta)));
+                cancelled.push((key.clone(), waiting.meta.clone()));
             }
             !stays
         });
-        for (key, involved) in cancelled {
+        for (key, meta) in cancelled {
             if self.pods.get(&key).is_some() {
-                let message = format!("Cancelling deletion of Pod {key}");
-                self.recorder.record(&involved, EventType::Normal, REASON, message);
+                self.tell(&meta, format!("Cancelling deletion of Pod {key}"));
             }
         }
+    }
+
+    fn tell(&self, meta: &Meta, message: String) {
+        self.recorder.record(&Involved::new(&PODS, meta), EventType::Normal, REASON, message);
     }
 
     async fn sync_pod(&self, key: &ObjectKey) -> Result<Outcome, SyncError> {
@@ -182,11 +190,15 @@ impl TaintEvictionController {
         let Some((at, meta)) = due else { return Ok(Outcome::Done) };
         let now = self.clock.now();
         if at > now {
-            return Ok(Outcome::After(Duration::try_from(at.duration_since(now)).unwrap_or_default()));
+            if self.pods.get(key).is_some() {
+                return Ok(Outcome::After(Duration::try_from(at.duration_since(now)).unwrap_or_default()));
+            }
+            // It went before its time.
+            self.waiting.lock().remove(key);
+            self.tell(&meta, format!("Cancelling deletion of Pod {key}"));
+            return Ok(Outcome::Done);
         }
-        let involved = Involved::new(&PODS, &meta);
-        let message = format!("Marking for deletion Pod {key}");
-        self.recorder.record(&involved, EventType::Normal, REASON, message);
+        self.tell(&meta, format!("Marking for deletion Pod {key}"));
         self.delete(key, &meta, now).await?;
         self.waiting.lock().remove(key);
         Ok(Outcome::Done)
@@ -210,5 +222,37 @@ impl TaintEvictionController {
             Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(error.into()),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use steersman_framework::reflector::{Change, Sink};
+
+    use super::*;
+    use crate::testing::{Fake, NOW};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_goes_before_its_time_is_not_marked_any_more() {
+        let fake = Fake::new(|_| (200, json!({})));
+        let controller = TaintEvictionController::new(&fake.shared);
+        let pod = |name: &str| -> Pod {
+            serde_json::from_value(json!({"metadata": {"namespace": "ns", "name": name, "uid": name}})).unwrap()
+        };
+        for name in ["goes", "stays", "unknown"] {
+            controller.pods.take(Change::Applied(pod(name)), "1");
+        }
+        let at = NOW + SignedDuration::from_secs(300);
+        for name in ["goes", "stays"] {
+            controller.schedule("node", &pod(name).metadata, Scheduled { since: NOW, at }, NOW);
+        }
+        controller.pods.take(Change::Deleted(pod("unknown")), "2");
+        assert!(controller.queue.is_empty(), "nobody waits for it");
+        controller.pods.take(Change::Deleted(pod("goes")), "3");
+        let key = controller.queue.next().await;
+        assert_eq!(controller.sync(key).await.ok(), Some(Outcome::Done));
+        let left: Vec<String> = controller.waiting.lock().keys().map(|key| key.name.clone()).collect();
+        assert_eq!((left, fake.log()), (vec!["stays".to_owned()], Vec::new()));
     }
 }

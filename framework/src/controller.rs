@@ -26,12 +26,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-
+use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -67,6 +68,8 @@ static RECONCILES: Family =
     Family::counter("controller_runtime_reconcile_total", "Keys that were worked on, by how it ended.");
 static ERRORS: Family =
     Family::counter("controller_runtime_reconcile_errors_total", "Keys that were worked on without success.");
+static PANICS: Family =
+    Family::counter("controller_runtime_reconcile_panics_total", "Keys whose work ended in a panic; they come again.");
 static TIMES: Family = Family::histogram(
     "controller_runtime_reconcile_time_seconds",
     "How long keys were worked on.",
@@ -86,6 +89,7 @@ struct Instruments {
     soon: Counter,
     error: Counter,
     errors: Counter,
+    panics: Counter,
     times: Histogram,
     active: Gauge,
 }
@@ -101,30 +105,58 @@ impl Instruments {
             soon: ended("requeue"),
             error: ended("error"),
             errors: metrics.counter(&ERRORS, controller),
+            panics: metrics.counter(&PANICS, controller),
             times: metrics.histogram(&TIMES, controller),
             active: metrics.gauge(&ACTIVE, controller),
         }
     }
 
-    fn ended<E>(&self, begun: Instant, result: &Result<Outcome, E>) {
+    fn ended<E>(&self, begun: Instant, result: &Result<Outcome, Failure<E>>) {
         self.active.add(-1);
         self.times.observe_duration(begun.elapsed());
         match result {
             Ok(Outcome::Done) => self.success.increment(),
             Ok(Outcome::After(_)) => self.after.increment(),
             Ok(Outcome::Soon) => self.soon.increment(),
-            Err(_) => {
+            Err(failure) => {
                 self.error.increment();
                 self.errors.increment();
+                if matches!(failure, Failure::Panic(_)) {
+                    self.panics.increment();
+                }
             }
         }
     }
 }
 
+/// Why a key comes again.
+enum Failure<E> {
+    /// The sync said so.
+    Error(E),
+    /// It did not come to its end, and this is what it said last.
+    Panic(String),
+}
+
+impl<E: fmt::Display> fmt::Display for Failure<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(formatter),
+            Self::Panic(words) => write!(formatter, "panicked: {words}"),
+        }
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it does not say why").to_owned()
+}
+
 /// Processes keys until `shutdown` is requested, then finishes what is in flight and returns.
 ///
 /// All syncs run on the calling task, so they are concurrent but not parallel, and their order depends on nothing but
-/// the order of events.
+/// the order of events. One that panics is one that failed: an object that nobody thought of does not end the work for all
+/// others (`RecoverPanic`, as controller-runtime has it by default).
 pub async fn run<K, F, E>(workers: Workers, queue: WorkQueue<K>, shutdown: Shutdown, sync: impl Fn(K) -> F)
 where
     K: Ord + Clone + fmt::Display,
@@ -153,7 +185,10 @@ where
                 let work = span.in_scope(|| sync(key.clone())).instrument(span.clone());
                 let begun = Instant::now();
                 running.push(async move {
-                    let result = work.await;
+                    let result = match AssertUnwindSafe(work).catch_unwind().await {
+                        Ok(result) => result.map_err(Failure::Error),
+                        Err(panic) => Err(Failure::Panic(words(&*panic))),
+                    };
                     if let Err(error) = &result {
                         span.record("error", tracing::field::display(error));
                     }
@@ -168,7 +203,7 @@ fn finish<K: Ord + Clone + fmt::Display, E: fmt::Display>(
     workers: Workers,
     queue: &WorkQueue<K>,
     key: K,
-    result: Result<Outcome, E>,
+    result: Result<Outcome, Failure<E>>,
 ) {
     match result {
         Ok(Outcome::Done) => queue.forget(&key),
@@ -182,7 +217,11 @@ fn finish<K: Ord + Clone + fmt::Display, E: fmt::Display>(
             queue.forget(&key);
         }
         Err(error) => {
-            tracing::debug!(controller = workers.name, object = %key, %error, "sync failed, retrying");
+            if matches!(error, Failure::Panic(_)) {
+                tracing::error!(controller = workers.name, object = %key, %error, "sync panicked, retrying");
+            } else {
+                tracing::debug!(controller = workers.name, object = %key, %error, "sync failed, retrying");
+            }
             queue.add_rate_limited(key.clone());
         }
     }
@@ -280,6 +319,31 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sync_that_panics_is_one_that_failed() {
+        let (trigger, shutdown) = Shutdown::new();
+        let metrics = Metrics::recording();
+        let queue = WorkQueue::named("test", &metrics);
+        queue.add("bad");
+        queue.add("good");
+        let log = Mutex::new(Vec::new());
+        let sync = async |key: &'static str| {
+            log.lock().push(key);
+            let tries = log.lock().iter().filter(|tried| **tried == key).count();
+            assert!(key != "bad" || tries > 2, "try number {tries}");
+            Ok::<_, String>(Outcome::Done)
+        };
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            trigger.trigger();
+        };
+        futures::join!(run(workers(1, None), queue, shutdown, sync), stop);
+        assert_eq!(*log.lock(), ["bad", "good", "bad", "bad"]);
+        let text = metrics.render();
+        assert!(text.contains("controller_runtime_reconcile_panics_total{controller=\"test\"} 2\n"), "{text}");
+        assert!(text.contains("controller_runtime_reconcile_errors_total{controller=\"test\"} 2\n"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

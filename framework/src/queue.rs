@@ -46,6 +46,9 @@ pub use limits::{BACKOFF_BASE, BACKOFF_MAX, Limits, backoff};
 /// and the rest costs a change no more than a sixteenth.
 const LOW_TURN: u32 = 16;
 
+/// What is added after longer than this comes after this: a century is as good as never, and any clock can tell it.
+const LATEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 /// How urgent an entry is. Within one priority the order is first in, first out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
@@ -155,7 +158,7 @@ impl<K: Ord + Clone> WorkQueue<K> {
         if delay.is_zero() {
             return self.add(key);
         }
-        self.0.state.lock().add_at(key, Instant::now() + delay);
+        self.0.state.lock().add_at(key, Instant::now() + delay.min(LATEST));
         self.0.changed.notify_one();
     }
 

@@ -203,7 +203,12 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
     }
 
     async fn watch(&self, version: &mut String) -> Broken {
-        let params = WatchParams { timeout: Some(WATCH_SECONDS), bookmarks: true, ..WatchParams::default() };
+        let params = WatchParams {
+            timeout: Some(WATCH_SECONDS),
+            bookmarks: true,
+            field_selector: self.field_selector(),
+            ..WatchParams::default()
+        };
         let collection = Request::new(self.resource.path(""));
         let request = if self.metadata_only {
             collection.watch_metadata(&params, version)

@@ -1,7 +1,7 @@
 //! The arithmetic of a rolling update: how far the new set grows and the old ones shrink in one sync.
 //! Source: `k8s.io/kubernetes/pkg/controller/deployment/rolling.go`.
 
-use crate::deployment::sets::{Sets, is_rolling_update, max_surge, max_unavailable};
+use crate::deployment::sets::{Sets, is_rolling_update, max_replicas, max_unavailable, sum};
 use crate::objects::{Deployment, ReplicaSet};
 
 /// A new size for the set at a place of [`Sets::all`].
@@ -19,7 +19,7 @@ pub fn new_size(deployment: &Deployment, sets: &Sets, present: i32) -> i32 {
     if !is_rolling_update(deployment) {
         return wanted;
     }
-    let room = wanted + max_surge(deployment) - sets.total();
+    let room = max_replicas(deployment).saturating_sub(sets.total());
     if room <= 0 { present } else { present + room.min(wanted - present) }
 }
 
@@ -48,8 +48,8 @@ pub struct Shrink {
 pub fn plan_old(deployment: &Deployment, sets: &Sets) -> Shrink {
     let Some(new) = sets.new_set() else { return Shrink::default() };
     let min_available = deployment.spec.replicas - max_unavailable(deployment);
-    let missing = new.spec.replicas - kept(new);
-    let budget = sets.total() - min_available - missing;
+    let missing = new.spec.replicas.saturating_sub(kept(new));
+    let budget = sets.total().saturating_sub(min_available).saturating_sub(missing);
     if budget <= 0 || sets.active_old().next().is_none() {
         return Shrink::default();
     }
@@ -81,7 +81,7 @@ fn shrink_unhealthy(sets: &Sets, budget: i32) -> Shrink {
             shrink.stopped = true;
             break;
         }
-        let count = left.min(size - available);
+        let count = left.min(size.saturating_sub(available));
         left -= count;
         shrink.steps.push(Resize { place, size: size - count });
     }
@@ -89,8 +89,8 @@ fn shrink_unhealthy(sets: &Sets, budget: i32) -> Shrink {
 }
 
 fn shrink_healthy(sets: &Sets, min_available: i32, shrink: &mut Shrink) {
-    let available: i32 = sets.active_old().map(|(_, set)| kept(set)).sum::<i32>() + sets.new_set().map_or(0, kept);
-    let mut left = available - min_available;
+    let available = sum(sets.active_old().map(|(_, set)| set).chain(sets.new_set()).map(kept));
+    let mut left = available.saturating_sub(min_available);
     for (place, set) in sets.active_old() {
         let shrunk = shrink.steps.iter().find(|step| step.place == place);
         let size = shrunk.map_or(set.spec.replicas, |step| step.size);

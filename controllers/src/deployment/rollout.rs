@@ -8,7 +8,7 @@ use super::DeploymentController;
 use crate::claim::controlled;
 use crate::deployment::revision::{REVISION, ROLLBACK_TO};
 use crate::deployment::rolling::{self, Resize};
-use crate::deployment::sets::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, max_surge};
+use crate::deployment::sets::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, max_replicas};
 use crate::deployment::status::{self, Recheck};
 use crate::deployment::{history, scale};
 use crate::error::SyncError;
@@ -135,7 +135,7 @@ impl<'a> Rollout<'a> {
         let mut annotations = set.metadata.annotations.clone();
         let wanted = self.deployment.spec.replicas;
         let annotated = annotations.insert(DESIRED_REPLICAS, wanted.to_string())
-            | annotations.insert(MAX_REPLICAS, (wanted + max_surge(&self.deployment)).to_string());
+            | annotations.insert(MAX_REPLICAS, max_replicas(&self.deployment).to_string());
         if from == to && !annotated {
             return Ok(());
         }

@@ -4,7 +4,9 @@
 use std::cmp::Reverse;
 
 use crate::deployment::rolling::Resize;
-use crate::deployment::sets::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, is_rolling_update, max_surge, size_annotation};
+use crate::deployment::sets::{
+    DESIRED_REPLICAS, MAX_REPLICAS, Sets, is_rolling_update, max_replicas, size_annotation, sum,
+};
 use crate::objects::{Deployment, ReplicaSet};
 
 /// Whether the size has changed since an active set was last scaled.
@@ -46,8 +48,8 @@ fn is_saturated(deployment: &Deployment, new: &ReplicaSet) -> bool {
 
 fn plan_proportional(deployment: &Deployment, sets: &Sets) -> Vec<Resize> {
     let wanted = deployment.spec.replicas;
-    let allowed = if wanted > 0 { wanted + max_surge(deployment) } else { 0 };
-    let to_add = allowed - sets.active().map(|(_, set)| set.spec.replicas).sum::<i32>();
+    let allowed = if wanted > 0 { max_replicas(deployment) } else { 0 };
+    let to_add = allowed.saturating_sub(sum(sets.active().map(|(_, set)| set.spec.replicas)));
     let mut ordered: Vec<(usize, &ReplicaSet)> = sets.active().collect();
     // Places grow with age and name, so they stand for both.
     match to_add.signum() {
@@ -65,10 +67,10 @@ fn plan_proportional(deployment: &Deployment, sets: &Sets) -> Vec<Resize> {
             _ => 0,
         };
         added += share;
-        sizes.push(Resize { place, size: set.spec.replicas + share });
+        sizes.push(Resize { place, size: set.spec.replicas.saturating_add(share) });
     }
     if let Some(first) = sizes.first_mut() {
-        first.size = (first.size + to_add - added).max(0);
+        first.size = first.size.saturating_add(to_add - added).max(0);
     }
     sizes
 }
@@ -85,7 +87,7 @@ pub fn fraction(deployment: &Deployment, set: &ReplicaSet) -> i32 {
     if base == 0 {
         return 0;
     }
-    let product = i64::from(size) * i64::from(wanted + max_surge(deployment));
+    let product = i64::from(size) * i64::from(max_replicas(deployment));
     // Half away from zero; nothing here is negative.
     let rounded = (2 * product + base) / (2 * base);
     i32::try_from(rounded - i64::from(size)).unwrap_or(i32::MAX)

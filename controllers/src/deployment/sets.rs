@@ -2,6 +2,7 @@
 //! `k8s.io/kubernetes/pkg/controller/deployment/util`.
 
 use serde_json::Value;
+use steersman_machinery::int_or_string::{IntOrPercent, ParseIntOrPercentError};
 
 use crate::deployment::template;
 use crate::objects::{Deployment, ReplicaSet};
@@ -57,32 +58,24 @@ impl Sets {
 
     /// The sum of the wanted sizes.
     pub fn total(&self) -> i32 {
-        self.all.iter().map(|set| set.spec.replicas).sum()
+        sum(self.all.iter().map(|set| set.spec.replicas))
     }
 }
 
-/// Resolves a number or a percentage of `total`.
+/// A sum that ends at the largest number there is: sizes may be as large.
+pub(crate) fn sum(numbers: impl Iterator<Item = i32>) -> i32 {
+    numbers.fold(0, i32::saturating_add)
+}
+
+/// Resolves a number or a percentage of `total`; nothing is 0, and what is more than can be counted the most that can.
 ///
 /// # Errors
 /// If it is a text that is not a percentage.
-pub fn resolve(value: Option<&Value>, total: i32, round_up: bool) -> Result<i32, String> {
-    let invalid = |value: &Value| format!("invalid value for IntOrString: {value}");
-    match value {
-        None | Some(Value::Null) => Ok(0),
-        Some(value @ Value::Number(number)) => {
-            number.as_i64().and_then(|n| i32::try_from(n).ok()).ok_or_else(|| invalid(value))
-        }
-        Some(value) => {
-            let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
-            let hundredths = percent.ok_or_else(|| invalid(value))? * i64::from(total);
-            let whole = if round_up {
-                hundredths.div_euclid(100) + i64::from(hundredths.rem_euclid(100) > 0)
-            } else {
-                hundredths.div_euclid(100)
-            };
-            i32::try_from(whole).map_err(|_| invalid(value))
-        }
-    }
+pub fn resolve(value: Option<&Value>, total: i32, round_up: bool) -> Result<i32, ParseIntOrPercentError> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(0) };
+    let limit = IntOrPercent::from_value(value)?;
+    let number = if round_up { limit.scaled_up(total.into()) } else { limit.scaled_down(total.into()) };
+    Ok(i32::try_from(number).unwrap_or(if number > 0 { i32::MAX } else { i32::MIN }))
 }
 
 /// How many pods there may be too many, and how many may be missing: never both zero, else nothing could ever move.
@@ -93,7 +86,7 @@ pub fn resolve_fenceposts(
     surge: Option<&Value>,
     unavailable: Option<&Value>,
     desired: i32,
-) -> Result<(i32, i32), String> {
+) -> Result<(i32, i32), ParseIntOrPercentError> {
     let surge = resolve(surge, desired, true)?;
     let unavailable = resolve(unavailable, desired, false)?;
     Ok((surge, if surge == 0 && unavailable == 0 { 1 } else { unavailable }))
@@ -113,6 +106,11 @@ fn fenceposts(deployment: &Deployment) -> (i32, i32) {
 /// How many pods there may be too many.
 pub fn max_surge(deployment: &Deployment) -> i32 {
     if is_rolling_update(deployment) { fenceposts(deployment).0 } else { 0 }
+}
+
+/// How many pods there may be at most.
+pub fn max_replicas(deployment: &Deployment) -> i32 {
+    deployment.spec.replicas.saturating_add(max_surge(deployment))
 }
 
 /// How many pods may be missing.
@@ -139,6 +137,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::deployment::{rolling, scale, status};
+    use crate::testing::NOW;
 
     #[test]
     fn surge_rounds_up_and_unavailable_rounds_down() {
@@ -161,6 +161,28 @@ mod tests {
             check(json!("1%"), json!(0), replicas, Some((1, 0)));
         }
         check(json!("1%"), json!("25%"), 2, Some((1, 0)));
+        check(json!("9223372036854775807%"), json!("2147483647%"), 10, Some((i32::MAX, 214_748_364)));
+    }
+
+    #[test]
+    fn no_size_is_too_large_to_be_reckoned_with() {
+        let most = i32::MAX;
+        let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}});
+        let deployment: Deployment =
+            serde_json::from_value(json!({"spec": {"replicas": most, "strategy": strategy}})).unwrap();
+        let counters = ["replicas", "readyReplicas", "availableReplicas", "terminatingReplicas"];
+        let status: serde_json::Map<_, _> = counters.iter().map(|name| ((*name).to_owned(), json!(most))).collect();
+        let set: ReplicaSet = serde_json::from_value(json!({"spec": {"replicas": most}, "status": status})).unwrap();
+        for new in [None, Some(1)] {
+            let sets = Sets { all: vec![set.clone(), set.clone()], new };
+            assert_eq!((sets.total(), max_replicas(&deployment)), (most, most));
+            assert_eq!(rolling::new_size(&deployment, &sets, 0), 0);
+            assert_eq!(rolling::plan_old(&deployment, &sets).steps, []);
+            let (sizes, _) = scale::plan_scale(&deployment, &sets);
+            assert!(sizes.iter().all(|resize| resize.size >= 0), "{sizes:?}");
+            let status = status::plan_rollout_status(&deployment, &sets, NOW);
+            assert_eq!((status.replicas, status.terminating_replicas), (most, Some(most)));
+        }
     }
 
     #[test]

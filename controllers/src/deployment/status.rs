@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use steersman_machinery::clock::truncate_to_second;
 
-use crate::deployment::sets::{Sets, max_unavailable};
+use crate::deployment::sets::{self, Sets, max_unavailable};
 use crate::objects::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
 use crate::replicaset::plan::REPLICA_FAILURE;
 
@@ -82,7 +82,7 @@ pub fn remove_condition(status: &mut DeploymentStatus, kind: &str) {
 
 /// The status without what concerns the rollout.
 pub fn plan_status(deployment: &Deployment, sets: &Sets, now: Timestamp) -> DeploymentStatus {
-    let sum = |field: fn(&ReplicaSet) -> i32| sets.all.iter().map(field).sum::<i32>();
+    let sum = |field: fn(&ReplicaSet) -> i32| sets::sum(sets.all.iter().map(field));
     let available = sum(|set| set.status.available_replicas);
     let mut status = DeploymentStatus {
         observed_generation: deployment.metadata.generation,
@@ -90,7 +90,7 @@ pub fn plan_status(deployment: &Deployment, sets: &Sets, now: Timestamp) -> Depl
         updated_replicas: sets.new_set().map_or(0, |set| set.status.replicas),
         ready_replicas: sum(|set| set.status.ready_replicas),
         available_replicas: available,
-        unavailable_replicas: (sets.total() - available).max(0),
+        unavailable_replicas: sets.total().saturating_sub(available).max(0),
         terminating_replicas: terminating(sets),
         collision_count: deployment.status.collision_count,
         conditions: deployment.status.conditions.clone(),
@@ -107,11 +107,11 @@ pub fn plan_status(deployment: &Deployment, sets: &Sets, now: Timestamp) -> Depl
 
 /// The pods that are being deleted; unknown if a set that was looked at does not tell.
 fn terminating(sets: &Sets) -> Option<i32> {
-    let each = sets.all.iter().map(|set| match set.status.terminating_replicas {
+    let mut each = sets.all.iter().map(|set| match set.status.terminating_replicas {
         None if set.status.observed_generation == 0 => Some(0),
         told => told,
     });
-    each.sum()
+    each.try_fold(0, |sum: i32, told| Some(sum.saturating_add(told?)))
 }
 
 /// The status with what concerns the rollout.
@@ -168,8 +168,9 @@ pub fn is_complete(deployment: &Deployment, status: &DeploymentStatus) -> bool {
 }
 
 fn is_progressing(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
+    let outdated = |status: &DeploymentStatus| status.replicas.saturating_sub(status.updated_replicas);
     new.updated_replicas > old.updated_replicas
-        || new.replicas - new.updated_replicas < old.replicas - old.updated_replicas
+        || outdated(new) < outdated(old)
         || new.ready_replicas > old.ready_replicas
         || new.available_replicas > old.available_replicas
 }
@@ -182,8 +183,14 @@ pub fn is_timed_out(deployment: &Deployment, status: &DeploymentStatus, now: Tim
     match condition.reason.as_str() {
         reason::AVAILABLE => false,
         reason::TIMED_OUT => true,
-        _ => condition.last_update_time.is_none_or(|updated| updated + SignedDuration::from_secs(seconds.into()) < now),
+        // By what has passed: a time that somebody wrote there may have nothing after it.
+        _ => passed(condition, now) > SignedDuration::from_secs(seconds.into()),
     }
+}
+
+/// How long nothing has moved; for ever if nobody said when it did.
+fn passed(condition: &DeploymentCondition, now: Timestamp) -> SignedDuration {
+    condition.last_update_time.map_or(SignedDuration::MAX, |updated| now.duration_since(updated))
 }
 
 fn replica_failure(sets: &Sets) -> Option<DeploymentCondition> {
@@ -236,8 +243,7 @@ pub fn plan_recheck(deployment: &Deployment, status: &DeploymentStatus, now: Tim
     if is_complete(deployment, status) || matches!(present.reason.as_str(), reason::TIMED_OUT | reason::AVAILABLE) {
         return Recheck::Never;
     }
-    let passed = present.last_update_time.map_or(SignedDuration::MAX, |updated| now.duration_since(updated));
-    let left = SignedDuration::from_secs(seconds.into()).saturating_sub(passed);
+    let left = SignedDuration::from_secs(seconds.into()).saturating_sub(passed(present, now));
     if left < SignedDuration::from_secs(1) {
         return Recheck::Soon;
     }

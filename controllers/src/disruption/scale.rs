@@ -69,7 +69,7 @@ impl DisruptionController {
             let wish = wish.ok_or_else(none)?;
             wishes.insert(wish.uid, wish.replicas);
         }
-        Ok((wishes.values().sum(), unmanaged))
+        Ok((wishes.values().fold(0, |sum: i64, wish| sum.saturating_add(*wish)), unmanaged))
     }
 
     /// What a ReplicaSet, or the Deployment above it, wants, if the caches know them.

@@ -194,3 +194,21 @@ async fn nobody_waits_for_ever_for_a_server_that_does_not_answer() {
     };
     futures::join!(informers.run(), check);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_selected_is_selected_in_every_list_and_watch() {
+    let script = Script::default();
+    script.answer(200, &[list(7, "more", &[])]);
+    script.answer(200, &[list(7, "", &[])]);
+    let (trigger, shutdown) = Shutdown::new();
+    let informers = Informers::new(Api::new(script.client(), "test"), shutdown);
+    let _selected = informers.selected::<Partial>(&PODS, "metadata.name=a");
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        trigger.trigger();
+    };
+    futures::join!(informers.run(), stop);
+    let requests = script.requests();
+    assert!(requests.len() == 3 && requests[2].contains("watch=true"), "{requests:?}");
+    assert!(requests.iter().all(|request| request.contains("fieldSelector=metadata.name%3Da")), "{requests:?}");
+}

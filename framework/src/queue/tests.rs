@@ -50,6 +50,9 @@ async fn delayed_keys_come_when_due_and_the_earlier_time_counts() {
     assert_eq!(start.elapsed().as_secs(), 10);
     assert_eq!(queue.next().await, "b");
     assert_eq!(start.elapsed().as_secs(), 30);
+    // No delay is too long for the clock.
+    queue.add_after("c", Duration::MAX);
+    assert!(!queue.is_idle() && queue.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -85,6 +85,10 @@ fn the_deadline() {
     check(Some(10), progressing("True", reason::UPDATED, 10), false);
     check(Some(10), progressing("True", reason::AVAILABLE, 1000), false);
     check(Some(10), progressing("False", reason::TIMED_OUT, 1), true);
+    // Who may write a status may write any time there.
+    let last =
+        DeploymentCondition { last_update_time: Some(Timestamp::MAX), ..progressing("True", reason::UPDATED, 0) };
+    check(Some(i32::MAX - 1), last, false);
 }
 
 #[test]
