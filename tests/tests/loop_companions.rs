@@ -61,6 +61,23 @@ async fn a_secret_gets_the_token_of_its_account_and_goes_with_it() {
     let tracking = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
     assert_eq!(send(&cluster, "GET", tracking, Value::Null).await["data"]["since"], day);
 
+    // What somebody has filled in stays, but for whom to trust; an account forgets a secret that goes.
+    let mut own = secret("own-token", "robot");
+    own["data"] = json!({"namespace": STANDARD.encode("elsewhere"), "token": STANDARD.encode("t"), "ca.crt": ""});
+    send(&cluster, "POST", secrets, own).await;
+    let own = format!("{secrets}/own-token");
+    let data = wait(&cluster, &own, |it| it["data"]["ca.crt"] == filled["data"]["ca.crt"]).await["data"].clone();
+    assert_eq!(
+        (&data["namespace"], &data["token"]),
+        (&json!(STANDARD.encode("elsewhere")), &json!(STANDARD.encode("t")))
+    );
+    let robot = format!("{accounts}/robot");
+    let mut referring = send(&cluster, "GET", &robot, Value::Null).await;
+    referring["secrets"] = json!([{"name": "own-token"}, {"name": "robot-token"}]);
+    send(&cluster, "PUT", &robot, referring).await;
+    send(&cluster, "DELETE", &own, Value::Null).await;
+    wait(&cluster, &robot, |it| it["secrets"] == json!([{"name": "robot-token"}])).await;
+
     // A secret that names nobody goes; so does one whose account goes, and its token with it.
     send(&cluster, "POST", secrets, secret("nobody-token", "nobody")).await;
     wait(&cluster, &format!("{secrets}/nobody-token"), Value::is_null).await;
