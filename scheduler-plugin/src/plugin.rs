@@ -41,6 +41,15 @@ pub trait Plugin: Send + Sync + 'static {
         Dependence::Anything
     }
 
+    /// What tells nodes apart, so that one of those that are alike can be asked for all of them: nodes without a difference
+    /// get the same answers from this plugin's Filter and Score, and NormalizeScore must depend on which scores there are and
+    /// not on how often. `None`, the default, if that is not known; then all nodes are asked for each pod. Only asked for
+    /// [`Dependence::Pods`].
+    fn differences<'a>(&self, state: &'a CycleState, pod: &Pod, snapshot: &Snapshot) -> Option<Vec<Difference<'a>>> {
+        let _ = (state, pod, snapshot);
+        None
+    }
+
     /// Itself, if it decides whether pods may enter the queue.
     fn as_pre_enqueue(&self) -> Option<&dyn PreEnqueuePlugin> {
         None
@@ -115,6 +124,26 @@ pub enum Dependence {
     /// Besides, on pods of other nodes. Notes are kept, and the plugin is told of pods that come and go by
     /// [`PreFilterPlugin::update_filter`] and [`PreScorePlugin::update_score`].
     Pods,
+}
+
+/// What tells nodes apart: a label, or how many pods count where it says. Nodes without the label differ from all others.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference<'a> {
+    /// The label, by the number of its column ([`Labels::column_number`](crate::snapshot::Labels::column_number)).
+    pub column: usize,
+    /// What matters there.
+    pub counts: Counts<'a>,
+}
+
+/// What matters at the place that a label says.
+#[derive(Clone, Copy, Debug)]
+pub enum Counts<'a> {
+    /// Which place it is.
+    None,
+    /// A number by the label's value; 0 beyond the end. A pod that comes or goes changes only that of its own place.
+    ByValue(&'a [i64]),
+    /// A number by row; 0 beyond the end. A pod that comes or goes changes only that of its own node.
+    ByRow(&'a [i64]),
 }
 
 /// A pod that came to a node or left it.

@@ -92,8 +92,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         What::Scheduler { names, scale, tls, decisions, threads } => {
             let (scale, threads) = (scale.to_string(), threads.to_string());
-            let flags = [(*tls, "--tls"), (*decisions, "--decisions")];
-            let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
+            if *decisions {
+                let example = "bench_decisions";
+                cmd!(shell, "cargo build --release --package steersman-scheduler-plugin --example {example}").run()?;
+                cmd!(shell, "target/release/examples/{example} --scale {scale} {names...}").run()?;
+                return Ok(());
+            }
+            let flags = tls.then_some("--tls");
             cmd!(shell, "cargo build --release --package steersman-tests --example bench_scheduler").run()?;
             cmd!(
                 shell,

@@ -3,17 +3,19 @@
 //! For each of the last few kinds of pods that came more than once, the verdicts and scores of plugins that look at one node
 //! at a time are kept in columns; only nodes that have changed since are asked again. Plugins that count pods elsewhere keep
 //! their notes and are told of the pods that came and went. If anything else has changed (labels, taints, namespaces,
-//! services) all is found out anew. Source: KEP-5598 for the idea that equal pods need not be filtered again.
+//! services) all is found out anew. Nodes that no plugin tells apart are in groups, of each of which one is asked. Source: KEP-5598 for the idea that equal pods need not be filtered again.
 //!
 //! The choice is the one that would have been made without it: same verdicts, same scores, same set of best nodes, in the
 //! same order. Held by `what_is_kept_is_what_would_be_found_out_anew`.
 
+mod groups;
 mod scores;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use groups::Groups;
 use scores::KeptScores;
 use steersman_machinery::random::Random;
 
@@ -58,6 +60,7 @@ struct Kept {
     passing: Vec<Row>,
     is_stale: bool,
     scores: KeptScores,
+    groups: Groups,
 }
 
 /// What was decided.
@@ -79,10 +82,16 @@ impl Memo {
             return None;
         }
         let start = search.next_start_node_index;
+        let nodes = snapshot.len();
+        let all = start == 0 && nodes_to_find(nodes, profile, false) == nodes && !snapshot.has_nominated();
+        if all && kept.regroup(pod, snapshot, profile).is_some() {
+            let (node, feasible) = kept.best_of_groups(pod, snapshot, profile, &search.random)?;
+            return Some(Choice { node, evaluated_nodes: nodes, feasible });
+        }
         let (feasible, evaluated_nodes) = kept.filter(pod, snapshot, profile, start)?;
         let best = match feasible.as_slice() {
             [_] => 0,
-            _ => kept.scores.best((pod, &mut kept.state), snapshot, &feasible, &search.random)?,
+            _ => kept.best((pod, snapshot), &feasible, &search.random)?,
         };
         search.next_start_node_index = (start + evaluated_nodes) % snapshot.len();
         Some(Choice { node: feasible[best], evaluated_nodes, feasible })
@@ -128,6 +137,7 @@ impl Memo {
             passing: Vec::new(),
             is_stale: true,
             scores: KeptScores::new(pod, profile),
+            groups: Groups::default(),
         });
         Some(self.kinds.len() - 1)
     }
@@ -176,6 +186,7 @@ impl Kept {
         rows.sort_unstable();
         rows.dedup();
         rows.retain(|row| snapshot.is_known(*row));
+        self.groups.touch(&rows, snapshot);
         self.ask(pod, snapshot, profile, rows)
     }
 
@@ -190,6 +201,7 @@ impl Kept {
         }
         self.passes = vec![false; snapshot.rows()];
         self.is_stale = true;
+        self.groups.begin(snapshot);
         self.scores.begin((pod, &mut self.state), snapshot)?;
         self.ask(pod, snapshot, profile, snapshot.order().to_vec())
     }
@@ -199,6 +211,7 @@ impl Kept {
         for entry in profile.at(Point::PreFilter).iter().filter(|entry| depends_on_pods(entry, pod)) {
             let Some(plugin) = entry.plugin.as_pre_filter() else { continue };
             if !changes.iter().all(|change| plugin.update_filter(&mut self.state, pod, *change)) {
+                self.groups.touch_all();
                 self.state.unskip_filter(plugin.name());
                 prepare(&mut self.state, pod, snapshot, entry)?;
             }
@@ -225,6 +238,55 @@ impl Kept {
             self.is_stale |= std::mem::replace(&mut self.passes[row as usize], passes) != passes;
         }
         self.scores.ask((pod, &self.state), snapshot, &rows)
+    }
+
+    /// Brings the groups up to date; `None` if a plugin doesn't say what tells nodes apart.
+    fn regroup(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Option<()> {
+        let mut differences = Vec::new();
+        for point in [Point::Filter, Point::Score] {
+            // Who takes part in both says it once.
+            let first = |entry: &&Entry| point == Point::Filter || entry.plugin.as_filter().is_none();
+            for entry in profile.at(point).iter().filter(first).filter(|entry| depends_on_pods(entry, pod)) {
+                differences.append(&mut entry.plugin.differences(&self.state, pod, snapshot)?);
+            }
+        }
+        self.groups.update(&differences, snapshot, (&self.passes, self.scores.totals()));
+        Some(())
+    }
+
+    /// The best node and all feasible ones, in order; `None` if there are none.
+    fn best_of_groups(
+        &mut self,
+        pod: &Pod,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        random: &Random,
+    ) -> Option<(Row, Vec<Row>)> {
+        let elsewhere: Vec<&Entry> =
+            profile.at(Point::Filter).iter().filter(|entry| depends_on_pods(entry, pod)).collect();
+        let ask = |kept: &Self| kept.filter_elsewhere(pod, snapshot, &elsewhere, kept.groups.representatives(snapshot));
+        let mut rows = ask(self)?;
+        let feasible = self.groups.members(&rows, snapshot);
+        if feasible.len() < 2 {
+            return Some((*feasible.first()?, feasible));
+        }
+        if self.scores.prepare((pod, &mut self.state), snapshot, &feasible)? {
+            // Scores or notes are others than those by which nodes were put together.
+            self.groups.touch_all();
+            self.regroup(pod, snapshot, profile)?;
+            rows = ask(self)?;
+        }
+        let totals = self.scores.add_up((pod, &self.state), snapshot, &rows)?;
+        Some((self.groups.pick(snapshot, (&rows, &totals), random)?, feasible))
+    }
+
+    /// The place of the best of the feasible nodes; `None` if a plugin fails.
+    fn best(&mut self, (pod, snapshot): (&Pod, &Snapshot), feasible: &[Row], random: &Random) -> Option<usize> {
+        if self.scores.prepare((pod, &mut self.state), snapshot, feasible)? {
+            self.groups.touch_all();
+        }
+        let totals = self.scores.add_up((pod, &self.state), snapshot, feasible)?;
+        Some(super::score::select(&totals, random))
     }
 
     /// The feasible nodes in order, and how many were looked at; `None` if there are none.
@@ -316,21 +378,6 @@ fn prepare(state: &mut CycleState, pod: &Pod, snapshot: &Snapshot, entry: &Entry
         Err(status) if status.is_success() => Some(()),
         _ => None,
     }
-}
-
-/// The place of the best total; one of them at random if there are several.
-fn pick(totals: impl Iterator<Item = i64> + Clone, random: &Random) -> usize {
-    let (mut best, mut count) = (i64::MIN, 0_u64);
-    for total in totals.clone() {
-        if total > best {
-            (best, count) = (total, 1);
-        } else if total == best {
-            count += 1;
-        }
-    }
-    let pick = if count > 1 { random.below(count) } else { 0 };
-    let mut ties = totals.enumerate().filter(|(_, total)| *total == best);
-    ties.nth(usize::try_from(pick).unwrap_or(0)).map_or(0, |(place, _)| place)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use crate::cluster_event::{ActionType, ClusterEvent, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{
-    Candidates, Dependence, FilterPlugin, Plugin, PodChange, PreFilterPlugin, PreFilterResult, PreScorePlugin,
-    ScorePlugin,
+    Candidates, Counts, Dependence, Difference, FilterPlugin, Plugin, PodChange, PreFilterPlugin, PreFilterResult,
+    PreScorePlugin, ScorePlugin,
 };
 use crate::pod::{Pod, PodSpec};
 use crate::snapshot::{LabelColumn, NodeRef, Row, Snapshot, SpecPods};
@@ -76,6 +76,10 @@ impl Places {
             self.0.len() - 1
         });
         self.0[place].counts[value] += amount;
+    }
+
+    fn differences(&self) -> impl Iterator<Item = Difference<'_>> {
+        self.0.iter().map(|places| Difference { column: places.column, counts: Counts::ByValue(&places.counts) })
     }
 
     /// Whether something was ever counted and is not taken back.
@@ -155,6 +159,13 @@ impl Counted {
             }
         }
         concerned
+    }
+
+    /// What tells nodes apart: the places that are counted, and which of them have the labels that the pod's terms name.
+    fn differences<'a>(&'a self, pod: &PodSpec, snapshot: &Snapshot) -> Vec<Difference<'a>> {
+        let counted = [&self.existing_anti, &self.affinity, &self.anti].into_iter().flat_map(Places::differences);
+        let named = required(pod).iter().filter_map(|term| snapshot.labels().column_number(&term.topology_key));
+        counted.chain(named.map(|column| Difference { column, counts: Counts::ByValue(&[]) })).collect()
     }
 
     /// The counts beside the terms, to ask many nodes.
@@ -244,6 +255,12 @@ impl Plugin for InterPodAffinity {
 
     fn dependence(&self, _: &Pod) -> Dependence {
         Dependence::Pods
+    }
+
+    fn differences<'a>(&self, state: &'a CycleState, pod: &Pod, snapshot: &Snapshot) -> Option<Vec<Difference<'a>>> {
+        let filter = state.read::<Counted>(PRE_FILTER).map(|counted| counted.differences(&pod.spec, snapshot));
+        let score = state.read::<Places>(scoring::PRE_SCORE).into_iter().flat_map(Places::differences);
+        Some(filter.into_iter().flatten().chain(score).collect())
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

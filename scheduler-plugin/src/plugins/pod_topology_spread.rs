@@ -12,8 +12,8 @@ use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, Que
 use crate::cycle_state::CycleState;
 use crate::node_selector::RequiredNodeAffinity;
 use crate::plugin::{
-    Candidates, Dependence, FilterPlugin, Plugin, PodChange, PreFilterPlugin, PreFilterResult, PreScorePlugin,
-    ScorePlugin,
+    Candidates, Counts, Dependence, Difference, FilterPlugin, Plugin, PodChange, PreFilterPlugin, PreFilterResult,
+    PreScorePlugin, ScorePlugin,
 };
 use crate::pod::{Pod, PodSpec};
 use crate::selector::given_and_matches;
@@ -63,8 +63,10 @@ struct Counted(Vec<Domains>);
 #[derive(Debug)]
 struct Domains {
     constraint: Constraint,
-    /// By the value's number in the label's column; `None` if no eligible node has the value.
-    counts: Vec<Option<i64>>,
+    /// By the value's number in the label's column.
+    counts: Vec<i64>,
+    /// Whether an eligible node has the value.
+    present: Vec<bool>,
     /// The lowest count, or 0 if there are fewer domains than there should be; `None` if there are no domains.
     minimum: Option<i64>,
     /// Which rows are counted.
@@ -121,7 +123,8 @@ impl Domains {
     fn count(all: &[Constraint], constraint: Constraint, (pod, snapshot): (&PodSpec, &Snapshot)) -> Self {
         let required = RequiredNodeAffinity::new(pod, snapshot);
         let mut domains = Self {
-            counts: vec![None; constraint.values(snapshot)],
+            counts: vec![0; constraint.values(snapshot)],
+            present: vec![false; constraint.values(snapshot)],
             minimum: None,
             eligible: vec![false; snapshot.rows()],
             self_match: i64::from(constraint.matches_self(pod)),
@@ -133,15 +136,13 @@ impl Domains {
             if counted {
                 domains.eligible[row as usize] = true;
                 let value = domains.constraint.value(snapshot, row);
-                domains.counts[value].get_or_insert(0);
+                domains.present[value] = true;
             }
         }
         for group in snapshot.specs().filter(|group| domains.constraint.counts(pod, &group.spec)) {
             for (&row, &count) in &group.rows {
-                if domains.eligible[row as usize]
-                    && let Some(sum) = &mut domains.counts[domains.constraint.value(snapshot, row)]
-                {
-                    *sum += i64::from(count);
+                if domains.eligible[row as usize] {
+                    domains.counts[domains.constraint.value(snapshot, row)] += i64::from(count);
                 }
             }
         }
@@ -150,9 +151,9 @@ impl Domains {
     }
 
     fn find_minimum(&mut self) {
-        let present = self.counts.iter().flatten();
-        let too_few = (present.clone().count() as i64) < self.constraint.min_domains;
-        self.minimum = if too_few { Some(0) } else { present.min().copied() };
+        let counts = self.counts.iter().zip(&self.present).filter(|(_, present)| **present).map(|(count, _)| *count);
+        let too_few = (counts.clone().count() as i64) < self.constraint.min_domains;
+        self.minimum = if too_few { Some(0) } else { counts.min() };
     }
 
     /// Whether one more pod in the domain of the node keeps the skew; `None` if the node has no domain.
@@ -161,7 +162,7 @@ impl Domains {
         if value == 0 {
             return None;
         }
-        let count = self.counts[value].unwrap_or(0);
+        let count = self.counts[value];
         // Without any domain there is nothing to be uneven to.
         let allowed = |minimum| count + self.self_match - minimum <= self.constraint.max_skew;
         Some(self.minimum.is_none_or(allowed))
@@ -179,9 +180,7 @@ impl Domains {
         if !self.eligible[node.row() as usize] {
             return;
         }
-        if let Some(count) = &mut self.counts[self.constraint.value(node.snapshot(), node.row())] {
-            *count += amount;
-        }
+        self.counts[self.constraint.value(node.snapshot(), node.row())] += amount;
         self.find_minimum();
     }
 }
@@ -193,6 +192,14 @@ impl Plugin for PodTopologySpread {
 
     fn dependence(&self, _: &Pod) -> Dependence {
         Dependence::Pods
+    }
+
+    fn differences<'a>(&self, state: &'a CycleState, _: &Pod, _: &Snapshot) -> Option<Vec<Difference<'a>>> {
+        let filter = state.read(PRE_FILTER).into_iter().flat_map(|Counted(all)| all);
+        let filter = filter.filter_map(|domains| {
+            Some(Difference { column: domains.constraint.column?, counts: Counts::ByValue(&domains.counts) })
+        });
+        Some(filter.chain(scoring::differences(state)).collect())
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

@@ -167,6 +167,11 @@ impl LabelColumn {
         self.ids.get(text).copied()
     }
 
+    /// How many nodes have the value of that number.
+    pub fn nodes(&self, value: ValueId) -> u32 {
+        self.values.get(value as usize).map_or(0, |value| value.nodes)
+    }
+
     /// One more than the highest number in use: the length of a table by value.
     pub fn values(&self) -> usize {
         self.values.len()

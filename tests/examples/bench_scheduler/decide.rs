@@ -14,7 +14,6 @@ use steersman_scheduler_plugin::snapshot::SelectingKind;
 use steersman_scheduler_plugin::{Options, profiles};
 use tokio::time::Instant;
 
-use crate::report::percentile;
 use crate::workload::{MEASURED, Tables, Workload};
 
 /// How long decisions took, the choice of a node and counting the pod there.
@@ -89,4 +88,10 @@ fn fill(tables: &Tables, workload: &Workload, cache: &mut Cache) -> Result<()> {
         cache.set_selecting(SelectingKind::Service, &serde_json::from_value(service)?);
     }
     Ok(())
+}
+
+/// The value that so many percent of all do not exceed.
+pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(place).copied().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench scheduler`: upstream's scheduler_perf workloads, by name.
 //!
 //! Arguments: parts of names, `--scale X` (all numbers times X), `--tls` (the scheduler speaks over a socket),
-//! `--decisions` (only the decisions, without API), `--threads N`.
+//! `--threads N`. The decisions alone, without an API: `bench_decisions` of the scheduler's crate.
 #![expect(clippy::print_stdout, reason = "the figures are for a person at a terminal")]
 
 mod decide;
@@ -20,17 +20,15 @@ struct Arguments {
     names: Vec<String>,
     scale: f64,
     tls: bool,
-    decisions: bool,
     threads: usize,
 }
 
 fn arguments() -> Result<Arguments> {
-    let mut parsed = Arguments { names: Vec::new(), scale: 1.0, tls: false, decisions: false, threads: 2 };
+    let mut parsed = Arguments { names: Vec::new(), scale: 1.0, tls: false, threads: 2 };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--tls" => parsed.tls = true,
-            "--decisions" => parsed.decisions = true,
             "--scale" => parsed.scale = arguments.next().context("--scale needs a number")?.parse()?,
             "--threads" => parsed.threads = arguments.next().context("--threads needs a number")?.parse()?,
             flag if flag.starts_with('-') => bail!("unknown flag {flag}"),
@@ -53,13 +51,9 @@ fn main() -> Result<()> {
     );
     for workload in tables.workloads.iter().filter(wanted) {
         print!("{:<66}", workload.name);
-        if arguments.decisions {
-            print!(" {:>70}", "");
-        } else {
-            match runtime.block_on(run::run(&tables, workload, arguments.tls)) {
-                Ok(throughput) => print_throughput(workload, &throughput),
-                Err(error) => print!(" {error:#}"),
-            }
+        match runtime.block_on(run::run(&tables, workload, arguments.tls)) {
+            Ok(throughput) => print_throughput(workload, &throughput),
+            Err(error) => print!(" {error:#}"),
         }
         if let Some(decisions) = decide::decide(&tables, workload)? {
             let micros = |time: std::time::Duration| format!("{:.1}us", time.as_secs_f64() * 1e6);

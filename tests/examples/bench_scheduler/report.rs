@@ -64,9 +64,3 @@ pub(crate) fn cpu_time() -> Duration {
     let ticks = after.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
     Duration::from_millis(10 * ticks.sum::<u64>())
 }
-
-/// The value that so many percent of all do not exceed.
-pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(place).copied().unwrap_or_default()
-}

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use steersman_machinery::random::Random;
-
-use super::{depends_on_pods, pick};
+use super::depends_on_pods;
 use crate::cycle_state::CycleState;
 use crate::plugin::{Normalization, Plugin, PodChange, Scored};
 use crate::pod::Pod;
@@ -142,25 +140,34 @@ impl KeptScores {
         Some(())
     }
 
-    /// The place of the best of the feasible nodes; `None` if a plugin fails.
-    pub(super) fn best(
+    /// By row: what the plugins that look at one node say together.
+    pub(super) fn totals(&self) -> &[i64] {
+        &self.totals
+    }
+
+    /// Makes ready for comparing these nodes, which are all feasible ones; whether what is told apart may be another than
+    /// before. `None` if a plugin fails.
+    pub(super) fn prepare(
         &mut self,
         (pod, state): (&Pod, &mut CycleState),
         snapshot: &Snapshot,
         feasible: &[Row],
-        random: &Random,
-    ) -> Option<usize> {
-        self.normalize(feasible)?;
-        self.make_notes((pod, state), snapshot, feasible)?;
-        let kept = feasible.iter().map(|row| self.totals[*row as usize]);
-        if self.elsewhere.iter().all(|other| other.skipped) {
-            return Some(pick(kept, random));
-        }
-        let mut totals: Vec<i64> = kept.collect();
-        let nodes = Scored { snapshot, rows: feasible };
-        let mut scores = vec![0; feasible.len()];
+    ) -> Option<bool> {
+        let normalized = self.normalize(feasible)?;
+        Some(self.make_notes((pod, state), snapshot, feasible)? || normalized)
+    }
+
+    /// What all plugins say about these nodes: all feasible ones, or at least one of each kind. `None` if a plugin fails.
+    pub(super) fn add_up(
+        &self,
+        (pod, state): (&Pod, &CycleState),
+        snapshot: &Snapshot,
+        rows: &[Row],
+    ) -> Option<Vec<i64>> {
+        let mut totals: Vec<i64> = rows.iter().map(|row| self.totals[*row as usize]).collect();
+        let mut scores = vec![0; rows.len()];
         for other in self.elsewhere.iter().filter(|other| !other.skipped) {
-            let plugin = other.plugin.as_score()?;
+            let (plugin, nodes) = (other.plugin.as_score()?, Scored { snapshot, rows });
             scores.fill(0);
             plugin.score_nodes(state, pod, nodes, &mut scores).ok()?;
             plugin.normalize_score(state, pod, nodes, &mut scores).ok()?;
@@ -171,11 +178,12 @@ impl KeptScores {
                 *total += score * other.weight;
             }
         }
-        Some(pick(totals.iter().copied(), random))
+        Some(totals)
     }
 
-    /// Normalizes by the highest score among the feasible nodes, where that is another than before.
-    fn normalize(&mut self, feasible: &[Row]) -> Option<()> {
+    /// Normalizes by the highest score among the feasible nodes; whether that was another than before.
+    fn normalize(&mut self, feasible: &[Row]) -> Option<bool> {
+        let mut changed = false;
         for column in &mut self.columns {
             if column.skipped || column.normalization == Normalization::None {
                 continue;
@@ -185,6 +193,7 @@ impl KeptScores {
                 _ => feasible.iter().map(|row| column.raw[*row as usize]).max().unwrap_or(0),
             };
             if max != column.max {
+                changed = true;
                 for (total, raw) in self.totals.iter_mut().zip(&column.raw) {
                     *total -= column.counted(*raw)?;
                 }
@@ -194,24 +203,26 @@ impl KeptScores {
                 }
             }
         }
-        Some(())
+        Some(changed)
     }
 
-    /// Lets plugins that look at pods elsewhere prepare, unless their notes are still good.
+    /// Lets plugins that look at pods elsewhere prepare, unless their notes are still good; whether there are new notes.
     fn make_notes(
         &mut self,
         (pod, state): (&Pod, &mut CycleState),
         snapshot: &Snapshot,
         feasible: &[Row],
-    ) -> Option<()> {
+    ) -> Option<bool> {
         let same = self.nodes == feasible;
+        let mut changed = false;
         for other in &mut self.elsewhere {
             let Some(plugin) = other.plugin.as_pre_score().filter(|_| other.prepares) else { continue };
             if other.has_notes && (same || !plugin.depends_on_feasible()) {
                 continue;
             }
             let status = plugin.pre_score(state, pod, snapshot, feasible);
-            other.skipped = status.code() == Code::Skip;
+            let was_skipped = std::mem::replace(&mut other.skipped, status.code() == Code::Skip);
+            changed |= !was_skipped || !other.skipped;
             if !other.skipped && !status.is_success() {
                 return None;
             }
@@ -221,7 +232,7 @@ impl KeptScores {
             self.nodes.clear();
             self.nodes.extend_from_slice(feasible);
         }
-        Some(())
+        Some(changed)
     }
 }
 

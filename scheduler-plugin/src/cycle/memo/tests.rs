@@ -10,7 +10,7 @@ use crate::pod::Pod;
 use crate::snapshot::SelectingKind;
 use crate::testing::{Cluster, requests};
 
-const ZONES: [&str; 3] = ["a", "b", "c"];
+const ZONES: [&str; 4] = ["a", "b", "c", ""];
 
 /// The kinds of pods that come: labels, and what the spec says.
 fn kinds() -> Vec<(&'static str, Value)> {
@@ -46,7 +46,11 @@ fn kinds() -> Vec<(&'static str, Value)> {
             {"maxSkew": 3, "topologyKey": zone, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}}]),
             ),
         ),
+        ("color=red", with(small(), "topologySpreadConstraints", spread("rack", "DoNotSchedule"))),
+        ("color=red", with(small(), "topologySpreadConstraints", spread("rack", "ScheduleAnyway"))),
         ("color=green", with(small(), "affinity", json!({"podAntiAffinity": required("green", host)}))),
+        ("color=green", with(small(), "affinity", json!({"podAntiAffinity": required("red", "rack")}))),
+        ("color=red", with(small(), "affinity", json!({"podAffinity": preferred("blue", "rack")}))),
         ("color=green", small()),
         ("color=blue", with(small(), "affinity", json!({"podAffinity": required("blue", zone)}))),
         ("color=red", with(small(), "affinity", json!({"podAffinity": preferred("blue", zone)}))),
@@ -95,7 +99,8 @@ impl World {
         let text = match self.below(4) {
             0 => format!("n{number}"),
             1 => format!("n{number} zone={} disk=ssd", self.one_of(&ZONES)),
-            _ => format!("n{number} zone={}", self.one_of(&ZONES)),
+            2 => format!("n{number} zone={} rack=r{}", self.one_of(&ZONES), self.below(8)),
+            _ => format!("n{number} zone={} rack={}", self.one_of(&ZONES), number % 7),
         };
         self.cluster.node(&text, &change);
     }

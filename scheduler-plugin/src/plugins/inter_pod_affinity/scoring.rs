@@ -10,7 +10,7 @@ use crate::snapshot::{NodeRef, Row, Snapshot, SpecPods};
 use crate::status::Status;
 use crate::wire::{PodAffinityTerm, WeightedPodAffinityTerm};
 
-const PRE_SCORE: &str = "PreScoreInterPodAffinity";
+pub(super) const PRE_SCORE: &str = "PreScoreInterPodAffinity";
 
 impl InterPodAffinity {
     /// The terms that make a node with pods like `other` better or worse, and by how much.

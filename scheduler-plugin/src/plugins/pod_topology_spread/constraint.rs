@@ -14,7 +14,7 @@ pub(super) struct Constraint {
     pub(super) max_skew: i64,
     pub(super) topology_key: String,
     /// The column of that label; `None` if no node has it.
-    column: Option<usize>,
+    pub(super) column: Option<usize>,
     /// `None` matches no pod.
     selector: Option<LabelSelector>,
     pub(super) min_domains: i64,

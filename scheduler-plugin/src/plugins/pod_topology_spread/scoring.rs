@@ -4,7 +4,7 @@ use super::constraint::{Constraint, has_all_keys};
 use super::{HOSTNAME, PodTopologySpread, SOFT};
 use crate::cycle_state::CycleState;
 use crate::node_selector::RequiredNodeAffinity;
-use crate::plugin::{PodChange, PreScorePlugin, ScorePlugin, Scored};
+use crate::plugin::{Counts, Difference, PodChange, PreScorePlugin, ScorePlugin, Scored};
 use crate::pod::{Pod, PodSpec};
 use crate::resources::MAX_NODE_SCORE;
 use crate::snapshot::{NodeRef, Row, Snapshot};
@@ -105,6 +105,20 @@ impl Spread {
 /// The domain of a value.
 fn place_of(value: usize, empty: Option<usize>) -> usize {
     if Some(value) == empty { 0 } else { value }
+}
+
+/// What tells nodes apart.
+pub(super) fn differences(state: &CycleState) -> impl Iterator<Item = Difference<'_>> {
+    let all = state.read::<Counted>(PRE_SCORE).into_iter().flat_map(|counted| &counted.constraints);
+    all.filter_map(|spread| {
+        let counts = match (spread.by_row, spread.empty) {
+            (true, _) => Counts::ByRow(&spread.counts),
+            (false, None) => Counts::ByValue(&spread.counts),
+            // A pod on a node without the label counts for those with an empty one.
+            (false, Some(_)) => Counts::None,
+        };
+        Some(Difference { column: spread.constraint.column?, counts })
+    })
 }
 
 impl PreScorePlugin for PodTopologySpread {
