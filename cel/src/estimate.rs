@@ -131,11 +131,16 @@ impl<'e> Estimator<'e> {
         self.paths.get(&expr.id).cloned()
     }
 
+    /// Where what is taken from an expression is. What is taken from a result of a call begins a path of its own.
+    fn path_into(&self, from: &Expr, step: &str) -> Vec<String> {
+        let mut path = self.path(from).unwrap_or_default();
+        path.push(step.to_owned());
+        path
+    }
+
     fn extend(&mut self, expr: &Expr, from: &Expr, step: &str) {
-        if let Some(mut path) = self.path(from) {
-            path.push(step.to_owned());
-            self.paths.insert(expr.id, path);
-        }
+        let path = self.path_into(from, step);
+        self.paths.insert(expr.id, path);
     }
 
     fn select(&mut self, expr: &'e Expr, operand: &'e Expr, field: &str, test: bool) -> CostEstimate {
@@ -214,10 +219,7 @@ impl<'e> Estimator<'e> {
                 (false, true) => "@items",
                 (false, false) => "@values",
             };
-            let path = self.path(&it.range).map(|mut path| {
-                path.push(step.to_owned());
-                path
-            });
+            let path = Some(self.path_into(&it.range, step));
             let size = entries.map(|entries| if is_key { entries.key } else { entries.value });
             self.locals.push(Local { name, path, size, entries: None });
         };
@@ -272,12 +274,10 @@ impl<'e> Estimator<'e> {
 
     /// The size that the schema allows at that path.
     fn declared_size(&self, path: &[String]) -> Option<CostEstimate> {
-        // Upstream takes every path for one that begins at `self`; so that the name of a type has a size as well.
+        // Upstream takes every path for one that begins at `self`: so the name of a type has a size as well, and the items of
+        // what a call returns have that of `self`.
         let variables = &self.environment.variables;
         let mut node: &DeclaredType = variables.get(path.first()?).or_else(|| variables.get("self"))?;
-        if path[0].starts_with('@') || path[0] == ACCUMULATOR {
-            return None;
-        }
         for step in &path[1..] {
             node = match step.as_str() {
                 "@items" | "@values" => node.element()?,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use steersman::Cluster;
+use steersman::{Cluster, ClusterBuilder};
 use tokio::process::Command;
 
 use crate::site::{Site, texts, tool};
@@ -14,6 +14,23 @@ impl Kubectl {
     /// Starts the cluster and serves it on a free port.
     pub async fn start() -> Self {
         Self(Site::start().await)
+    }
+
+    /// The same with a cluster of one's own making.
+    pub async fn of(builder: ClusterBuilder) -> Self {
+        Self(Site::of(builder).await)
+    }
+
+    /// The URL of the API.
+    pub fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// Runs helm with the words of `arguments`. Returns whether it succeeded, and all that it said.
+    pub async fn helm(&self, arguments: &str) -> (bool, String) {
+        let output = self.0.run(self.0.command(tool("bin/helm")).args(words(arguments)), "").await;
+        let (stdout, stderr) = texts(&output);
+        (output.status.success(), stdout + &stderr)
     }
 
     /// The cluster.

@@ -15,7 +15,7 @@ pub struct WebhookServer {
     /// The certificate of the authority that signed its own, in PEM.
     pub authority: String,
     _process: Child,
-    _files: TempDir,
+    _files: Option<TempDir>,
 }
 
 impl WebhookServer {
@@ -26,18 +26,29 @@ impl WebhookServer {
     pub async fn start(binary: &str, names: &[&str]) -> Self {
         let files = tempfile::tempdir().expect("a temporary folder can be made");
         let authority = certify(files.path(), names).expect("certificates can be made");
-        let paths = ["tls.crt", "tls.key"].map(|name| files.path().join(name));
-        let mut process = Command::new(binary)
-            .args(paths)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the server is built together with the tests");
+        let server = Self::run(binary, files.path(), None).await;
+        Self { authority, _files: Some(files), ..server }
+    }
+
+    /// Starts the program `binary` with what was mounted for it: `tls.crt`, `tls.key` and `ca.crt` in one folder, and the
+    /// service account in another, beside the URL of the API.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn run(binary: &str, certificates: &Path, api: Option<(&Path, &str)>) -> Self {
+        let mut command = Command::new(binary);
+        command.args(["tls.crt", "tls.key"].map(|name| certificates.join(name)));
+        if let Some((account, url)) = api {
+            command.arg(account).arg(url);
+        }
+        let process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
+        let mut process = process.expect("the server is built together with the tests");
         let mut line = String::new();
         let mut output = BufReader::new(process.stdout.take().expect("it was piped"));
         output.read_line(&mut line).await.expect("it says where it listens");
         let port = line.trim().parse().expect("it prints its port");
-        Self { port, authority, _process: process, _files: files }
+        let authority = std::fs::read_to_string(certificates.join("ca.crt")).unwrap_or_default();
+        Self { port, authority, _process: process, _files: None }
     }
 }
 

@@ -1,5 +1,8 @@
-//! A webhook server of somebody else's: a process of its own with TLS, installed by a chart's worth of manifests; and one
-//! that does everything wrong.
+//! A webhook server of somebody else's: a process of its own with TLS, installed by a chart; and one that does everything
+//! wrong.
+
+#[path = "e2e_webhook/installed.rs"]
+mod installed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,75 +16,11 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use steersman::Cluster;
-use steersman_tests::kubectl::Kubectl;
 use steersman_tests::webhooks::WebhookServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_webhook_server");
-
-/// Starts the server and fills the manifests in.
-async fn chart() -> (WebhookServer, String) {
-    let server = WebhookServer::start(SERVER, &["webhook.policy.svc"]).await;
-    let bundle = STANDARD.encode(&server.authority);
-    let chart = include_str!("e2e_webhook/chart.yaml").replace("PORT", &server.port.to_string());
-    (server, chart.replace("BUNDLE", &bundle))
-}
-
-fn deployment(name: &str, image: &str) -> String {
-    let container = json!({"name": "web", "image": image});
-    let template = json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}});
-    let spec = json!({"selector": {"matchLabels": {"app": name}}, "template": template});
-    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}).to_string()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[cfg_attr(not(kubectl), ignore = "needs kubectl in target/tools: cargo xtask tools")]
-async fn a_chart_with_webhooks_installs_and_works() {
-    let kubectl = Kubectl::start().await;
-    let (server, chart) = chart().await;
-    let applied = kubectl.ok_with("apply -f -", &chart).await;
-    assert_eq!(applied.lines().filter(|line| line.ends_with(" created")).count(), 9, "{applied}");
-    kubectl.ok("wait --for=condition=Available deployment/policy -n policy --timeout=60s").await;
-    kubectl.ok("wait --for=condition=Established crd/servers.example.com --timeout=30s").await;
-
-    let warned = kubectl.run_with("create -f -", &deployment("web", "nginx:1.27")).await;
-    assert_eq!(warned, "deployment.apps/web created\nWarning: a container asks for no memory\n");
-    let label = kubectl.ok("get deployment web -o jsonpath={.metadata.labels}").await;
-    assert_eq!(label, r#"{"policy.example.com/seen":"true"}"#);
-
-    let denied = kubectl.err_with("create -f -", &deployment("bad", "nginx:latest")).await;
-    let why =
-        r#"admission webhook "validate.policy.example.com" denied the request: container "web" has no fixed version"#;
-    assert_eq!(denied, format!("Error from server: error when creating \"STDIN\": {why}\n"));
-    let exempt = deployment("old", "nginx:latest").replace(
-        r#""metadata":{"name":"old"}"#,
-        r#""metadata":{"name":"old","annotations":{"policy.example.com/exempt":"yes"}}"#,
-    );
-    kubectl.ok_with("create -f -", &exempt).await;
-
-    kubectl.ok_with("create -f -", &instance("v1", "a", json!({"hostPort": "example.com:80"}))).await;
-    kubectl.ok_with("create -f -", &instance("v2", "b", json!({"host": "example.org", "port": "81"}))).await;
-    let hosts = kubectl.ok("get servers.v2.example.com -o jsonpath={.items[*].spec.host}").await;
-    assert_eq!(hosts, "example.com example.org");
-    let both = kubectl.ok("get servers.v1.example.com -o jsonpath={.items[*].spec.hostPort}").await;
-    assert_eq!(both, "example.com:80 example.org:81");
-
-    drop(server);
-    let unreachable = kubectl.err_with("create -f -", &deployment("late", "nginx:1.27")).await;
-    assert!(
-        unreachable.contains(r#"failed calling webhook "mutate.policy.example.com": failed to call webhook: Post "#),
-        "{unreachable}"
-    );
-    assert!(unreachable.contains("connect: connection refused"), "{unreachable}");
-    kubectl.ok("delete mutatingwebhookconfiguration,validatingwebhookconfiguration policy").await;
-    kubectl.ok_with("create -f -", &deployment("late", "nginx:1.27")).await;
-}
-
-fn instance(version: &str, name: &str, spec: serde_json::Value) -> String {
-    let api_version = format!("example.com/{version}");
-    json!({"apiVersion": api_version, "kind": "Server", "metadata": {"name": name}, "spec": spec}).to_string()
-}
 
 /// What goes wrong with each path of the server, and what the client is told.
 const ATTACKS: [(&str, u16, &str); 7] = [

@@ -185,6 +185,19 @@ fn static_costs_follow_the_schema() {
 }
 
 #[test]
+fn what_is_taken_from_a_result_has_the_size_of_self() {
+    let text = DeclaredType::from_schema("self", &json!({"type": "string", "maxLength": 317}), false);
+    let environment = Environment::kubernetes().variable("self", text.expect("the schema has a type"));
+    for (source, min, max) in [
+        ("self.split('/')[0].matches('^a$')", 3, 383),
+        ("self.split('/').all(x, x.contains('a'))", 2, 255 + 1268 * 131 + 1),
+    ] {
+        let estimate = environment.clone().compile(source).expect(source).estimate();
+        assert_eq!((estimate.min, estimate.max), (min, max), "{source}");
+    }
+}
+
+#[test]
 fn nesting_has_a_limit_that_fits_the_stack() {
     for source in
         ["(".repeat(240) + "1" + &")".repeat(240), "[".repeat(240) + &"]".repeat(240), "!".repeat(5000) + "true"]

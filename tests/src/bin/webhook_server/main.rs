@@ -1,8 +1,10 @@
 //! A webhook server as a user writes one: a process of its own that speaks TLS. It takes the paths of its certificate and
-//! its key, listens at a free port of this machine, and prints which.
+//! its key, listens at a free port of this machine, and prints which. If it is given besides where a service account's files
+//! are and the URL of the API, it asks the API as that account: it takes a lease, and lets pass what was exempted.
 
 use std::convert::Infallible;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use kube::Client;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,14 +25,22 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+mod account;
+
 type Body = BoxBody<Bytes, Infallible>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let mut path = || arguments.next().expect("the paths of a certificate and of its key");
-    let chain = vec![CertificateDer::from_pem_file(path()).expect("a certificate in PEM")];
-    let key = PrivateKeyDer::from_pem_file(path()).expect("a key in PEM");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [certificate, key, api @ ..] = &arguments[..] else {
+        unreachable!("the paths of a certificate and of its key")
+    };
+    let chain = vec![CertificateDer::from_pem_file(certificate).expect("a certificate in PEM")];
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key in PEM");
+    let api = match api {
+        [folder, url] => Some(account::connect(Path::new(folder), url).await),
+        _ => None,
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.expect("ring knows TLS").with_no_client_auth().with_single_cert(chain, key);
@@ -39,23 +50,27 @@ async fn main() {
     writeln!(std::io::stdout(), "{port}").expect("somebody reads it");
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let acceptor = acceptor.clone();
+        let (acceptor, api) = (acceptor.clone(), api.clone());
         tokio::spawn(async move {
             if let Ok(stream) = acceptor.accept(stream).await {
                 let server = hyper::server::conn::http1::Builder::new();
-                let _ = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                let service = service_fn(|request| answer(request, api.as_ref()));
+                let _ = server.serve_connection(TokioIo::new(stream), service).await;
             }
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(request: Request<Incoming>, api: Option<&Client>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let review: Value = serde_json::from_slice(&body).unwrap_or_default();
     Ok(match path.as_str() {
         "/mutate" => reply(&review, mutate(&review["request"])),
-        "/validate" => reply(&review, validate(&review["request"])),
+        "/validate" => match account::exempted(api, &review["request"]).await {
+            Ok(exempted) => reply(&review, validate(&review["request"], &exempted)),
+            Err(error) => reply(&review, json!({"allowed": false, "status": {"message": error.to_string()}})),
+        },
         "/convert" => reply(&review, convert(&review["request"])),
         "/garbage" => Response::new(Full::new(Bytes::from("<html>")).boxed()),
         "/hang" => {
@@ -106,11 +121,12 @@ fn mutate(request: &Value) -> Value {
     patch(&json!(operations))
 }
 
-/// Images must have a fixed version; whoever asks for no memory is warned.
-fn validate(request: &Value) -> Value {
+/// Images must have a fixed version unless they are exempted; whoever asks for no memory is warned.
+fn validate(request: &Value, exempted: &[String]) -> Value {
     let containers =
         request["object"]["spec"]["template"]["spec"]["containers"].as_array().cloned().unwrap_or_default();
-    let latest = containers.iter().find(|it| it["image"].as_str().is_none_or(|image| image.ends_with(":latest")));
+    let is_latest = |image: &str| image.ends_with(":latest") && !exempted.iter().any(|it| image.starts_with(it));
+    let latest = containers.iter().find(|it| it["image"].as_str().is_none_or(is_latest));
     if let Some(container) = latest {
         let message = format!("container {} has no fixed version", container["name"]);
         return json!({"allowed": false, "status": {"code": 403, "message": message}});
