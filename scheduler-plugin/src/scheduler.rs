@@ -32,11 +32,12 @@ use crate::profile::{Point, Profile, ProfileError};
 use crate::queue::{Backoff, Queue, QueuedPod};
 use crate::registry::{DeviceResources, Handle, KnownClaims, Outbox, Preempting, Registry};
 use crate::status::Code;
-use crate::waiting::WaitingPods;
+use crate::waiting::{PreBinding, WaitingPods};
 use crate::watched::{Source, Watches};
 use crate::writer::{EventText, EventWriter, Write, send};
 use binding::Bound;
 use metrics::Instruments;
+use preemption::Evicted;
 
 /// Bindings that are under way at once. Enough to keep a server with 5 ms latency busy with 25,000 a second, and few
 /// enough not to hold thousands of connections or requests.
@@ -121,7 +122,7 @@ enum Finished {
     /// An event or a condition was written, or not.
     Written,
     /// The victims of a pod were asked to go; whether all could be.
-    Evicted(Arc<str>, bool),
+    Evicted(Box<Evicted>),
 }
 
 struct Scheduler {
@@ -134,6 +135,7 @@ struct Scheduler {
     watched_synced: BTreeSet<usize>,
     explanations: Option<Explanations>,
     waiting: WaitingPods,
+    pre_binding: PreBinding,
     preempting: Preempting,
     known_claims: KnownClaims,
     device_resources: DeviceResources,
@@ -189,6 +191,7 @@ impl Scheduler {
             explanations: options.explanations.clone(),
             profiles,
             waiting,
+            pre_binding: PreBinding::default(),
             preempting: handle.preempting,
             known_claims: handle.known_claims,
             device_resources: handle.device_resources,
@@ -336,7 +339,7 @@ impl Scheduler {
         match finished {
             Ok((_, Finished::Bound(bound))) => self.bound(*bound),
             Ok((_, Finished::Written)) => {}
-            Ok((_, Finished::Evicted(uid, all))) => self.evicted(&uid, all),
+            Ok((_, Finished::Evicted(evicted))) => self.evicted(&evicted),
             Err(error) => tracing::error!(%error, "a task of the scheduler failed"),
         }
     }

@@ -5,13 +5,58 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::status::Status;
 
 /// The longest that Permit can hold a pod.
 pub(crate) const MAX_PERMIT_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// Pods whose PreBind runs, by uid: until it has ended they can be called back. Source: `podsInPreBindMap` in
+/// `pkg/scheduler/framework/runtime`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PreBinding(Arc<Mutex<BTreeMap<Arc<str>, Arc<Notify>>>>);
+
+impl PreBinding {
+    /// PreBind begins for a pod.
+    pub(crate) fn begin(&self, uid: Arc<str>) -> Recall {
+        let called = Arc::new(Notify::new());
+        self.0.lock().insert(uid.clone(), called.clone());
+        Recall { pods: self.clone(), uid, called }
+    }
+
+    /// The pod has to make room before it is bound. Whether its PreBind was running.
+    pub(crate) fn preempt(&self, uid: &str) -> bool {
+        let called = self.0.lock().remove(uid);
+        called.inspect(|called| called.notify_one()).is_some()
+    }
+}
+
+/// That a pod can be called back; no longer when this is dropped.
+pub(crate) struct Recall {
+    pods: PreBinding,
+    uid: Arc<str>,
+    called: Arc<Notify>,
+}
+
+impl Recall {
+    /// Waits until the pod is called back.
+    pub(crate) async fn called(&self) {
+        self.called.notified().await;
+    }
+
+    /// From now on the pod can't be called back any more; false if it was.
+    pub(crate) fn end(self) -> bool {
+        self.pods.0.lock().remove(&self.uid).is_some()
+    }
+}
+
+impl Drop for Recall {
+    fn drop(&mut self) {
+        self.pods.0.lock().remove(&self.uid);
+    }
+}
 
 /// All pods that are held at Permit, by uid. Plugins get it through [`crate::registry::Handle`].
 #[derive(Clone, Debug, Default)]

@@ -24,6 +24,8 @@ pub(crate) struct EventText {
     pub(crate) reason: &'static str,
     pub(crate) action: &'static str,
     pub(crate) note: String,
+    /// The pod for whose sake it happened.
+    pub(crate) related: Option<Value>,
 }
 
 impl EventText {
@@ -33,21 +35,24 @@ impl EventText {
             reason: "Scheduled",
             action: "Binding",
             note: format!("Successfully assigned {} to {node}", pod.key()),
+            related: None,
         }
     }
 
-    pub(crate) fn preempted(by: &Pod, node: &str) -> Self {
-        let note = format!("Preempted by pod {} on node {node}", by.uid);
-        Self { warning: false, reason: "Preempted", action: "Preempting", note }
+    /// A pod had to make room; `in_memory` if it was on its way to the node only.
+    pub(crate) fn preempted(by: &Pod, node: &str, in_memory: bool) -> Self {
+        let how = if in_memory { " (in kube-scheduler memory)." } else { "" };
+        let note = format!("Preempted by pod {} on node {node}{how}", by.uid);
+        Self { warning: false, reason: "Preempted", action: "Preempting", note, related: Some(reference(by)) }
     }
 
     pub(crate) fn waiting_for_devices(node: &str) -> Self {
         let note = format!("waiting for binding conditions for device on node {node}");
-        Self { warning: false, reason: "BindingConditionsPending", action: "Scheduling", note }
+        Self { warning: false, reason: "BindingConditionsPending", action: "Scheduling", note, related: None }
     }
 
     pub(crate) fn failed(note: String) -> Self {
-        Self { warning: true, reason: "FailedScheduling", action: "Scheduling", note: truncate(note) }
+        Self { warning: true, reason: "FailedScheduling", action: "Scheduling", note: truncate(note), related: None }
     }
 }
 
@@ -105,8 +110,7 @@ impl EventWriter {
     pub(crate) fn event(&mut self, controller: &str, pod: &Pod, text: &EventText, now: Timestamp) -> Option<Write> {
         let namespace = &*pod.spec.namespace;
         let collection = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
-        let version = pod.pending.as_ref().map_or("", |pending| pending.resource_version.as_str());
-        let key = (text.reason, version.to_owned());
+        let key = (text.reason, version(pod).to_owned());
         if let Some(last) = self.last.get_mut(&pod.uid)
             && last.key == key
             && now.duration_since(last.time) < SERIES_TIMEOUT
@@ -124,7 +128,7 @@ impl EventWriter {
         }
         self.last_name = now.as_nanosecond().max(self.last_name + 1);
         let name = format!("{}.{:x}", pod.name, self.last_name);
-        let body = json!({
+        let mut body = json!({
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": namespace},
@@ -133,17 +137,13 @@ impl EventWriter {
             "reportingInstance": format!("{controller}-steersman"),
             "action": text.action,
             "reason": text.reason,
-            "regarding": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "namespace": namespace,
-                "name": pod.name,
-                "uid": &*pod.uid,
-                "resourceVersion": version,
-            },
+            "regarding": reference(pod),
             "note": text.note,
             "type": if text.warning { "Warning" } else { "Normal" },
         });
+        if let Some(related) = &text.related {
+            body["related"] = related.clone();
+        }
         let last = Last { key, name, time: now, count: 1 };
         self.last.insert(pod.uid.clone(), last);
         request("POST", collection, "application/json", &body)
@@ -223,6 +223,21 @@ pub(crate) fn deletion(victim: &Pod) -> Option<Write> {
 pub(crate) fn nomination(pod: &Pod, node: Option<&str>) -> Option<Write> {
     let body = json!({"metadata": {"uid": &*pod.uid}, "status": {"nominatedNodeName": node}});
     request("PATCH", format!("{}/status", path(pod)), STRATEGIC, &body)
+}
+
+fn version(pod: &Pod) -> &str {
+    pod.pending.as_ref().map_or("", |pending| pending.resource_version.as_str())
+}
+
+fn reference(pod: &Pod) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "namespace": &*pod.spec.namespace,
+        "name": &*pod.name,
+        "uid": &*pod.uid,
+        "resourceVersion": version(pod),
+    })
 }
 
 fn path(pod: &Pod) -> String {

@@ -52,6 +52,8 @@ struct Case {
     cache: Cache,
     profile: Profile,
     search: Search,
+    /// Another one, which keeps what it finds out for pods that are alike.
+    remembering: Search,
     verdicts: u64,
 }
 
@@ -74,6 +76,7 @@ impl Case {
             cache: Cache::default(),
             profile: profiles.pop_first().unwrap().1,
             search: Search::new(Random::seeded(seed)),
+            remembering: Search::remembering(Random::seeded(seed)),
             verdicts: 0,
         };
         case.fill(size);
@@ -206,7 +209,7 @@ impl Case {
         if self.generator.once_in(8) {
             pod["status"]["nominatedNodeName"] = json!(self.some_node());
         }
-        let alike = if self.generator.once_in(3) { 1 + self.generator.below(4) } else { 1 };
+        let alike = if self.generator.once_in(3) { 1 + self.generator.below(6) } else { 1 };
         for copy in 0..alike {
             if copy > 0 && self.generator.once_in(2) {
                 self.change();
@@ -222,7 +225,7 @@ impl Case {
         Vec::new()
     }
 
-    /// One decision, made twice; the differences.
+    /// One decision, made by either search and by the reference; the differences.
     fn decide(&mut self, mut pod: Value) -> Vec<String> {
         let api_pod: ApiPod = parse(&pod);
         let interned = self.cache.intern(&parse(&pod));
@@ -232,6 +235,9 @@ impl Case {
         let reference = Reference::new(&world, &self.args);
         let verdict = reference.schedule(&api_pod);
         let mut faults = self.compare(&interned, &decision, &verdict);
+        let kept = schedule_one(&interned, self.cache.snapshot_mut(), &self.profile, &mut self.remembering);
+        faults
+            .extend(self.compare(&interned, &kept, &verdict).into_iter().map(|fault| format!("remembering: {fault}")));
         let mut victims = Vec::new();
         if faults.is_empty() && matches!(decision.outcome, Outcome::Unschedulable(_)) && verdict.message.is_some() {
             let expected = preemption::post_filter(&reference, &api_pod, &verdict);

@@ -18,7 +18,7 @@ use crate::pod::Pod;
 use crate::profile::Point;
 use crate::queue::QueuedPod;
 use crate::status::{Code, Status};
-use crate::waiting::Held;
+use crate::waiting::{Held, PreBinding};
 use crate::writer::{self, EventText};
 
 /// A pod whose binding has come to an end.
@@ -34,6 +34,7 @@ struct Journey {
     binding: Binding,
     held: Option<Held>,
     pre_bind: Vec<Arc<dyn Plugin>>,
+    pre_binding: PreBinding,
     bind: Vec<Arc<dyn Plugin>>,
     /// Binds instead of the plugins.
     binder: Option<Arc<Extender>>,
@@ -64,6 +65,7 @@ impl Scheduler {
             binding: Binding { pod: placed.clone(), node_name: node.clone(), client: self.client() },
             held,
             pre_bind: self.plugins(&placed, Point::PreBind),
+            pre_binding: self.pre_binding.clone(),
             bind: self.plugins(&placed, Point::Bind),
             binder,
             post_bind: self.plugins(&placed, Point::PostBind),
@@ -135,16 +137,20 @@ impl Scheduler {
 impl Journey {
     async fn travel(mut self) -> Result<(), Status> {
         after(self.earlier.take()).await;
-        self.tell_expectation().await;
+        let acts = |plugin: &Arc<dyn Plugin>| plugin.as_pre_bind().is_some_and(|it| it.will_act(&self.binding));
+        let acts = self.pre_bind.iter().any(acts);
+        if acts || self.held.is_some() {
+            self.tell_expectation().await;
+        }
         if let Some(held) = self.held.take() {
             let begun = self.instruments.now();
             let verdict = held.verdict().await;
             self.instruments.permitted(verdict.code(), begun);
-            success(verdict)?;
+            permitted(verdict)?;
         }
         let profile = &self.binding.pod.spec.scheduler_name;
         let begun = self.instruments.now();
-        let result = self.pre_bind().await;
+        let result = if acts { self.pre_bind_unless_called_back().await } else { self.pre_bind().await };
         self.instruments.ran(profile, Point::PreBind, code_of(&result), begun);
         result?;
         let begun = self.instruments.now();
@@ -161,17 +167,26 @@ impl Journey {
         Ok(())
     }
 
-    /// Says on the pod where it will be, if that takes a while: others can count on it. Source: KEP-5278.
+    /// Says on the pod where it will be, as that takes a while: others can count on it. Source: KEP-5278.
     async fn tell_expectation(&self) {
         let Binding { pod, node_name, client } = &self.binding;
-        let acts = |plugin: &Arc<dyn Plugin>| plugin.as_pre_bind().is_some_and(|it| it.will_act(&self.binding));
-        let takes_time = self.held.is_some() || self.pre_bind.iter().any(acts);
-        if takes_time
-            && pod.nominated_node_name.as_ref() != Some(node_name)
+        if pod.nominated_node_name.as_ref() != Some(node_name)
             && let Some(write) = writer::nomination(pod, Some(node_name))
         {
             writer::send(client, write).await;
         }
+    }
+
+    /// What takes a while is given up if the pod has to make room before it is bound.
+    async fn pre_bind_unless_called_back(&self) -> Result<(), Status> {
+        let preempted = || Err(Status::error("preempted by DefaultPreemption"));
+        let recall = self.pre_binding.begin(self.binding.pod.uid.clone());
+        let result = tokio::select! {
+            biased;
+            () = recall.called() => return preempted(),
+            result = self.pre_bind() => result,
+        };
+        if recall.end() { result } else { preempted() }
     }
 
     async fn pre_bind(&self) -> Result<(), Status> {
@@ -205,8 +220,15 @@ fn code_of<T>(result: &Result<T, Status>) -> Code {
     result.as_ref().err().map_or(Code::Success, Status::code)
 }
 
-fn success(status: Status) -> Result<(), Status> {
-    if status.is_success() { Ok(()) } else { Err(status) }
+/// Who is rejected hears it as it is said.
+fn permitted(verdict: Status) -> Result<(), Status> {
+    if verdict.is_success() {
+        Ok(())
+    } else if verdict.is_rejected() {
+        Err(verdict)
+    } else {
+        Err(Status::error(format!("waiting on permit for pod: {verdict}")))
+    }
 }
 
 /// A rejection as it is; an error with the plugin's name.

@@ -21,29 +21,33 @@ impl Scheduler {
         if asked.is_empty() {
             return;
         }
-        self.instruments.victims(asked.len());
+        self.instruments.victims(result.victims.len());
         self.clear_lower_nominations(pod, node);
         let now = self.context.clock.now();
         let mut evictions = Vec::new();
         for victim in asked {
             tracing::info!(victim = victim.key(), pod = pod.key(), node, "a pod has to make room");
-            self.event_by(&pod.spec.scheduler_name, &victim, &EventText::preempted(pod, node));
-            if !self.waiting.preempt(&victim.uid) {
-                evictions.push([disruption(&victim, &pod.spec.scheduler_name, now), deletion(&victim)]);
+            if self.waiting.preempt(&victim.uid) || self.pre_binding.preempt(&victim.uid) {
+                self.event_by(&pod.spec.scheduler_name, &victim, &EventText::preempted(pod, node, true));
+            } else {
+                let writes = [disruption(&victim, &pod.spec.scheduler_name, now), deletion(&victim)];
+                evictions.push((victim, writes));
             }
         }
         self.preempting.begin(pod.uid.clone());
-        let (client, uid) = (self.client(), pod.uid.clone());
+        let (client, pod, text) = (self.client(), pod.clone(), EventText::preempted(pod, node, false));
         self.tasks.spawn(async move {
-            // The last one last, so that the pod is not tried before all were asked.
+            let evict = async |(victim, writes)| (victim, evict(&client, writes).await);
+            // The last one last, so that the pod is not tried before all were asked; and not at all if another could not be
+            // asked, so that it is tried again soon.
             let last = evictions.pop();
-            let all = join_all(evictions.into_iter().map(|writes| evict(&client, writes))).await;
-            let all = all.into_iter().all(|done| done);
-            let last = match last {
-                Some(writes) => evict(&client, writes).await,
-                None => true,
-            };
-            Finished::Evicted(uid, all && last)
+            let mut told = join_all(evictions.into_iter().map(evict)).await;
+            if let Some(last) = last.filter(|_| told.iter().all(|(_, went)| went.is_some())) {
+                told.push(evict(last).await);
+            }
+            let all = told.iter().all(|(_, went)| went.is_some());
+            let victims = told.into_iter().filter(|(_, went)| *went == Some(true)).map(|(victim, _)| victim).collect();
+            Finished::Evicted(Box::new(Evicted { pod, victims, text, all }))
         });
     }
 
@@ -61,22 +65,39 @@ impl Scheduler {
     }
 
     /// The victims of a pod were asked to go.
-    pub(super) fn evicted(&mut self, uid: &str, all: bool) {
-        self.preempting.end(uid);
-        self.queue.preempted(uid, all);
+    pub(super) fn evicted(&mut self, evicted: &Evicted) {
+        let Evicted { pod, victims, text, all } = evicted;
+        for victim in victims {
+            self.event_by(&pod.spec.scheduler_name, victim, text);
+        }
+        self.preempting.end(&pod.uid);
+        self.queue.preempted(&pod.uid, *all);
     }
 }
 
-/// Says why, then deletes. A pod that is gone already is fine.
-async fn evict(client: &Client, writes: [Option<Write>; 2]) -> bool {
+/// Pods were asked to make room.
+pub(super) struct Evicted {
+    /// For whom.
+    pod: Arc<Pod>,
+    /// Those that were there and are going.
+    victims: Vec<Arc<Pod>>,
+    /// What is told of them.
+    text: EventText,
+    /// Whether all were asked that should be.
+    all: bool,
+}
+
+/// Says why, then deletes. Whether the pod was still there; `None` if it could not be asked.
+async fn evict(client: &Client, writes: [Option<Write>; 2]) -> Option<bool> {
     for write in writes.into_iter().flatten() {
         let path = write.uri().path().to_owned();
-        if let Err(error) = client.request_text(write).await
-            && !has_code(&error, 404)
-        {
+        if let Err(error) = client.request_text(write).await {
+            if has_code(&error, 404) {
+                return Some(false);
+            }
             tracing::warn!(%path, %error, "a pod could not be asked to make room");
-            return false;
+            return None;
         }
     }
-    true
+    Some(true)
 }

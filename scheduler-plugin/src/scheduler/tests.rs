@@ -196,13 +196,13 @@ async fn a_pod_of_high_priority_gets_the_place_of_a_lower_one() {
     assert_eq!(
         world.writes(),
         [
-            "Preempted Preempted by pod uid-high on node n1".to_owned(),
             "status low DisruptionTarget=True PreemptionByScheduler: default-scheduler: preempting to accommodate a \
              higher priority pod"
                 .to_owned(),
             format!("FailedScheduling {message}"),
             format!("status high PodScheduled=False Unschedulable: {message} on n1"),
             "delete low uid-low".to_owned(),
+            "Preempted Preempted by pod uid-high on node n1".to_owned(),
             "bind high n1".to_owned(),
             "Scheduled Successfully assigned default/high to n1".to_owned(),
         ]

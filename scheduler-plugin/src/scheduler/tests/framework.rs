@@ -271,27 +271,36 @@ async fn co_scheduling_with_permit_plugin() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_held_gives_way_in_memory_or_goes() {
-    let options = || {
-        let mut held = Scripted::new("A", &Log::default()).at(Point::Permit, [Status::wait()]);
-        held.only = "held";
+    let options = |point: Point| {
+        let answer = if point == Point::Permit { Status::wait() } else { yes() };
+        let mut held = Scripted::new("A", &Log::default()).at(point, [answer]);
+        (held.only, held.lingers) = ("held", Duration::from_secs(60));
         let mut options = with([held]);
         options.configuration.profiles[0].multi_point.disabled.clear();
         options
     };
-    let world = World::default();
-    world.set("nodes", node("n1", "1"));
-    world.set("pods", pod("held", "1"));
-    let script = async {
-        seconds(1).await;
-        let mut high = pod("high", "1");
-        high["spec"]["priority"] = json!(10);
-        world.set("pods", high);
-        seconds(10).await;
-    };
-    beside(&world, options(), script).await;
-    assert_eq!(world.node_of("high").as_deref(), Some("n1"), "{:?}", world.writes());
-    assert!(!world.writes().iter().any(|write| write.starts_with("delete")), "{:?}", world.writes());
-    assert!(!world.get("pods", "held").is_null());
+    for (point, why) in
+        [(Point::Permit, "waiting on permit for pod: preempted"), (Point::PreBind, "preempted by DefaultPreemption")]
+    {
+        let world = World::default();
+        world.set("nodes", node("n1", "1"));
+        world.set("pods", pod("held", "1"));
+        let script = async {
+            seconds(1).await;
+            let mut high = pod("high", "1");
+            high["spec"]["priority"] = json!(10);
+            world.set("pods", high);
+            seconds(10).await;
+        };
+        beside(&world, options(point), script).await;
+        let writes = world.writes();
+        assert_eq!(world.node_of("high").as_deref(), Some("n1"), "{writes:?}");
+        assert!(!writes.iter().any(|write| write.starts_with("delete")), "{writes:?}");
+        assert!(!world.get("pods", "held").is_null());
+        let told = |text: &str| writes.iter().any(|write| write.contains(text));
+        assert!(told("Preempted Preempted by pod uid-high on node n1 (in kube-scheduler memory)."), "{writes:?}");
+        assert!(told(&format!("FailedScheduling {why}")), "{writes:?}");
+    }
     // Deleting the pod that is held lets others in.
     let world = World::default();
     world.set("nodes", node("n1", "1"));
@@ -304,7 +313,7 @@ async fn a_pod_that_is_held_gives_way_in_memory_or_goes() {
         world.delete("pods", "held");
         seconds(5).await;
     };
-    beside(&world, options(), script).await;
+    beside(&world, options(Point::Permit), script).await;
     assert_eq!(world.node_of("other").as_deref(), Some("n1"), "{:?}", world.writes());
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Scripted {
     pub(super) wait: Duration,
     /// Whether PreBind has anything to do.
     pub(super) acts: bool,
+    /// How long PreBind takes.
+    pub(super) lingers: Duration,
     /// Which pods it looks at; all, if it is empty.
     pub(super) only: &'static str,
 }
@@ -61,6 +63,7 @@ impl Scripted {
             scores: BTreeMap::new(),
             wait: Duration::from_secs(30),
             acts: true,
+            lingers: Duration::ZERO,
             only: "",
         }
     }
@@ -190,7 +193,13 @@ impl PreBindPlugin for Scripted {
     }
 
     fn pre_bind<'a>(&'a self, binding: &'a Binding) -> BoxFuture<'a, Status> {
-        Box::pin(async { self.answer(Point::PreBind, &binding.pod) })
+        Box::pin(async {
+            let status = self.answer(Point::PreBind, &binding.pod);
+            if !self.lingers.is_zero() && (self.only.is_empty() || self.only == &*binding.pod.name) {
+                tokio::time::sleep(self.lingers).await;
+            }
+            status
+        })
     }
 }
 
