@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
 use steersman_framework::queue::WorkQueue;
@@ -14,7 +14,7 @@ use steersman_framework::selector::LabelSelector;
 
 use crate::error::SyncError;
 use crate::objects::CLUSTER_ROLES;
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 const COMPONENT: &str = "clusterrole-aggregation-controller";
 
@@ -98,7 +98,7 @@ impl ClusterRoleAggregation {
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, self.roles.synced(), |name| self.sync(name)).await;
+        run_when(self.roles.synced(), workers, &self.queue, shutdown, |name| self.sync(name)).await;
     }
 
     async fn sync(&self, name: String) -> Result<Outcome, SyncError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use steersman_framework::api::{Api, is_namespace_terminating};
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Recorder};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
@@ -22,7 +22,7 @@ use crate::error::SyncError;
 use crate::features::Terminating;
 use crate::objects::{Deployment, PODS, Pod, ReplicaSet};
 use crate::shard::Shard;
-use crate::shared::{Shared, forget_gone, work};
+use crate::shared::{Shared, forget_gone};
 use crate::workloads::Workloads;
 
 mod create;
@@ -126,7 +126,7 @@ impl DeploymentController {
         };
         let name = self.workloads.either(COMPONENT, "steersman-deployment-controller");
         let workers = Workers { name, concurrency, max_retries: Some(MAX_RETRIES) };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::api::Patch;
 use serde_json::json;
 use steersman_framework::api::{Api, Written, is_conflict, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
@@ -23,7 +23,7 @@ use crate::error::SyncError;
 use crate::objects::{
     DEPLOYMENTS, DISRUPTION_BUDGETS, DISRUPTION_TARGET, Deployment, PODS, Pod, REPLICA_SETS, ReplicaSet, Whole,
 };
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 pub mod objects;
 pub mod plan;
@@ -161,7 +161,7 @@ impl DisruptionController {
             self.deployments.synced().await;
         };
         let workers = Workers { name: NAME, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: Key) -> Result<Outcome, SyncError> {

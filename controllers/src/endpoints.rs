@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Written, is_namespace_terminating, is_not_found, message};
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial};
@@ -20,7 +20,7 @@ use crate::endpoints::plan::{labels, plan_subsets};
 use crate::error::SyncError;
 use crate::objects::{ENDPOINTS, PODS, Pod, SERVICES};
 use crate::services::{Service, TRIGGER_TIME, Triggers, subscribe};
-use crate::shared::{Shared, forget_gone, work};
+use crate::shared::{Shared, forget_gone};
 
 pub mod objects;
 pub mod plan;
@@ -84,7 +84,7 @@ impl EndpointsController {
             }
         };
         let workers = Workers { name: COMPONENT, concurrency, max_retries: Some(MAX_RETRIES) };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

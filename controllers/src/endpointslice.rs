@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use steersman_framework::api::Api;
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
@@ -28,7 +28,7 @@ use crate::error::SyncError;
 use crate::node_lifecycle::objects::Node;
 use crate::objects::{ENDPOINT_SLICES, NODES, PODS, Pod, SERVICES};
 use crate::services::{Service, TRIGGER_TIME, Triggers, is_reachable, subscribe};
-use crate::shared::{Shared, forget_gone, work};
+use crate::shared::{Shared, forget_gone};
 
 pub mod objects;
 pub mod plan;
@@ -106,7 +106,7 @@ impl EndpointSliceController {
             self.slices.synced().await;
         };
         let workers = Workers { name: COMPONENT, concurrency, max_retries: Some(MAX_RETRIES) };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use steersman_framework::api::Api;
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::ObjectKey;
@@ -21,7 +21,7 @@ use crate::endpointslicemirroring::plan::{MAX_ENDPOINTS, Mirrors, annotations, l
 use crate::error::SyncError;
 use crate::objects::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
 use crate::services::Service;
-use crate::shared::{Shared, forget_gone, work};
+use crate::shared::{Shared, forget_gone};
 
 pub mod plan;
 
@@ -81,7 +81,7 @@ impl EndpointSliceMirroringController {
             self.slices.synced().await;
         };
         let workers = Workers { name: NAME, concurrency, max_retries: Some(MAX_RETRIES) };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

@@ -14,7 +14,7 @@ use steersman_framework::runtime::Shutdown;
 
 use crate::garbage_collector::absent::Absent;
 use crate::garbage_collector::graph::{Effects, Graph};
-use crate::shared::{Shared, wait};
+use crate::shared::Shared;
 
 mod absent;
 mod act;
@@ -62,7 +62,7 @@ impl GarbageCollector {
         let workers = |name| Workers { name, concurrency, max_retries: None };
         let (examine, orphan) = (self.0.examine.clone(), self.0.orphan.clone());
         let work = async {
-            if wait(&shutdown, synced).await {
+            if shutdown.wait_for(synced).await {
                 futures::join!(
                     controller::run(workers(COMPONENT), examine, shutdown.clone(), |uid| self.examine(uid)),
                     controller::run(workers(COMPONENT), orphan, shutdown.clone(), |uid| self.orphan(uid)),

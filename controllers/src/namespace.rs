@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steersman_framework::api::{Api, has_code, is_not_found, message};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::discovery::{Served, discover_groups};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
@@ -23,7 +23,7 @@ use steersman_machinery::meta;
 use crate::error::SyncError;
 use crate::namespace::plan::{GracefulPod, Progress};
 use crate::objects::{Condition, NAMESPACES, PODS, Whole};
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 pub mod plan;
 
@@ -107,7 +107,7 @@ impl NamespaceController {
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, self.namespaces.synced(), |key| self.sync(key)).await;
+        run_when(self.namespaces.synced(), workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

@@ -22,7 +22,7 @@ use crate::error::SyncError;
 use crate::node_lifecycle::monitor::{Action, Monitor};
 use crate::node_lifecycle::objects::{Lease, Node, Taint};
 use crate::objects::{LEASES, NODES, PODS, Pod};
-use crate::shared::{Shared, wait};
+use crate::shared::Shared;
 
 pub mod monitor;
 pub mod objects;
@@ -72,7 +72,7 @@ impl NodeLifecycleController {
 
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
-        if !wait(&shutdown, self.nodes.synced()).await {
+        if !shutdown.wait_for(self.nodes.synced()).await {
             return;
         }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
@@ -104,7 +104,7 @@ impl NodeLifecycleController {
             self.leases.synced().await;
             self.pods.synced().await;
         };
-        if !wait(shutdown, synced).await {
+        if !shutdown.wait_for(synced).await {
             return;
         }
         let mut monitor = Monitor::default();
@@ -123,7 +123,7 @@ impl NodeLifecycleController {
                 }
             }
             let due = if monitor.is_evicting() { (now + EVICTION_PERIOD).min(next_look) } else { next_look };
-            if !wait(shutdown, tokio::time::sleep_until(due)).await {
+            if !shutdown.wait_for(tokio::time::sleep_until(due)).await {
                 return;
             }
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use steersman_framework::api::Resource;
 use steersman_framework::informer::Cached;
-use steersman_framework::meta::{Meta, null_default};
+use steersman_framework::meta::{Meta, null_default, time};
 use steersman_framework::ownership::{orphans_of, owned_by};
 use steersman_framework::selector::LabelSelector;
 
@@ -274,7 +274,7 @@ pub struct Condition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// When the status changed last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
     /// Why, for programs.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -511,10 +511,10 @@ pub struct DeploymentCondition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// When anything of it changed last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub last_update_time: Option<Timestamp>,
     /// When the status changed last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
     /// Why, for programs.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use parking_lot::Mutex;
 use serde_json::json;
 use steersman_framework::api::{Api, Written, is_conflict, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::ObjectKey;
 use steersman_framework::queue::WorkQueue;
@@ -22,7 +22,7 @@ use crate::error::SyncError;
 use crate::node_lifecycle::objects::Node;
 use crate::objects::{DISRUPTION_TARGET, NODES, PODS, Pod};
 use crate::pod_gc::plan::{Ended, Why, is_out_of_service, is_unscheduled_terminating, of_node};
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 pub mod plan;
 
@@ -120,7 +120,7 @@ impl PodGarbageCollector {
             self.pods.synced().await;
         };
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: Key) -> Result<Outcome, SyncError> {

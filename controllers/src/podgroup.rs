@@ -7,7 +7,7 @@ use kube::api::Patch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Resource, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, null_default};
 use steersman_framework::queue::WorkQueue;
@@ -15,7 +15,7 @@ use steersman_framework::runtime::Shutdown;
 
 use crate::error::SyncError;
 use crate::objects::{PODS, Phase, Pod};
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 const COMPONENT: &str = "podgroup-controller";
 /// The label by which a pod says to which group it belongs.
@@ -158,7 +158,7 @@ impl PodGroupController {
             self.pods.synced().await;
         };
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, ready, |key| self.sync(key)).await;
+        run_when(ready, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use steersman_framework::api::{Api, message};
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::expectations::Expectations;
 use steersman_framework::informer::{Delta, Informer};
@@ -26,7 +26,7 @@ use crate::replicaset::instruments::Instruments;
 use crate::replicaset::plan::Scale;
 use crate::replicaset::ranking::Rules;
 use crate::shard::Shard;
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 use crate::workloads::Workloads;
 
 mod act;
@@ -123,7 +123,7 @@ impl ReplicaSetController {
         };
         let name = self.workloads.either(COMPONENT, "steersman-replicaset-controller");
         let workers = Workers { name, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

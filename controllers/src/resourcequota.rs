@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 
 use crate::error::SyncError;
 use crate::objects::{PODS, Pod, RESOURCE_QUOTAS};
-use crate::shared::{Shared, wait};
+use crate::shared::Shared;
 
 pub mod plan;
 
@@ -131,7 +131,7 @@ impl ResourceQuotaController {
 
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
-        if !wait(&shutdown, self.0.quotas.synced()).await {
+        if !shutdown.wait_for(self.0.quotas.synced()).await {
             return;
         }
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Resource, is_already_exists, is_namespace_terminating, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, StringMap};
 use steersman_framework::queue::WorkQueue;
@@ -13,7 +13,7 @@ use steersman_framework::runtime::Shutdown;
 use crate::error::SyncError;
 use crate::namespace::Namespace;
 use crate::objects::{CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS};
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 const COMPONENT: &str = "serviceaccount-controller";
 const ACCOUNT: &str = "default";
@@ -97,7 +97,7 @@ impl ServiceAccountController {
             }
         };
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, synced, |namespace| self.sync(namespace)).await;
+        run_when(synced, workers, &self.queue, shutdown, |namespace| self.sync(namespace)).await;
     }
 
     async fn sync(&self, namespace: String) -> Result<Outcome, SyncError> {

@@ -1,16 +1,13 @@
 //! What all controllers of a process share.
 
-use std::fmt;
 use std::sync::Arc;
 
 use steersman_framework::api::Api;
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{self, Outcome, Workers};
 use steersman_framework::events::Recorder;
 use steersman_framework::informer::{Cached, Delta, Informer, Informers};
 use steersman_framework::metrics::Metrics;
 use steersman_framework::queue::{Limits, WorkQueue};
-use steersman_framework::runtime::Shutdown;
 use steersman_machinery::clock::SharedClock;
 
 use crate::features::Features;
@@ -36,23 +33,6 @@ impl Shared {
     }
 }
 
-/// Works off a queue as soon as what is to be there is.
-pub(crate) async fn work<K, F, E>(
-    workers: Workers,
-    queue: &WorkQueue<K>,
-    shutdown: Shutdown,
-    ready: impl Future<Output = ()>,
-    sync: impl Fn(K) -> F,
-) where
-    K: Ord + Clone + fmt::Display,
-    F: Future<Output = Result<Outcome, E>>,
-    E: fmt::Display,
-{
-    if wait(&shutdown, ready).await {
-        controller::run(workers, queue.clone(), shutdown, sync).await;
-    }
-}
-
 /// Forgets what was written for an owner when that is gone, or another one of its name is there.
 pub(crate) fn forget_gone<T: Cached>(owners: &Informer<T>, consistency: &Arc<Consistency>) {
     let consistency = Arc::clone(consistency);
@@ -63,13 +43,4 @@ pub(crate) fn forget_gone<T: Cached>(owners: &Informer<T>, consistency: &Arc<Con
             consistency.forget(&old.meta().uid);
         }
     });
-}
-
-/// Waits for `ready`; false if shutdown came first.
-pub(crate) async fn wait(shutdown: &Shutdown, ready: impl Future<Output = ()>) -> bool {
-    tokio::select! {
-        biased;
-        () = shutdown.requested() => false,
-        () = ready => true,
-    }
 }

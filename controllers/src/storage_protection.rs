@@ -4,7 +4,7 @@
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use steersman_framework::api::{Api, Resource, Written, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{ObjectKey, Partial};
 use steersman_framework::queue::WorkQueue;
@@ -13,7 +13,7 @@ use steersman_machinery::meta;
 
 use crate::error::SyncError;
 use crate::objects::{CLAIMS, PODS, Pod, VOLUME_ATTRIBUTES_CLASSES, VOLUMES};
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 pub mod plan;
 
@@ -107,7 +107,7 @@ impl StorageProtectionController {
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
         let workers = Workers { name: self.protected.name, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, self.objects.synced(), |key| self.sync(key)).await;
+        run_when(self.objects.synced(), workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

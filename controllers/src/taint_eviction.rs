@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, ListParams, Patch, Preconditions};
 use parking_lot::Mutex;
 use serde_json::json;
 use steersman_framework::api::{Api, Written, is_conflict, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Involved, Recorder};
 use steersman_framework::informer::{Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey};
@@ -23,7 +23,7 @@ use crate::error::SyncError;
 use crate::node_lifecycle::objects::{Node, Taint};
 use crate::node_lifecycle::taints::NO_EXECUTE;
 use crate::objects::{NODES, PODS, Pod};
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 use crate::taint_eviction::plan::{Decision, Placed, Scheduled, decide};
 
 pub mod plan;
@@ -117,7 +117,7 @@ impl TaintEvictionController {
             self.pods.synced().await;
         };
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, synced, |key| self.sync(key)).await;
+        run_when(synced, workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: Key) -> Result<Outcome, SyncError> {

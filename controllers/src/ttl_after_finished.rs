@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Preconditions};
 use serde::Deserialize;
 use steersman_framework::api::{Api, is_not_found};
-use steersman_framework::controller::{Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Cached, Delta, Informer};
 use steersman_framework::meta::{Meta, ObjectKey, null_default};
 use steersman_framework::queue::WorkQueue;
@@ -16,7 +16,7 @@ use steersman_machinery::clock::SharedClock;
 
 use crate::error::SyncError;
 use crate::objects::{Condition, JOBS};
-use crate::shared::{Shared, work};
+use crate::shared::Shared;
 
 const COMPONENT: &str = "ttl-after-finished-controller";
 
@@ -108,7 +108,7 @@ impl TtlAfterFinishedController {
     /// Works until shutdown.
     pub(crate) async fn run(self, concurrency: usize, shutdown: Shutdown) {
         let workers = Workers { name: COMPONENT, concurrency, max_retries: None };
-        work(workers, &self.queue, shutdown, self.jobs.synced(), |key| self.sync(key)).await;
+        run_when(self.jobs.synced(), workers, &self.queue, shutdown, |key| self.sync(key)).await;
     }
 
     async fn sync(&self, key: ObjectKey) -> Result<Outcome, SyncError> {

@@ -11,7 +11,7 @@ use clap::Parser;
 use serde_json::json;
 use steersman_framework::api::{Api, Resource, is_already_exists, is_namespace_terminating, is_not_found};
 use steersman_framework::component::{self, Component, FileSettings, Flags, Identity, Settings};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Delta, Informers};
 use steersman_framework::meta::{ObjectKey, Partial};
 use steersman_framework::queue::{Priority, WorkQueue};
@@ -64,12 +64,12 @@ async fn motd(context: Context) {
             }
         }
     };
-    let work = async {
+    let synced = async {
         namespaces.synced().await;
         maps.synced().await;
-        let workers = Workers { name: IDENTITY.name, concurrency: 2, max_retries: None };
-        controller::run(workers, queue, context.shutdown.clone(), sync).await;
     };
+    let workers = Workers { name: IDENTITY.name, concurrency: 2, max_retries: None };
+    let work = run_when(synced, workers, &queue, context.shutdown.clone(), sync);
     tokio::join!(informers.run(), work);
 }
 

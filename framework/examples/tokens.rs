@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use steersman_framework::api::{Api, Resource, Written, message};
 use steersman_framework::component::{self, Component, FileSettings, Flags, Identity, Settings};
 use steersman_framework::consistency::Consistency;
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::events::{EventType, Involved, Recorder, broadcaster};
 use steersman_framework::finalizer;
 use steersman_framework::informer::{Cached, Delta, Informer, Informers};
@@ -168,10 +168,12 @@ async fn tokens(context: Context) {
     });
     let shutdown = context.shutdown.clone();
     let work = async move {
-        controller.tokens.synced().await;
-        controller.secrets.synced().await;
+        let synced = async {
+            controller.tokens.synced().await;
+            controller.secrets.synced().await;
+        };
         let workers = Workers { name: IDENTITY.name, concurrency: 5, max_retries: None };
-        controller::run(workers, queue, shutdown, |key| controller.sync(key)).await;
+        run_when(synced, workers, &queue, shutdown, |key| controller.sync(key)).await;
         // With the controller goes its recorder, and so the broadcaster ends when all events are delivered.
     };
     tokio::join!(informers.run(), work, events.run());

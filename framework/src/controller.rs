@@ -199,6 +199,24 @@ where
     }
 }
 
+/// The same as soon as what the syncs read is there: the caches, filled for the first time. A sync that looks into an empty cache
+/// would take everything for gone.
+pub async fn run_when<K, F, E>(
+    ready: impl Future<Output = ()>,
+    workers: Workers,
+    queue: &WorkQueue<K>,
+    shutdown: Shutdown,
+    sync: impl Fn(K) -> F,
+) where
+    K: Ord + Clone + fmt::Display,
+    F: Future<Output = Result<Outcome, E>>,
+    E: fmt::Display,
+{
+    if shutdown.wait_for(ready).await {
+        run(workers, queue.clone(), shutdown, sync).await;
+    }
+}
+
 fn finish<K: Ord + Clone + fmt::Display, E: fmt::Display>(
     workers: Workers,
     queue: &WorkQueue<K>,
@@ -318,6 +336,28 @@ mod tests {
             r#"controller_runtime_max_concurrent_reconciles{controller="test"} 3"#,
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_worked_on_before_all_is_ready_and_nothing_waits_for_that_when_it_is_over() {
+        for (ready_after, expect) in [(1, vec![1]), (100, vec![])] {
+            let (trigger, shutdown) = Shutdown::new();
+            let queue = WorkQueue::default();
+            queue.add("a");
+            let start = Instant::now();
+            let log = Mutex::new(Vec::new());
+            let sync = async |_: &'static str| {
+                log.lock().push(start.elapsed().as_secs());
+                Ok::<_, String>(Outcome::Done)
+            };
+            let ready = tokio::time::sleep(Duration::from_secs(ready_after));
+            let stop = async {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                trigger.trigger();
+            };
+            futures::join!(run_when(ready, workers(1, None), &queue, shutdown, sync), stop);
+            assert_eq!((log.into_inner(), start.elapsed().as_secs()), (expect, 10));
         }
     }
 

@@ -176,7 +176,11 @@ impl Broadcaster {
                     tracing::debug!(reason = correlated.event.reason, message = %status.message, "event refused");
                     return;
                 }
-                Err(_) if self.receiver.is_closed() && self.receiver.is_empty() => return,
+                // Everybody has ended, and nobody waits for events: neither for those that are left.
+                Err(_) if self.receiver.is_closed() => {
+                    while self.receiver.try_recv().is_ok() {}
+                    return;
+                }
                 Err(_) => tokio::time::sleep(ATTEMPT_PAUSE).await,
             }
         }
@@ -353,7 +357,56 @@ impl<K: Ord + Clone, V> Bounded<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use steersman_machinery::clock::FixedClock;
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// A recorder, and its broadcaster with a server that does not answer the first `silent` requests; and the number of
+    /// requests.
+    fn unreliable(silent: usize) -> (Recorder, Broadcaster, Arc<AtomicUsize>) {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let answers = counted.fetch_add(1, Ordering::Relaxed) >= silent;
+            let created = r#"{"metadata": {"name": "e", "namespace": "default"}}"#;
+            let answer = Response::builder().status(201).body(Body::from(created.as_bytes().to_vec())).unwrap();
+            std::future::ready(if answers { Ok(answer) } else { Err(std::io::Error::other("no answer")) })
+        });
+        let api = Api::new(Client::new(service, "default"), "test");
+        let clock = Arc::new(FixedClock(Timestamp::UNIX_EPOCH));
+        let (recorder, broadcaster) = broadcaster(api, "test", clock, Random::seeded(1));
+        (recorder, broadcaster, requests)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_tried_again_but_does_not_hold_up_the_end() {
+        let involved = Involved::new(&EVENTS, &Meta::default());
+        let (recorder, broadcaster, requests) = unreliable(2);
+        recorder.record(&involved, EventType::Normal, "Tested", "one");
+        let begun = Instant::now();
+        let end = async {
+            tokio::time::sleep(ATTEMPT_PAUSE * 3).await;
+            drop(recorder);
+        };
+        tokio::join!(broadcaster.run(), end);
+        assert_eq!((requests.load(Ordering::Relaxed), begun.elapsed()), (3, ATTEMPT_PAUSE * 3));
+
+        let (recorder, broadcaster, requests) = unreliable(usize::MAX);
+        for message in ["one", "two", "three"] {
+            recorder.record(&involved, EventType::Normal, "Tested", message);
+        }
+        drop(recorder);
+        let begun = Instant::now();
+        broadcaster.run().await;
+        assert_eq!((requests.load(Ordering::Relaxed), begun.elapsed()), (1, Duration::ZERO));
+    }
 
     fn event(message: &str, second: i64) -> Event {
         Event {

@@ -6,7 +6,7 @@
 //! 1. [`informer::Informers`] hands out one shared [`informer::Informer`] a resource: a local, ordered, indexed cache
 //!    that is fed by list and watch;
 //! 2. handlers on the informers put keys into a [`queue::WorkQueue`];
-//! 3. [`controller::run`] takes the keys out, one worker a key, and calls the controller's `sync`;
+//! 3. [`controller::run_when`] waits for the caches, takes the keys out, one worker a key, and calls the controller's `sync`;
 //! 4. `sync` reads the caches, plans, and writes through an [`api::Api`].
 //!
 //! A controller that gives every Namespace a ConfigMap `motd`:
@@ -14,7 +14,7 @@
 //! ```no_run
 //! use serde_json::json;
 //! use steersman_framework::api::{Api, Resource, is_already_exists};
-//! use steersman_framework::controller::{self, Outcome, Workers};
+//! use steersman_framework::controller::{Outcome, Workers, run_when};
 //! use steersman_framework::informer::Informers;
 //! use steersman_framework::meta::Partial;
 //! use steersman_framework::queue::{Priority, WorkQueue};
@@ -47,7 +47,7 @@
 //!         }
 //!     };
 //!     let workers = Workers { name: "motd", concurrency: 2, max_retries: None };
-//!     let work = controller::run(workers, queue, context.shutdown.clone(), sync);
+//!     let work = run_when(namespaces.synced(), workers, &queue, context.shutdown.clone(), sync);
 //!     tokio::join!(informers.run(), work);
 //! }
 //! ```

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::Visitor;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -121,6 +122,49 @@ pub fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(de
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// Reads a time as an API server stores it, which may be absent, `null`, or beyond what can be reckoned with: then it is the last
+/// moment that can. Whoever may write a status may write any time there, and must not make an object unreadable by it.
+pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    Ok(Time::deserialize(deserializer)?.0)
+}
+
+/// The same for a map of times; those that are none are left out.
+pub fn times<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Timestamp>, D::Error> {
+    let times = Option::<BTreeMap<String, Time>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(times.into_iter().filter_map(|(key, Time(time))| Some((key, time?))).collect())
+}
+
+struct Time(Option<Timestamp>);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_option(TimeVisitor)
+    }
+}
+
+struct TimeVisitor;
+
+impl<'de> Visitor<'de> for TimeVisitor {
+    type Value = Time;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a time")
+    }
+
+    fn visit_none<E>(self) -> Result<Time, E> {
+        Ok(Time(None))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Time, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Time, E> {
+        let last = || text.starts_with("9999-12-3").then_some(Timestamp::MAX);
+        Ok(Time(text.parse().ok().or_else(last)))
+    }
+}
+
 /// One entry of `metadata.ownerReferences`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -168,8 +212,10 @@ pub struct Meta {
     #[serde(deserialize_with = "null_default")]
     pub finalizers: Vec<String>,
     /// `creationTimestamp`.
+    #[serde(deserialize_with = "time")]
     pub creation_timestamp: Option<Timestamp>,
     /// `deletionTimestamp`: set while the object waits for finalizers or its grace period.
+    #[serde(deserialize_with = "time")]
     pub deletion_timestamp: Option<Timestamp>,
 }
 
@@ -247,6 +293,23 @@ mod tests {
         assert_eq!(meta.key().to_string(), "a");
         assert!(meta.labels.is_empty() && meta.controller().is_none() && !meta.is_deleting());
         assert_eq!(meta.creation_timestamp.unwrap().to_string(), "2026-05-01T10:00:00Z");
+    }
+
+    #[test]
+    fn any_time_that_a_server_stores_can_be_read() {
+        let text = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+        for (written, expect) in [
+            ("\"2026-05-01T10:00:00Z\"", "2026-05-01T10:00:00Z"),
+            ("\"2026-05-01T12:00:00.5+02:00\"", "2026-05-01T10:00:00.5Z"),
+            ("\"0001-01-01T00:00:00Z\"", "0001-01-01T00:00:00Z"),
+            ("\"9999-12-31T23:59:59Z\"", "9999-12-30T22:00:00.999999999Z"),
+            ("\"soon\"", ""),
+            ("\"\"", ""),
+            ("null", ""),
+        ] {
+            let meta: Meta = serde_json::from_str(&format!("{{\"creationTimestamp\": {written}}}")).unwrap();
+            assert_eq!(text(meta.creation_timestamp), expect, "{written}");
+        }
     }
 
     #[test]

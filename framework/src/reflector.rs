@@ -1,6 +1,9 @@
 //! List and watch of one resource, for ever: whatever happens to the connection, the sink ends up knowing what is there.
 //! Source: `k8s.io/client-go/tools/cache` reflector; Kubernetes doc "Efficient detection of changes".
 //!
+//! An object that cannot be read as the type that is asked for is told of as an error in the log and left out; a watch that meets
+//! one goes on, with what was known of it before.
+//!
 //! Most controllers want an [`Informer`](crate::informer::Informer), which keeps what a reflector tells. A sink of one's own suits
 //! who keeps something else, for instance columns instead of objects:
 //!
@@ -34,9 +37,11 @@
 //! }
 //! ```
 
+mod lenient;
+
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use kube::Error;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
@@ -44,7 +49,8 @@ use kube::core::Request;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
-use crate::api::{Api, Resource, has_code, is_not_found};
+use crate::api::{Api, Page, Resource, has_code, is_not_found};
+use crate::reflector::lenient::{Lenient, Told};
 use crate::runtime::Shutdown;
 
 /// Objects a page of the initial list.
@@ -117,6 +123,8 @@ enum Broken {
     Resume,
     /// The server has forgotten that version: list again.
     Expired,
+    /// An object cannot be understood: resume, and take the next ones one by one.
+    Odd,
     /// Something failed: wait, then resume.
     Failed(Error),
 }
@@ -135,12 +143,14 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
         let mut retry = RETRY_BASE;
         let mut version: Option<String> = None;
         let mut stage = Stage::Unknown;
+        let mut lenient = false;
         loop {
             let begun = Instant::now();
             let result = match version.as_mut() {
                 None => match self.list().await {
                     Ok(listed) => {
                         version = Some(listed);
+                        lenient = false;
                         stage = Stage::Served;
                         continue;
                     }
@@ -155,7 +165,7 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
                     }
                     Err(error) => Broken::Failed(error),
                 },
-                Some(version) => timeout(WATCH_MAX, self.watch(version)).await.unwrap_or(Broken::Resume),
+                Some(version) => timeout(WATCH_MAX, self.watch(version, lenient)).await.unwrap_or(Broken::Resume),
             };
             if begun.elapsed() >= HEALTHY {
                 retry = RETRY_BASE;
@@ -164,6 +174,7 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
                 Broken::Resume if begun.elapsed() >= HEALTHY => continue,
                 Broken::Resume => {}
                 Broken::Expired => version = None,
+                Broken::Odd => lenient = true,
                 Broken::Failed(error) => {
                     tracing::debug!(resource = %self.resource, %error, "list or watch failed, retrying");
                     if has_code(&error, 410) {
@@ -184,14 +195,17 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
         let mut items = Vec::new();
         let mut params = ListParams { field_selector: self.field_selector(), ..ListParams::default().limit(PAGE) };
         loop {
-            let page = async {
-                match self.metadata_only {
-                    true => self.api.list_metadata::<T>(&self.resource, "", &params).await,
-                    false => self.api.list::<T>(&self.resource, "", &params).await,
+            let page = match self.page::<T>(&params).await {
+                Err(Error::SerdeError(_)) => {
+                    let page = self.page::<Lenient<T>>(&params).await?;
+                    let understood = page
+                        .items
+                        .into_iter()
+                        .filter_map(|Lenient(object)| object.inspect_err(|odd| odd.tell(&self.resource)).ok());
+                    Page { items: understood.collect(), metadata: page.metadata }
                 }
+                page => page?,
             };
-            let late = |_| Error::Service("a page of a list did not come in time".into());
-            let page = timeout(PAGE_MAX, page).await.map_err(late)??;
             items.extend(page.items);
             if page.metadata.continue_token.is_empty() {
                 let version = page.metadata.resource_version;
@@ -202,7 +216,18 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
         }
     }
 
-    async fn watch(&self, version: &mut String) -> Broken {
+    async fn page<O: DeserializeOwned>(&self, params: &ListParams) -> Result<Page<O>, Error> {
+        let page = async {
+            match self.metadata_only {
+                true => self.api.list_metadata(&self.resource, "", params).await,
+                false => self.api.list(&self.resource, "", params).await,
+            }
+        };
+        let late = |_| Error::Service("a page of a list did not come in time".into());
+        timeout(PAGE_MAX, page).await.map_err(late)?
+    }
+
+    async fn watch(&self, version: &mut String, lenient: bool) -> Broken {
         let params = WatchParams {
             timeout: Some(WATCH_SECONDS),
             bookmarks: true,
@@ -219,19 +244,39 @@ impl<T: Clone + DeserializeOwned + Send + 'static, S: Sink<T>> Reflector<T, S> {
             Ok(request) => request,
             Err(error) => return Broken::Failed(Error::BuildRequest(error)),
         };
-        let events = match self.api.client().request_events::<T>(request).await {
-            Ok(events) => events,
-            Err(error) => return Broken::Failed(error),
-        };
+        let client = self.api.client();
+        match lenient {
+            false => match client.request_events::<T>(request).await {
+                Ok(events) => self.follow(events.map(|event| event.map(Told::Event)), version).await,
+                Err(error) => Broken::Failed(error),
+            },
+            true => match client.request_events::<Lenient<T>>(request).await {
+                Ok(events) => self.follow(events.map(|event| event.map(Told::of)), version).await,
+                Err(error) => Broken::Failed(error),
+            },
+        }
+    }
+
+    async fn follow(&self, events: impl Stream<Item = Result<Told<T>, Error>>, version: &mut String) -> Broken {
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    if let Some(broken) = self.take(event, version) {
-                        return broken;
-                    }
+            let broken = match event {
+                Ok(Told::Event(event)) => self.take(event, version),
+                // What was known of it before stays known.
+                Ok(Told::Odd(odd)) => {
+                    odd.tell(&self.resource);
+                    odd.resource_version.clone_into(version);
+                    self.sink.take(Change::Progress, version);
+                    None
                 }
-                Err(error) => return Broken::Failed(error),
+                Ok(Told::OddGone) => Some(Broken::Expired),
+                Err(Error::SerdeError(_)) => Some(Broken::Odd),
+                // What is no event is taken for a status by kube, which anything is: but for one that says nothing.
+                Err(Error::Api(status)) if status.code == 0 => Some(Broken::Odd),
+                Err(error) => Some(Broken::Failed(error)),
+            };
+            if let Some(broken) = broken {
+                return broken;
             }
         }
         Broken::Resume

@@ -71,6 +71,16 @@ impl Shutdown {
         let _ = receiver.wait_for(|stop| *stop).await;
     }
 
+    /// Waits for something, for instance until caches are filled, but not when the word was given: a server that does not
+    /// answer must not hold up the end. Whether it came.
+    pub async fn wait_for(&self, something: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            biased;
+            () = self.requested() => false,
+            () = something => true,
+        }
+    }
+
     /// Whether the word was given.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow() || self.0.has_changed().is_err()

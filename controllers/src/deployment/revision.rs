@@ -135,6 +135,9 @@ mod tests {
         let mut odd = map(&[(REVISION, "x")]);
         assert!(!annotate(&mut odd, &map(&[("a", "1")]), 5, true), "what was tampered with is left alone");
         assert_eq!(odd, map(&[(REVISION, "x")]));
+        let mut ahead = map(&[(REVISION, "7")]);
+        assert!(!annotate(&mut ahead, &map(&[]), 5, true), "a revision is never lowered");
+        assert_eq!(ahead, map(&[(REVISION, "7")]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steersman_framework::informer::Cached;
-use steersman_framework::meta::{Meta, null_default};
+use steersman_framework::meta::{Meta, null_default, time, times};
 use steersman_framework::selector::LabelSelector;
 
 /// What is kept of a PodDisruptionBudget.
@@ -62,7 +62,7 @@ pub struct BudgetStatus {
     #[serde(deserialize_with = "null_default")]
     pub observed_generation: i64,
     /// Pods whose eviction was allowed and that have not been seen to be deleted, and since when.
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "times", skip_serializing_if = "BTreeMap::is_empty")]
     pub disrupted_pods: BTreeMap<String, Timestamp>,
     /// How many pods may be evicted now.
     pub disruptions_allowed: i64,
@@ -90,6 +90,7 @@ pub struct BudgetCondition {
     #[serde(skip_serializing_if = "is_zero")]
     pub observed_generation: i64,
     /// When the status changed last.
+    #[serde(deserialize_with = "time")]
     pub last_transition_time: Option<Timestamp>,
     /// Why, for programs.
     pub reason: String,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use steersman_framework::informer::Cached;
-use steersman_framework::meta::{Meta, null_default};
+use steersman_framework::meta::{Meta, null_default, time};
 
 /// What is read of a node.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -42,7 +42,7 @@ pub struct Taint {
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: String,
     /// Since when.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub time_added: Option<Timestamp>,
 }
 
@@ -83,8 +83,10 @@ pub struct NodeCondition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// When the kubelet said so last.
+    #[serde(deserialize_with = "time")]
     pub last_heartbeat_time: Option<Timestamp>,
     /// When the status changed last.
+    #[serde(deserialize_with = "time")]
     pub last_transition_time: Option<Timestamp>,
     /// Why, for programs.
     #[serde(skip_serializing_if = "String::is_empty")]

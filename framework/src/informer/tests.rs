@@ -212,3 +212,29 @@ async fn what_is_selected_is_selected_in_every_list_and_watch() {
     assert!(requests.len() == 3 && requests[2].contains("watch=true"), "{requests:?}");
     assert!(requests.iter().all(|request| request.contains("fieldSelector=metadata.name%3Da")), "{requests:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_understood_stands_in_nobodys_way() {
+    let odd = |name: &str, version: u64| {
+        let mut odd = pod(name, version, None);
+        odd["metadata"]["labels"] = json!(["not", "a", "map"]);
+        odd
+    };
+    let event = |kind: &str, object: Value| json!({"type": kind, "object": object});
+    let script = Script::default();
+    // Of a list the rest is taken, once more and one by one.
+    for _ in 0..2 {
+        script.answer(200, &[list(7, "", &[pod("a", 3, None), odd("b", 4), pod("c", 5, None)])]);
+    }
+    // A watch goes on behind it, one by one; what was known of it stays.
+    let events = [event("MODIFIED", odd("a", 8)), event("ADDED", pod("d", 9, None))];
+    script.answer(200, &events);
+    script.answer(200, &[&events[..], &[event("DELETED", pod("c", 10, None))]].concat());
+    // That it has gone is found out by a list.
+    script.answer(200, &[event("DELETED", odd("a", 11))]);
+    script.answer(200, &[list(12, "", &[pod("d", 9, None)])]);
+    let (informer, log) = observe(&script).await;
+    assert_eq!(log, ["- a@3", "- c@5", "- d@9", "c@5 -", "a@3 -"]);
+    assert_eq!(informer.resource_version(), 12);
+    assert_eq!(script.requests().len(), 7, "the last one is a watch again");
+}

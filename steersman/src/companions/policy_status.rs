@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use steersman_apiserver::ApiServer;
 use steersman_framework::api::{Api, Resource, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Cached, Delta, Informer, Informers};
 use steersman_framework::meta::{Meta, ObjectKey, Partial, null_default};
 use steersman_framework::queue::WorkQueue;
@@ -66,13 +66,8 @@ impl PolicyStatus {
 
     /// Works until shutdown.
     pub(super) async fn run(self, shutdown: Shutdown) {
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => return,
-            () = self.policies.synced() => {}
-        }
         let workers = Workers { name: COMPONENT, concurrency: 1, max_retries: None };
-        controller::run(workers, self.queue.clone(), shutdown, |name| self.sync(name)).await;
+        run_when(self.policies.synced(), workers, &self.queue, shutdown, |name| self.sync(name)).await;
     }
 
     async fn sync(&self, name: String) -> Synced {

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
 use steersman_apiserver::ApiServer;
 use steersman_framework::api::{Api, Resource, is_conflict, is_not_found};
-use steersman_framework::controller::{self, Outcome, Workers};
+use steersman_framework::controller::{Outcome, Workers, run_when};
 use steersman_framework::informer::{Delta, Informer, Informers};
 use steersman_framework::meta::{ObjectKey, Partial};
 use steersman_framework::queue::WorkQueue;
@@ -82,13 +82,12 @@ impl TokenSecrets {
         });
         let worker = Worker { api: Api::new(context.client.clone(), COMPONENT), with: self };
         async move {
-            tokio::select! {
-                biased;
-                () = shutdown.requested() => return,
-                () = async { secrets.synced().await; accounts.synced().await } => {}
-            }
+            let synced = async {
+                secrets.synced().await;
+                accounts.synced().await;
+            };
             let workers = Workers { name: COMPONENT, concurrency: 1, max_retries: None };
-            controller::run(workers, queue, shutdown, |token| worker.sync(token)).await;
+            run_when(synced, workers, &queue, shutdown, |token| worker.sync(token)).await;
         }
     }
 }

@@ -52,6 +52,28 @@ async fn conditions_of_others_stay_and_ours_come_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_time_that_somebody_writes_into_a_status_stops_anything() {
+    let world = World::start().await;
+    world.create("deployments", deployment(1, json!({}))).await;
+    world.until_observed().await;
+    // There is not time enough after it for any deadline.
+    let last = "9999-12-30T21:59:59Z";
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "reason": "Odd", "lastTransitionTime": last});
+    let mut progress = condition("Progressing");
+    progress["lastUpdateTime"] = json!(last);
+    let conditions = json!({"status": {"conditions": [progress, condition("Foreign")]}});
+    world.merge("deployments", "test/status", conditions).await;
+    let sets = world.sets().await;
+    let conditions = json!({"status": {"conditions": [condition("Foreign")]}});
+    world.merge("replicasets", &format!("{}/status", name(&sets[0])), conditions).await;
+    let complete = world.complete().await;
+    assert_eq!(reason(&complete, "Progressing"), "NewReplicaSetAvailable");
+    world.set_image("new-image").await;
+    world.complete().await;
+    assert_eq!(world.sizes().await, [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_deadline_there_is_no_progress_to_tell() {
     let world = World::start().await;
     world.create("deployments", deployment(1, json!({"progressDeadlineSeconds": i32::MAX}))).await;

@@ -110,6 +110,8 @@ fn the_state_table_of_progressing() {
     };
     let updated = || Some(progressing("True", reason::UPDATED, 61));
     check(Some(progressing("True", reason::AVAILABLE, 9)), (2, 2, 2, 2), set(2, 1), reason::AVAILABLE);
+    // Pods of a finished rollout that come back are no progress of it, as long as all pods are new.
+    check(Some(progressing("True", reason::AVAILABLE, 9)), (2, 2, 0, 0), set(2, 1), reason::AVAILABLE);
     check(updated(), (2, 2, 2, 1), set(2, 2), reason::AVAILABLE);
     check(updated(), (1, 1, 0, 0), set(2, 0), reason::UPDATED);
     check(updated(), (2, 2, 0, 0), set(2, 0), reason::TIMED_OUT);
