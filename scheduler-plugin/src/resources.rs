@@ -151,13 +151,11 @@ pub struct PodRequests {
 
 /// Computes what a pod asks for.
 pub fn pod_requests(pod: &wire::Pod) -> PodRequests {
-    let pod_level = to_list(&pod.spec.resources.requests);
-    let supported = |name: &str| matches!(name, "cpu" | "memory") || name.starts_with("hugepages-");
-    let pod_level: List = pod_level.into_iter().filter(|(name, _)| supported(name)).collect();
+    let (pod_level, is_set) = pod_level(pod);
     let defaults = List::from([("cpu".to_owned(), DEFAULT_MILLI_CPU), ("memory".to_owned(), DEFAULT_MEMORY)]);
     let requests = total(pod, &List::new(), &pod_level);
     let mut missing = defaults.clone();
-    if !pod_level.is_empty() {
+    if is_set {
         missing.retain(|name, _| !requests.contains_key(name));
     }
     let non_zero = total(pod, &missing, &pod_level);
@@ -167,6 +165,30 @@ pub fn pod_requests(pod: &wire::Pod) -> PodRequests {
         requests: requests.into(),
         scoring: total(pod, &defaults, &List::new()).into(),
     }
+}
+
+/// What is set for the pod as a whole, and whether anything is; while it is being resized, the most of what it asks, was
+/// promised and has. Source: KEP-2837, KEP-5419.
+fn pod_level(pod: &wire::Pod) -> (List, bool) {
+    let supported = |name: &str| matches!(name, "cpu" | "memory") || name.starts_with("hugepages-");
+    let mut requests = to_list(&pod.spec.resources.requests);
+    requests.retain(|name, _| supported(name));
+    let is_set = !requests.is_empty();
+    if let Some(actual) = pod.status.resources.as_ref().filter(|_| is_set) {
+        if is_infeasible(pod) {
+            requests.clear();
+        }
+        raise(&mut requests, &to_list(&actual.requests));
+        raise(&mut requests, &to_list(&pod.status.allocated_resources));
+        requests.retain(|name, _| supported(name));
+    }
+    (requests, is_set)
+}
+
+/// Whether the node has said that the pod cannot be resized as it wishes.
+fn is_infeasible(pod: &wire::Pod) -> bool {
+    let pending = pod.status.conditions.iter().find(|condition| condition.condition_type == "PodResizePending");
+    pending.is_some_and(|condition| condition.reason == "Infeasible")
 }
 
 /// The sum over containers or the peak during initialization, whichever is higher; then what is set for the whole pod.
@@ -205,10 +227,7 @@ fn container_requests(pod: &wire::Pod, container: &wire::Container, defaults: &L
     let found = statuses.find(|status| status.name == container.name);
     let mut requests = to_list(&container.resources.requests);
     if let Some((status, actual)) = found.and_then(|status| Some((status, status.resources.as_ref()?))) {
-        let infeasible = |condition: &wire::PodCondition| {
-            condition.condition_type == "PodResizePending" && condition.reason == "Infeasible"
-        };
-        if pod.status.conditions.iter().any(infeasible) {
+        if is_infeasible(pod) {
             requests.clear();
         }
         raise(&mut requests, &to_list(&actual.requests));
@@ -312,6 +331,22 @@ mod tests {
         assert_eq!(found.requests.cpu, 3000);
         assert_eq!(found.non_zero, [3000, DEFAULT_MEMORY]);
         assert_eq!(found.scoring.cpu, 1000);
+    }
+
+    #[test]
+    fn a_resize_of_the_pod_as_a_whole_counts_the_most_of_wish_promise_and_possession() {
+        let pod = |wish: &str, status: serde_json::Value| {
+            let spec = json!({"containers": [cpu("a", "1")], "resources": {"requests": {"cpu": wish}}});
+            let pod = serde_json::from_value(json!({"spec": spec, "status": status})).unwrap();
+            pod_requests(&pod).requests.cpu
+        };
+        let mut status = json!({"resources": {"requests": {"cpu": "2"}}, "allocatedResources": {"cpu": "3"}});
+        assert_eq!(pod("1", status.clone()), 3000);
+        assert_eq!(pod("4", status.clone()), 4000);
+        status["conditions"] = json!([{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]);
+        assert_eq!(pod("4", status.clone()), 3000);
+        status["resources"] = json!(null);
+        assert_eq!(pod("4", status), 4000, "nothing is in force yet");
     }
 
     #[test]

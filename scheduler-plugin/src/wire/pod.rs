@@ -185,6 +185,11 @@ pub struct PodStatus {
     /// What init containers were given.
     #[serde(deserialize_with = "nullable")]
     pub init_container_statuses: Vec<ContainerStatus>,
+    /// What the node set aside for the pod as a whole.
+    #[serde(deserialize_with = "nullable")]
+    pub allocated_resources: Map,
+    /// What is in force for the pod as a whole.
+    pub resources: Option<Resources>,
     /// `Infeasible` if the wished resize can't be done.
     #[serde(deserialize_with = "nullable")]
     pub resize: String,

@@ -360,6 +360,9 @@ impl Generator {
     /// A pod that runs on a node.
     pub fn running(&mut self, node: &str) -> Value {
         let mut pod = self.pod();
+        if self.once_in(6) {
+            self.resize(&mut pod);
+        }
         pod["spec"]["nodeName"] = json!(node);
         // Which of two equally important pods has to go is not said: so none are.
         if self.once_in(5) {
@@ -376,6 +379,30 @@ impl Generator {
             }
         }
         pod
+    }
+
+    /// What the node says of a pod that is being resized, or was.
+    fn resize(&self, pod: &mut Value) {
+        for (field, statuses) in [("containers", "containerStatuses"), ("initContainers", "initContainerStatuses")] {
+            let containers = pod["spec"][field].as_array_mut().into_iter().flatten();
+            let said = containers.enumerate().map(|(place, container)| {
+                container["name"] = json!(format!("{field}-{place}"));
+                let mut status = json!({"name": container["name"], "allocatedResources": self.requests()});
+                if !self.once_in(4) {
+                    status["resources"] = json!({"requests": self.requests()});
+                }
+                status
+            });
+            pod["status"][statuses] = said.collect();
+        }
+        if self.once_in(2) {
+            pod["status"]["resources"] = json!({"requests": self.requests()});
+            pod["status"]["allocatedResources"] = self.requests();
+        }
+        if self.once_in(3) {
+            let reason = self.pick(&["Infeasible", "Deferred"]);
+            pod["status"]["conditions"] = json!([{"type": "PodResizePending", "status": "True", "reason": reason}]);
+        }
     }
 
     /// Another one each time, in no order.

@@ -43,8 +43,26 @@ fn raise(to: &mut List, what: &List) {
     }
 }
 
-fn own(container: &Container, defaults: &List) -> List {
+/// Whether a resize is not possible.
+fn is_infeasible(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut pending = conditions.filter(|condition| condition.type_ == "PodResizePending");
+    pending.any(|condition| condition.reason.as_deref() == Some("Infeasible"))
+}
+
+/// What one container asks for. Of containers that stay, the node says what it has set aside and what is in force.
+fn own(pod: &Pod, container: &Container, stays: bool, defaults: &List) -> List {
     let mut own = list(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()));
+    let statuses = pod.status.iter().flat_map(|status| {
+        status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten())
+    });
+    let status = statuses.filter(|status| status.name == container.name && stays).next();
+    if let Some((status, actual)) = status.and_then(|status| Some((status, status.resources.as_ref()?))) {
+        let mut most = if is_infeasible(pod) { List::new() } else { own };
+        raise(&mut most, &list(actual.requests.as_ref()));
+        raise(&mut most, &list(status.allocated_resources.as_ref()));
+        own = most;
+    }
     for (name, amount) in defaults {
         own.entry(name.clone()).or_insert(*amount);
     }
@@ -56,12 +74,13 @@ fn total(pod: &Pod, defaults: &List, with_pod_level: bool) -> List {
     let spec = pod.spec.as_ref().unwrap();
     let mut sum = List::new();
     for container in &spec.containers {
-        add(&mut sum, &own(container, defaults));
+        add(&mut sum, &own(pod, container, true, defaults));
     }
     let (mut sidecars, mut peak) = (List::new(), List::new());
     for container in spec.init_containers.iter().flatten() {
-        let mut now = own(container, defaults);
-        if container.restart_policy.as_deref() == Some("Always") {
+        let stays = container.restart_policy.as_deref() == Some("Always");
+        let mut now = own(pod, container, stays, defaults);
+        if stays {
             add(&mut sum, &now);
             add(&mut sidecars, &now);
             now = sidecars.clone();
@@ -83,8 +102,17 @@ fn total(pod: &Pod, defaults: &List, with_pod_level: bool) -> List {
 fn pod_level(pod: &Pod) -> List {
     let resources = pod.spec.as_ref().unwrap().resources.as_ref();
     let mut given = list(resources.and_then(|resources| resources.requests.as_ref()));
-    given.retain(|name, _| name == "cpu" || name == "memory" || name.starts_with("hugepages-"));
-    given
+    let supported = |name: &str| name == "cpu" || name == "memory" || name.starts_with("hugepages-");
+    given.retain(|name, _| supported(name));
+    let status = pod.status.as_ref();
+    let Some(actual) = status.and_then(|status| status.resources.as_ref()).filter(|_| !given.is_empty()) else {
+        return given;
+    };
+    let mut most = if is_infeasible(pod) { List::new() } else { given };
+    raise(&mut most, &list(actual.requests.as_ref()));
+    raise(&mut most, &list(status.and_then(|status| status.allocated_resources.as_ref())));
+    most.retain(|name, _| supported(name));
+    most
 }
 
 fn defaults() -> List {
