@@ -235,10 +235,14 @@ impl PreFilterPlugin for DynamicResources {
 }
 
 impl FilterPlugin for DynamicResources {
-    fn filter(&self, state: &CycleState, _: &Pod, node: NodeRef<'_>) -> Status {
+    fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         let Some(prepared) = prepared(state) else { return Status::success() };
-        if prepared.extended.as_ref().is_some_and(|extended| extended.stale.is_some()) {
-            return Status::unresolvable("cannot schedule extended resource claim");
+        match &prepared.extended {
+            Some(extended) if extended.stale.is_some() => {
+                return Status::unresolvable("cannot schedule extended resource claim");
+            }
+            Some(extended) if extended.is_beyond(pod, node) => return Status::unresolvable("cannot fit resource"),
+            _ => {}
         }
         let out_of_reach = prepared.out_of_reach(node, |since| self.is_late(since));
         let now = self.clock.now();

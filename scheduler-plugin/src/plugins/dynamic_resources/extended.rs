@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::allocate::{Alternative, Request};
 use crate::pod::{ExtendedContainer, Pod};
+use crate::resources::is_extended;
 use crate::snapshot::{Devices, NodeRef, Snapshot};
 use crate::wire::{DeviceClass, ExactDeviceRequest, ResourceClaim};
 
@@ -62,6 +63,13 @@ impl Extended {
         }
         asked.requests.sort_by(|a, b| a.0.cmp(&b.0));
         asked
+    }
+
+    /// Whether the pod asks for something that neither the node has nor a class stands for. That says NodeResourcesFit, unless
+    /// it was told to ignore the resource.
+    pub(super) fn is_beyond(&self, pod: &Pod, node: NodeRef<'_>) -> bool {
+        let asked = pod.spec.requests.scalars.iter().filter(|(name, amount)| **amount > 0 && is_extended(name));
+        asked.into_iter().any(|(name, _)| !self.classes.contains_key(name) && node.allocatable(name) == 0)
     }
 
     /// One request a container that stays; containers that go before the pod runs use what later ones will have, and the one

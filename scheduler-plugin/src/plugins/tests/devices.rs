@@ -286,6 +286,14 @@ fn extended_resources_can_be_devices() {
         cluster.feasible("", &wants("example.com/gpu", 4)),
         "0/3 nodes are available: 1 Insufficient example.com/gpu, 2 cannot allocate all claims."
     );
+    let ignoring = json!({"ignoredResources": ["example.com/other"]});
+    let profile = crate::testing::profile(&[("NodeResourcesFit", ignoring)]);
+    let before = std::mem::replace(&mut cluster.profile, profile);
+    let mut more = wants("example.com/gpu", 1);
+    more["containers"][0]["resources"]["requests"]["example.com/other"] = json!("1");
+    assert_eq!(cluster.feasible("", &wants("example.com/other", 1)), "n1 n2 n3");
+    assert_eq!(cluster.feasible("", &more), "0/3 nodes are available: 3 cannot fit resource.");
+    cluster.profile = before;
     let ask = |count: &str| json!({"requests": {"example.com/gpu": count}});
     let both = json!({
         "initContainers": [{"name": "i", "resources": ask("3")}, {"name": "j", "resources": ask("2")}],
