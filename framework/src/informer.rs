@@ -53,7 +53,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::api::{Api, Resource};
 use crate::health::Health;
@@ -260,15 +260,17 @@ struct Factory {
     /// By resource and field selector.
     informers: Mutex<BTreeMap<Selected, Arc<dyn AnyInformer>>>,
     new: Mutex<Vec<BoxFuture<'static, ()>>>,
+    added: Notify,
 }
 
 impl Informers {
     /// A factory without informers.
     pub fn new(api: Api, shutdown: Shutdown) -> Self {
-        Self(Arc::new(Factory { api, shutdown, informers: Mutex::default(), new: Mutex::default() }))
+        let (informers, new, added) = Default::default();
+        Self(Arc::new(Factory { api, shutdown, informers, new, added }))
     }
 
-    /// The informer of `resource`; the same one for everybody who asks. Ask before [`run`](Self::run).
+    /// The informer of `resource`; the same one for everybody who asks, before or while they [`run`](Self::run).
     ///
     /// # Panics
     /// If it was asked for with another object type before.
@@ -307,6 +309,7 @@ impl Informers {
                 sink: informer.clone(),
             };
             self.0.new.lock().push(Box::pin(reflector.run(self.0.shutdown.clone())));
+            self.0.added.notify_one();
             Arc::new(informer)
         });
         let informer = entry.as_any().downcast_ref::<Informer<T>>();
@@ -333,10 +336,17 @@ impl Informers {
         });
     }
 
-    /// Keeps all informers current until shutdown.
+    /// Keeps all informers current until shutdown, those that are asked for meanwhile as well.
     pub async fn run(&self) {
-        let mut running: FuturesUnordered<_> = std::mem::take(&mut *self.0.new.lock()).into_iter().collect();
-        while running.next().await.is_some() {}
+        let mut running = FuturesUnordered::new();
+        loop {
+            running.extend(std::mem::take(&mut *self.0.new.lock()));
+            tokio::select! {
+                biased;
+                ended = running.next() => if ended.is_none() { return },
+                () = self.0.added.notified() => {}
+            }
+        }
     }
 }
 

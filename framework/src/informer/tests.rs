@@ -238,3 +238,23 @@ async fn an_object_that_cannot_be_understood_stands_in_nobodys_way() {
     assert_eq!(informer.resource_version(), 12);
     assert_eq!(script.requests().len(), 7, "the last one is a watch again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_informer_may_be_asked_for_while_others_run() {
+    let script = Script::default();
+    let (trigger, shutdown) = Shutdown::new();
+    let informers = Informers::new(Api::new(script.client(), "test"), shutdown);
+    script.answer(200, &[list(7, "", &[])]);
+    let first = informers.informer::<Partial>(&PODS);
+    let later = async {
+        first.synced().await;
+        // The first watch is open.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        script.answer(200, &[list(8, "", &[pod("a", 3, None)])]);
+        let second = informers.selected::<Partial>(&PODS, "metadata.name=a");
+        second.synced().await;
+        assert_eq!((second.all().len(), first.all().len()), (1, 0));
+        trigger.trigger();
+    };
+    futures::join!(informers.run(), later);
+}
