@@ -274,11 +274,28 @@ async fn a_pod_that_cannot_be_deleted_is_a_failure_and_one_that_is_gone_is_none(
         let controller = controller(&fake, &set(1), &pods);
         let failed = sync(&controller).await.err();
         assert_eq!(failed.as_deref(), expect, "{code}");
+        // Another pod may have the name by now.
+        assert_eq!(fake.body_of("DELETE")["preconditions"], json!({"uid": "a"}));
         let condition = fake.last_body()["status"]["conditions"][0].clone();
         assert_eq!(condition["message"].as_str(), expect, "{code}");
         assert_eq!(condition["reason"].as_str(), expect.map(|_| "FailedDelete"), "{code}");
         // Nothing is awaited that was not asked for.
         assert!(controller.expectations.are_met("set", NOW, &controller.pods), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_names_our_uid_and_somebody_else_is_not_ours_to_delete() {
+    for (field, forged) in [("kind", "StatefulSet"), ("name", "other")] {
+        let fake = Fake::new(|_| (200, json!({"metadata": {"resourceVersion": "5"}})));
+        let mut stranger = pod("a", Some("set"), "web");
+        stranger["metadata"]["ownerReferences"][0][field] = json!(forged);
+        let mut abroad = pod("b", Some("set"), "web");
+        abroad["metadata"]["namespace"] = json!("elsewhere");
+        let controller = controller(&fake, &set(0), &[stranger, abroad]);
+        assert_eq!(sync(&controller).await, Ok(Outcome::Done));
+        assert_eq!(fake.log(), [format!("PUT {STATUS}")], "{field}");
+        assert_eq!(fake.last_body()["status"]["replicas"], 0);
     }
 }
 
