@@ -105,14 +105,14 @@ impl Conversion {
             return Err(format!("conversion webhook for {kind} returned {count} objects, expected {sent}"));
         }
         let mut converted = converted.into_iter();
-        let mut put_back = |(index, original): (usize, Value)| {
+        let mut put_back = |original: Value| {
             if meta::text(&original, &["apiVersion"]) == version {
                 return Ok(original);
             }
             let converted = converted.next().unwrap_or_default();
-            answer::checked(&original, converted, version).map_err(|fault| fault.text(&kind, index))
+            answer::checked(&original, converted, version).map_err(|fault| fault.text(&kind))
         };
-        objects.into_iter().enumerate().map(&mut put_back).collect()
+        objects.into_iter().map(&mut put_back).collect()
     }
 }
 

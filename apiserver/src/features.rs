@@ -61,6 +61,11 @@ impl Features {
         self.0.contains(&feature)
     }
 
+    /// All gates, and whether each is on.
+    pub(crate) fn gates(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        GATES.iter().map(|(name, feature)| (*name, self.has(*feature)))
+    }
+
     fn has_gate(&self, name: &str) -> bool {
         GATES.iter().any(|(gate, feature)| *gate == name && self.has(*feature))
     }

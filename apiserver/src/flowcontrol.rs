@@ -159,6 +159,7 @@ impl FlowControl {
         let classified = fair.classify(&call.user, &call.info);
         let seats = width(call).await.min(fair.max_seats(&classified));
         let seat = fair.seat(&classified, seats).await;
+        call.server.metrics.entered(&classified.schema, &classified.level, seat.as_ref().err().copied());
         call.flow = Some(classified);
         match seat {
             Ok(Some(place)) => Ok(Entered::Seated { _place: place }),
@@ -168,6 +169,11 @@ impl FlowControl {
                 Err(TooMany)
             }
         }
+    }
+
+    /// The seats that each priority level has before it lends or borrows some.
+    pub(crate) fn nominal_seats(&self) -> Vec<(String, u64)> {
+        self.fair.as_ref().map(|fair| fair.nominal()).unwrap_or_default()
     }
 
     fn count(&self, info: &RequestInfo) -> Result<Entered, TooMany> {

@@ -12,6 +12,52 @@ pub struct Query<'a> {
     pub exclude: &'a [String],
 }
 
+/// The checks in upstream's order; the flag says that a check belongs to `/readyz` only.
+const CHECKS: &[(&str, bool)] = &[
+    ("ping", false),
+    ("log", false),
+    ("etcd", false),
+    ("etcd-readiness", true),
+    ("informer-sync", true),
+    ("poststarthook/start-apiserver-admission-initializer", false),
+    ("poststarthook/generic-apiserver-start-informers", false),
+    ("poststarthook/priority-and-fairness-config-consumer", false),
+    ("poststarthook/priority-and-fairness-filter", false),
+    ("poststarthook/storage-object-count-tracker-hook", false),
+    ("poststarthook/storage-readiness", false),
+    ("poststarthook/start-apiextensions-informers", false),
+    ("poststarthook/start-apiextensions-controllers", false),
+    ("poststarthook/crd-informer-synced", false),
+    ("poststarthook/start-system-namespaces-controller", false),
+    ("poststarthook/start-cluster-authentication-info-controller", false),
+    ("poststarthook/start-kube-apiserver-identity-lease-controller", false),
+    ("poststarthook/start-kube-apiserver-identity-lease-garbage-collector", false),
+    ("poststarthook/start-legacy-token-tracking-controller", false),
+    ("poststarthook/start-service-ip-repair-controllers", false),
+    ("poststarthook/rbac/bootstrap-roles", false),
+    ("poststarthook/scheduling/bootstrap-system-priority-classes", false),
+    ("poststarthook/priority-and-fairness-config-producer", false),
+    ("poststarthook/bootstrap-controller", false),
+    ("poststarthook/start-kubernetes-service-cidr-controller", false),
+    ("poststarthook/aggregator-reload-proxy-client-cert", false),
+    ("poststarthook/start-kube-aggregator-informers", false),
+    ("poststarthook/apiservice-status-local-available-controller", false),
+    ("poststarthook/apiservice-status-remote-available-controller", false),
+    ("poststarthook/apiservice-registration-controller", false),
+    ("poststarthook/apiservice-discovery-controller", false),
+    ("poststarthook/kube-apiserver-autoregistration", false),
+    ("autoregister-completion", false),
+    ("poststarthook/apiservice-openapi-controller", false),
+    ("poststarthook/apiservice-openapiv3-controller", false),
+    ("shutdown", true),
+];
+
+/// The names of the checks of an endpoint, in order; `path` begins with it.
+pub fn checks(path: &str) -> impl Iterator<Item = &'static str> {
+    let ready = path.trim_matches('/').starts_with("readyz");
+    CHECKS.iter().filter(move |(_, only_ready)| ready || !only_ready).map(|(name, _)| *name)
+}
+
 /// Status code and body (`text/plain; charset=utf-8`) for a path: `/healthz`, `/livez` or `/readyz`, with all checks, or
 /// one of these followed by the name of a check, such as `/readyz/ping`.
 pub fn render(path: &str, checks: &[(&str, Result<(), String>)], query: Query<'_>) -> (u16, String) {
@@ -79,6 +125,17 @@ mod tests {
         let failed = "[+]ping ok\n[-]etcd failed: reason withheld\nhealthz check failed\n";
         check("/healthz", Query::default(), (500, failed));
         assert_eq!(render("/livez", &[("ping", Ok(()))], Query::default()), (200, "ok".to_owned()));
+    }
+
+    #[test]
+    fn each_endpoint_has_its_checks() {
+        let of = |path: &str| checks(path).collect::<Vec<_>>();
+        for own in ["informer-sync", "etcd-readiness", "shutdown"] {
+            assert!(of("/readyz/ping").contains(&own) && !of("/livez").contains(&own), "{own}");
+        }
+        assert_eq!(of("/healthz"), of("/livez"));
+        assert_eq!(of("/livez")[..3], ["ping", "log", "etcd"]);
+        assert!(of("/livez").contains(&"poststarthook/rbac/bootstrap-roles"));
     }
 
     #[test]

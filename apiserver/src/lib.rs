@@ -25,7 +25,7 @@ pub mod http;
 mod impersonation;
 pub mod kinds;
 pub mod listener;
-pub mod metrics;
+mod metrics;
 pub mod object;
 pub mod openapi;
 pub mod options;
@@ -251,9 +251,20 @@ impl Builder {
         let admission = admission.map_err(Error::Admission)?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(steersman_store::Options::default())));
         let authentication = Authentication::new(self.authentication);
-        let Self { clock, random, audit, flow, refuse_privileged, .. } = self;
         let catalog = Catalog::builtin_with(&self.features, &self.runtime_config);
-        let parts = Parts { store, clock, random, admission, authentication, audit, flow, refuse_privileged, catalog };
+        let Self { clock, random, audit, flow, refuse_privileged, features, .. } = self;
+        let parts = Parts {
+            store,
+            clock,
+            random,
+            admission,
+            authentication,
+            audit,
+            flow,
+            refuse_privileged,
+            catalog,
+            features,
+        };
         let server = Arc::new(Server::new(parts));
         bootstrap::run(&server).await.map_err(Error::Bootstrap)?;
         server.ready_at.store(server.store.revision(), std::sync::atomic::Ordering::Relaxed);

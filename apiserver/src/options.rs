@@ -165,7 +165,7 @@ pub struct ListOptions {
     pub resource_version: Option<u64>,
     /// How the resource version is meant.
     pub version_match: Match,
-    /// How long a watch lasts, in seconds.
+    /// How long a watch lasts, in seconds; one with less than none ends at once.
     pub timeout_seconds: Option<u64>,
     /// The most objects in one answer; 0 for all.
     pub limit: usize,
@@ -191,7 +191,10 @@ impl ListOptions {
             allow_bookmarks: query.flag("allowWatchBookmarks"),
             resource_version: read_version(query.text("resourceVersion"), watch)?,
             version_match,
-            timeout_seconds: positive(query.integer("timeoutSeconds")?).filter(|seconds| *seconds > 0),
+            timeout_seconds: query
+                .integer("timeoutSeconds")?
+                .filter(|seconds| *seconds != 0)
+                .map(|it| it.max(0).cast_unsigned()),
             limit: positive(query.integer("limit")?).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0),
             continue_token: query.text("continue").to_owned(),
             send_initial_events: query.optional_flag("sendInitialEvents"),

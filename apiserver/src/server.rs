@@ -21,6 +21,7 @@ use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authentication::request_header::FrontProxy;
 use crate::authorization::Authorizer;
+use crate::features::Features;
 use crate::flowcontrol::bodies::Bodies;
 use crate::flowcontrol::turns::Turns;
 use crate::flowcontrol::{self, FlowControl};
@@ -55,7 +56,7 @@ pub struct Server {
     pub authorizer: Authorizer,
     pub(crate) impersonation: impersonation::Modes,
     /// What is counted.
-    pub metrics: Metrics,
+    pub(crate) metrics: Metrics,
     /// The way to webhooks and to what stands behind services.
     pub outbound: Arc<Outbound>,
     /// Held while addresses and ports are chosen and until the service that has them is stored.
@@ -97,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) flow: flowcontrol::Options,
     pub(crate) refuse_privileged: bool,
     pub(crate) catalog: Catalog,
+    pub(crate) features: Features,
 }
 
 impl Server {
@@ -114,7 +116,7 @@ impl Server {
             flow_maintenance: tokio::sync::Mutex::default(),
             authorizer: Authorizer::default(),
             impersonation: impersonation::Modes::default(),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(parts.features),
             outbound: Arc::default(),
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),

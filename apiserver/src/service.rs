@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, USER_AGENT};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use steersman_machinery::status::Status;
+use tokio::time::Instant;
 use tower::Service;
 use tracing::Instrument;
 
@@ -33,7 +34,7 @@ use crate::http::timeout;
 use crate::http::warnings::Warnings;
 use crate::impersonation;
 use crate::listener::Requests;
-use crate::metrics::RequestLabels;
+use crate::metrics::Kind;
 use crate::server::Server;
 
 /// The most bytes of a request body.
@@ -186,7 +187,8 @@ where
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let info = RequestInfo::new(&parts.method, parts.uri.path(), &query);
     let span = tracing::debug_span!("request", verb = %info.verb, path = %parts.uri.path());
-    let labels = labels(&info, &query);
+    let applies = text(&parts.headers, CONTENT_TYPE).starts_with("application/apply-patch");
+    let (kind, began) = (Kind::of(&info, &query, applies), Instant::now());
     let output = negotiate::error_output(&parts.headers, &query);
     let gzip = compression::is_accepted(&parts.headers);
     let audit_id = audit_id(&parts.headers, &server);
@@ -234,7 +236,7 @@ where
     flowcontrol::stamp(headers, call.flow.as_ref());
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert("Audit-Id", audit_id);
-    server.metrics.requests.get_or_create(&RequestLabels { code: response.status().as_u16(), ..labels }).inc();
+    counted(&server, kind, response.status().as_u16(), began);
     response
 }
 
@@ -299,24 +301,17 @@ fn audit_id(headers: &HeaderMap, server: &Server) -> HeaderValue {
     })
 }
 
-fn labels(info: &RequestInfo, query: &Query) -> RequestLabels {
-    let scope = match (info.is_resource, info.name_in_path, info.namespace.is_empty()) {
-        (false, ..) => "",
-        (true, true, _) => "resource",
-        (true, false, false) => "namespace",
-        (true, false, true) => "cluster",
+/// Notes how long an answer took, and of which kind it was.
+fn counted(server: &Server, kind: Option<Kind>, code: u16, began: Instant) {
+    let Some(kind) = kind else { return };
+    let is_served = |kind: &Kind| {
+        let [group, version, resource, subresource] = kind.place();
+        let catalog = server.catalog();
+        let found = catalog.find(group, version, resource);
+        found.is_some_and(|found| subresource.is_empty() || found.subresource(subresource).is_some())
+            || resource.is_empty()
     };
-    RequestLabels {
-        verb: info.verb.to_ascii_uppercase(),
-        dry_run: query.text("dryRun").to_owned(),
-        group: info.group.clone(),
-        version: info.version.clone(),
-        resource: info.resource.clone(),
-        subresource: info.subresource.clone(),
-        scope: scope.to_owned(),
-        component: "apiserver".to_owned(),
-        code: 0,
-    }
+    server.metrics.answered(&kind, (code, began.elapsed()), is_served);
 }
 
 async fn read_body<B>(body: B) -> Result<Bytes, Status>

@@ -42,20 +42,33 @@ pub(super) fn objects(mut review: Value, uid: &str, strict: bool) -> Result<Vec<
 
 /// What is wrong with a converted object.
 pub(super) enum Fault {
+    Type(String),
     Object(String),
     Metadata(String),
 }
 
 impl Fault {
-    pub(super) fn text(self, kind: &str, index: usize) -> String {
-        match self {
-            Self::Object(why) => {
-                format!("conversion webhook for {kind} returned invalid converted object at index {index}: {why}")
-            }
-            Self::Metadata(why) => {
-                format!("conversion webhook for {kind} returned invalid metadata in object at index {index}: {why}")
-            }
-        }
+    /// As upstream says it, which converts one object at a time.
+    pub(super) fn text(self, kind: &str) -> String {
+        let (what, why) = match self {
+            Self::Type(why) => ("object at index 0", why),
+            Self::Object(why) => ("object", why),
+            Self::Metadata(why) => ("metadata", why),
+        };
+        format!("conversion webhook for {kind} returned invalid {what}: {why}")
+    }
+}
+
+/// How Go calls the type of a decoded value.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
     }
 }
 
@@ -64,11 +77,11 @@ pub(super) fn checked(original: &Value, mut converted: Value, version: &str) -> 
     let found = meta::text(&converted, &["apiVersion"]);
     if found != version {
         let why = format!("invalid groupVersion (expected {version}, received {found})");
-        return Err(Fault::Object(why));
+        return Err(Fault::Type(why));
     }
     let (want, have) = (meta::text(original, &["kind"]), meta::text(&converted, &["kind"]));
     if want != have {
-        return Err(Fault::Object(format!("invalid kind (expected {want}, received {have})")));
+        return Err(Fault::Type(format!("invalid kind (expected {want}, received {have})")));
     }
     for (field, name) in [("name", "name"), ("namespace", "namespace"), ("uid", "UID")] {
         let path = ["metadata", field];
@@ -86,7 +99,7 @@ fn metadata(original: &Value, converted: Option<&Value>) -> Result<Value, String
     let converted = match converted {
         None => return Err("missing metadata in converted object".to_owned()),
         Some(metadata) if metadata.is_object() => metadata,
-        Some(_) => return Err("invalid metadata in converted object".to_owned()),
+        Some(other) => return Err(format!("invalid metadata of type {} in converted object", go_type(other))),
     };
     let mut metadata = original.get("metadata").cloned().unwrap_or_else(|| Value::Object(Default::default()));
     for field in ["labels", "annotations"] {
@@ -95,10 +108,11 @@ fn metadata(original: &Value, converted: Option<&Value>) -> Result<Value, String
             continue;
         };
         let Some(map) = entries.as_object() else {
-            return Err(format!("invalid metadata.{field} in converted object"));
+            return Err(format!("invalid metadata.{field} of type {} in converted object", go_type(entries)));
         };
-        if let Some((key, _)) = map.iter().find(|(_, value)| !value.is_string()) {
-            return Err(format!("metadata.{field}[{key}] must be a string in converted object"));
+        if let Some((key, value)) = map.iter().find(|(_, value)| !value.is_string()) {
+            let found = go_type(value);
+            return Err(format!("metadata.{field}[{key}] must be a string, but is {found} in converted object"));
         }
         if metadata.get(field) != Some(entries) {
             check(field, entries)?;
@@ -130,19 +144,24 @@ mod tests {
             change(&mut converted);
             let got = match checked(&original, converted, "g/v2") {
                 Ok(object) => object["metadata"].to_string(),
-                Err(Fault::Object(why) | Fault::Metadata(why)) => why,
+                Err(fault) => fault.text("g/v1, Kind=K").replace("conversion webhook for g/v1, Kind=K returned ", ""),
             };
             assert_eq!(got, expect);
         };
         check(&|_| {}, r#"{"labels":{"x":"1"},"name":"a","uid":"u"}"#);
         check(&|it| it["metadata"]["labels"] = json!({"y": "2"}), r#"{"labels":{"y":"2"},"name":"a","uid":"u"}"#);
         check(&|it| it["metadata"]["finalizers"] = json!(["f"]), r#"{"labels":{"x":"1"},"name":"a","uid":"u"}"#);
-        check(&|it| it["metadata"]["name"] = json!("b"), "must have the same name: a != b");
-        check(&|it| it["apiVersion"] = json!("g/v3"), "invalid groupVersion (expected g/v2, received g/v3)");
-        check(&|it| it["kind"] = json!("L"), "invalid kind (expected K, received L)");
-        check(
-            &|it| it["metadata"]["labels"] = json!({"y": 2}),
-            "metadata.labels[y] must be a string in converted object",
-        );
+        check(&|it| it["metadata"]["name"] = json!("b"), "invalid object: must have the same name: a != b");
+        let why = "invalid object at index 0: invalid groupVersion (expected g/v2, received g/v3)";
+        check(&|it| it["apiVersion"] = json!("g/v3"), why);
+        check(&|it| it["kind"] = json!("L"), "invalid object at index 0: invalid kind (expected K, received L)");
+        for (labels, why) in [
+            (json!({"y": 2}), "metadata.labels[y] must be a string, but is int64 in converted object"),
+            (json!({"y": null}), "metadata.labels[y] must be a string, but is <nil> in converted object"),
+            (json!(["y"]), "invalid metadata.labels of type []interface {} in converted object"),
+        ] {
+            check(&|it| it["metadata"]["labels"] = labels.clone(), &format!("invalid metadata: {why}"));
+        }
+        check(&|it| it["metadata"] = Value::Null, "invalid object: must have the same name: a != ");
     }
 }

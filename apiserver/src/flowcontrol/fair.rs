@@ -27,7 +27,8 @@ const ADJUSTMENT: f64 = 10.0;
 pub(crate) struct Classified {
     pub(crate) schema_uid: String,
     pub(crate) level_uid: String,
-    level: String,
+    pub(super) schema: String,
+    pub(super) level: String,
     exempt: bool,
     flow: u64,
 }
@@ -118,11 +119,18 @@ impl Fair {
         let level = state.levels.get(&schema.level);
         Classified {
             schema_uid: schema.uid.clone(),
+            schema: schema.name.clone(),
             level_uid: level.map(|level| level.uid.clone()).unwrap_or_default(),
             exempt: level.is_none_or(|level| level.queues.is_none()),
             flow: hash(&schema.name, schema.flow(user, info)),
             level: schema.level.clone(),
         }
+    }
+
+    /// The seats that each level has before it lends or borrows some.
+    pub(super) fn nominal(&self) -> Vec<(String, u64)> {
+        let state = self.state.lock();
+        state.levels.iter().map(|(name, level)| (name.clone(), level.bounds.nominal)).collect()
     }
 
     /// The most seats that a request of a level takes. Source: `k8s.io/apiserver/pkg/util/flowcontrol` (`GetMaxSeats`): about a

@@ -1,5 +1,6 @@
 //! Paths that are no resource: discovery, OpenAPI, version, health, metrics.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,10 +15,7 @@ use crate::http::body::Body;
 use crate::http::negotiate::{self, Endpoint, Media, Output};
 use crate::http::respond;
 use crate::service::Call;
-use crate::{aggregation, discovery, health, openapi, version};
-
-/// The checks of the health endpoints. The server answers only once it is complete, so that they hold whenever it does.
-const CHECKS: [&str; 4] = ["ping", "log", "etcd", "poststarthook/start-system-namespaces-controller"];
+use crate::{aggregation, discovery, health, object, openapi, version};
 
 /// What the paths begin with at which there is something to read.
 const ROOTS: [&str; 11] = [
@@ -33,6 +31,25 @@ const ROOTS: [&str; 11] = [
     "readyz",
     "version",
 ];
+
+/// What the server counts.
+async fn metrics(call: &Call) -> Answer {
+    let mut objects = Vec::new();
+    let catalog = call.server.catalog();
+    let mut seen = BTreeSet::new();
+    for resource in catalog.all() {
+        let name = object::storage_name(resource);
+        if resource.verbs.iter().any(|verb| verb == "list") && seen.insert(name.clone()) {
+            let count = call.server.snapshot(&name).await?.len();
+            objects.push((resource.group.clone(), resource.name.clone(), count));
+        }
+    }
+    objects.sort();
+    let text = call.server.metrics.render(&call.server.flow.nominal_seats(), &objects);
+    let mut response = respond::text(200, text);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    Ok(response)
+}
 
 /// Answers a request for a path that is no resource.
 pub(super) async fn handle(call: &Call) -> Answer {
@@ -53,7 +70,7 @@ pub(super) async fn handle(call: &Call) -> Answer {
         ["healthz" | "livez" | "readyz", ..] => health(call, &path),
         [".well-known", "openid-configuration"] => open_id::configuration(call).await,
         ["openid", "v1", "jwks"] => open_id::keys(call).await,
-        ["metrics"] => Ok(respond::text(200, call.server.metrics.render())),
+        ["metrics"] => metrics(call).await,
         ["api"] if wants_aggregated(call) => aggregated(call, true, &others),
         ["apis"] if wants_aggregated(call) => aggregated(call, false, &others),
         ["api"] => document(call, Some(discovery::api_versions(&host(call)))),
@@ -119,7 +136,9 @@ pub(super) fn host(call: &Call) -> String {
 fn health(call: &Call, path: &str) -> Answer {
     let exclude: Vec<String> = call.query.all("exclude").map(str::to_owned).collect();
     let query = health::Query { verbose: call.query.first("verbose").is_some(), exclude: &exclude };
-    let (code, text) = health::render(path, &CHECKS.map(|name| (name, Ok(()))), query);
+    // The server answers only once it is complete, so that all checks hold whenever it does.
+    let checks: Vec<_> = health::checks(path).map(|name| (name, Ok(()))).collect();
+    let (code, text) = health::render(path, &checks, query);
     Ok(respond::text(code, text))
 }
 

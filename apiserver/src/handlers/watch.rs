@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 use steersman_machinery::decode::{self, Decoded};
 use steersman_machinery::status::Status;
@@ -21,6 +20,7 @@ use crate::conversion;
 use crate::http::body::{Body, PIECE};
 use crate::http::negotiate::{self, Form, Media, Output};
 use crate::http::{protobuf, respond};
+use crate::metrics::{Kind, LongRunning};
 use crate::object;
 use crate::options::{ListOptions, Match};
 use crate::printers::{self, IncludeObject, TableOptions};
@@ -87,16 +87,7 @@ struct Watcher {
     next_bookmark: Instant,
     end: Instant,
     catalog: tokio::sync::watch::Receiver<()>,
-    _open: OpenWatch,
-}
-
-/// Counts a watch as long as it is open.
-struct OpenWatch(Gauge);
-
-impl Drop for OpenWatch {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
+    _open: Option<LongRunning>,
 }
 
 impl Watcher {
@@ -127,7 +118,7 @@ impl Watcher {
             options.timeout_seconds.unwrap_or_else(|| MIN_TIMEOUT_SECONDS + server.random.below(MIN_TIMEOUT_SECONDS));
         let now = Instant::now();
         let end = now + Duration::from_secs(seconds);
-        server.metrics.watches.inc();
+        let kind = Kind::of(&call.info, &call.query, false);
         Ok(Self {
             watch,
             selection,
@@ -139,7 +130,7 @@ impl Watcher {
             next_bookmark: next_bookmark(now, end),
             end,
             catalog: server.catalog_changes(),
-            _open: OpenWatch(server.metrics.watches.clone()),
+            _open: kind.map(|kind| server.metrics.runs(kind)),
             framer,
         })
     }

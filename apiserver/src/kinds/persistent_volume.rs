@@ -328,11 +328,8 @@ fn capacity(capacity: &Cursor<'_>) {
         capacity.push(error);
     }
     for (_, entry) in capacity.entries() {
-        let amount = amount::of(entry.value);
-        if amount.value() < 0 {
-            entry.invalid_as(amount.value().to_string(), "must be a valid resource quantity");
-        }
-        if amount <= amount::of(&json!(0)) {
+        amount::valid(&entry);
+        if amount::of(entry.value) <= amount::of(&json!(0)) {
             entry.invalid("must be greater than zero");
         }
     }

@@ -8,6 +8,7 @@ use steersman_machinery::{meta, names};
 use super::check::dump::{self, Fields, Shape};
 use super::check::{self, Cursor, amount};
 use super::persistent_volume::{VOLUME_MODES, access_modes};
+use super::pod::resources;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
 /// The strategy of claims on persistent volumes.
@@ -49,6 +50,14 @@ const SPEC: Fields = &[
     ),
     ("VolumeAttributesClassName", "volumeAttributesClassName", Shape::Same),
 ];
+/// What can become of an expansion, in order.
+const RESIZING: &[&str] = &[
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
 const TOO_SMALL: &str = "field can not be less than status.capacity";
 
 impl Strategy for PersistentVolumeClaim {
@@ -87,14 +96,42 @@ impl Strategy for PersistentVolumeClaim {
 
     fn validate_status_update(&self, object: &Value, _old: &Value) -> ErrorList {
         check::collect(object, |root| {
-            let capacity = root.at("status").at("capacity");
-            for (_, entry) in capacity.entries() {
-                if amount::of(entry.value).is_negative() {
-                    entry.invalid("must be greater than or equal to 0");
-                }
-            }
+            let status = root.at("status");
+            status.at("capacity").entries().for_each(|(_, entry)| amount::valid(&entry));
+            growth(&status);
         })
     }
+}
+
+/// How far a claim has grown, by the names of resources.
+fn growth(status: &Cursor<'_>) {
+    // Upstream's path has the singular, and the resource stands where the state should.
+    let shown = status.with(None, status.path.child("allocatedResourceStatus"));
+    for (name, state) in status.at("allocatedResourceStatuses").entries() {
+        resource_key(&shown, name);
+        if !RESIZING.contains(&state.text()) {
+            shown.with_local(&json!(name)).not_supported(RESIZING);
+        }
+    }
+    let allocated = status.at("allocatedResources");
+    for (name, entry) in allocated.entries() {
+        if resource_key(&allocated, name) {
+            amount::valid(&entry);
+        }
+    }
+}
+
+/// Whether a claim can grow in that: in storage, or in what is nobody's own.
+fn resource_key(place: &Cursor<'_>, name: &str) -> bool {
+    let complaints = names::qualified_name(name);
+    for complaint in &complaints {
+        place.invalid_str(name, complaint.clone());
+    }
+    let foreign = complaints.is_empty() && resources::is_native(name) && name != "storage";
+    if foreign {
+        place.with_local(&json!(name)).not_supported(&["storage"]);
+    }
+    complaints.is_empty() && !foreign
 }
 
 /// A claim is filled from another claim or a snapshot; what is neither is forgotten. `dataSourceRef` mirrors it.
@@ -273,6 +310,49 @@ mod tests {
         let mut foreign = claim(&json!({"dataSource": {"kind": "Thing", "name": "a"}}));
         PersistentVolumeClaim.prepare_for_create(&mut foreign, Timestamp::UNIX_EPOCH);
         assert_eq!(foreign["spec"].get("dataSource"), None);
+    }
+
+    #[test]
+    fn the_status_of_a_claim_says_how_it_grows() {
+        let states = r#""ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending""#;
+        for (status, expect) in [
+            (
+                json!({"capacity": {"storage": "-1Gi"}}),
+                vec![
+                    "status.capacity[storage]: Invalid value: -1073741824: must be a valid resource quantity"
+                        .to_owned(),
+                ],
+            ),
+            (
+                json!({"allocatedResourceStatuses": {"storage": "NodeResizePending", "example.com/x": "NodeResizePending"}}),
+                vec![],
+            ),
+            (
+                json!({"allocatedResourceStatuses": {"storage": "Large"}}),
+                vec![format!(
+                    r#"status.allocatedResourceStatus: Unsupported value: "storage": supported values: {states}"#
+                )],
+            ),
+            (
+                json!({"allocatedResourceStatuses": {"cpu": "NodeResizePending"}}),
+                vec![
+                    r#"status.allocatedResourceStatus: Unsupported value: "cpu": supported values: "storage""#
+                        .to_owned(),
+                ],
+            ),
+            (
+                json!({"allocatedResources": {"memory": "1Gi", "storage": "-1"}}),
+                vec![
+                    r#"status.allocatedResources: Unsupported value: "memory": supported values: "storage""#.to_owned(),
+                    "status.allocatedResources[storage]: Invalid value: -1: must be a valid resource quantity"
+                        .to_owned(),
+                ],
+            ),
+        ] {
+            let object = json!({"status": status});
+            let found = PersistentVolumeClaim.validate_status_update(&object, &object);
+            assert_eq!(check::messages(&found), expect, "{status}");
+        }
     }
 
     #[test]

@@ -128,6 +128,9 @@ async fn a_watch_ends_when_its_time_is_up() {
     }
     assert_eq!(started.elapsed(), Duration::from_secs(30));
     assert_eq!(events, ["BOOKMARK", "BOOKMARK"], "one ends the initial events, one comes before the end");
+    // Less than no time is over at once.
+    while Stream::open(&client, "timeoutSeconds=-1").await.next().await.is_some() {}
+    assert_eq!(started.elapsed(), Duration::from_secs(30));
 }
 
 #[tokio::test(start_paused = true)]

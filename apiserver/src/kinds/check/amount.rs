@@ -3,9 +3,19 @@
 use serde_json::Value;
 use steersman_machinery::quantity::Quantity;
 
+use super::Cursor;
+
 /// The quantity that `value` is; nothing if it is none.
 pub(crate) fn of(value: &Value) -> Quantity {
     Quantity::from_value(value).unwrap_or_default()
+}
+
+/// Complains of less than nothing. Source: `validateBasicResource` of `k8s.io/kubernetes/pkg/apis/core/validation`.
+pub(crate) fn valid(amount: &Cursor<'_>) {
+    let value = of(amount.value).value();
+    if value < 0 {
+        amount.invalid_as(value.to_string(), "must be a valid resource quantity");
+    }
 }
 
 /// Whether a quantity is a whole number of units.
