@@ -37,6 +37,11 @@ static INCOMING: Family = Family::counter(
     "Pods that were put into a queue (active, backoff, unschedulable), by what happened.",
 );
 
+static REJECTED: Family = Family::gauge(
+    "scheduler_unschedulable_pods",
+    "Pods that were rejected and not tried again yet, by the plugin that did; a pod counts for each of them.",
+);
+
 /// How long a pod that failed waits before it is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
@@ -88,8 +93,8 @@ pub struct QueuedPod {
     pub sequence: u64,
     /// How often it was tried.
     pub attempts: u32,
-    /// When it was first tried.
-    pub first_attempt: Option<Instant>,
+    /// When it was first ready to be tried.
+    pub first_ready: Option<Instant>,
     /// When it was taken out to be tried.
     pub taken: Option<Instant>,
     /// How often it was rejected.
@@ -102,6 +107,8 @@ pub struct QueuedPod {
     pub pending_plugins: BTreeSet<&'static str>,
     /// The plugin that keeps it from being tried at all.
     pub gated_by: Option<&'static str>,
+    /// Whether it is tried again without a reason.
+    pub flushed: bool,
     /// How many events had happened when it was taken out.
     events_seen: u64,
 }
@@ -180,6 +187,18 @@ impl Queue {
         }
     }
 
+    /// A pod counts for its rejectors, or no longer.
+    fn count_rejectors(&self, queued: &QueuedPod, amount: i64) {
+        if self.metrics.is_recording() {
+            queued.rejectors().for_each(|plugin| self.count_rejector(queued, plugin, amount));
+        }
+    }
+
+    fn count_rejector(&self, queued: &QueuedPod, plugin: &str, amount: i64) {
+        let labels = [("plugin", plugin), ("profile", &*queued.pod.spec.scheduler_name)];
+        self.metrics.gauge(&REJECTED, &labels).add(amount);
+    }
+
     /// How many pods a plugin keeps from being tried at all.
     pub(crate) fn count_gated(&self) -> usize {
         self.unschedulable.values().filter(|queued| queued.gated_by.is_some()).count()
@@ -247,13 +266,14 @@ impl Queue {
             timestamp: now,
             sequence: self.sequence,
             attempts: 0,
-            first_attempt: None,
+            first_ready: None,
             taken: None,
             unschedulable_count: 0,
             consecutive_errors: 0,
             unschedulable_plugins: BTreeSet::new(),
             pending_plugins: BTreeSet::new(),
             gated_by: None,
+            flushed: false,
             events_seen: 0,
         };
         self.activate(queued, "UnscheduledPodAdd");
@@ -268,7 +288,8 @@ impl Queue {
         let later = |a: &QueuedPod, b: &QueuedPod| backoff_less((&profiles, &backoff), a, b);
         let found = found.or_else(|| self.backing_off.remove(uid, later));
         let found = found.or_else(|| self.erring.remove(uid, later));
-        found.or_else(|| self.unschedulable.remove(uid)).map(|queued| queued.pod)
+        let found = found.or_else(|| self.unschedulable.remove(uid));
+        found.inspect(|queued| self.count_rejectors(queued, -1)).map(|queued| queued.pod)
     }
 
     /// The pod to be tried next. Say [`done`](Self::done) or [`failed`](Self::failed) afterwards.
@@ -278,7 +299,7 @@ impl Queue {
         queued.attempts += 1;
         let now = Instant::now();
         queued.taken = Some(now);
-        queued.first_attempt.get_or_insert(now);
+        self.count_rejectors(&queued, -1);
         queued.events_seen = self.events;
         self.in_flight.insert(queued.pod.uid.clone(), (self.events, queued.pod.clone()));
         Some(queued)
@@ -330,7 +351,9 @@ impl Queue {
         } else {
             queued.consecutive_errors += 1;
         }
+        self.count_rejectors(&queued, 1);
         queued.timestamp = now;
+        queued.flushed = false;
         self.sequence += 1;
         queued.sequence = self.sequence;
         // If something happened meanwhile it may have been what the pod waits for.
@@ -450,7 +473,8 @@ impl Queue {
             let stale: Vec<_> =
                 self.unschedulable.values().filter(stale).map(|queued| queued.pod.uid.clone()).collect();
             for uid in stale {
-                if let Some(queued) = self.unschedulable.remove(&uid) {
+                if let Some(mut queued) = self.unschedulable.remove(&uid) {
+                    queued.flushed = true;
                     self.requeue(queued, now, "UnschedulableTimeout");
                 }
             }
@@ -491,7 +515,7 @@ impl Queue {
             return None;
         }
         let queued = self.pop_backing_off()?;
-        self.activate(queued, "BackoffComplete");
+        self.activate(queued, "PopFromBackoffQ");
         self.pop()
     }
 
@@ -525,11 +549,14 @@ impl Queue {
             profile.at(Point::PreEnqueue).iter().find(objects).map(|entry| entry.plugin.name())
         });
         if let Some(plugin) = queued.gated_by {
-            queued.unschedulable_plugins.insert(plugin);
+            if queued.unschedulable_plugins.insert(plugin) && self.metrics.is_recording() {
+                self.count_rejector(&queued, plugin, 1);
+            }
             self.came_in("unschedulable", event);
             self.unschedulable.insert(uid, queued);
         } else {
             let profiles = self.profiles.clone();
+            queued.first_ready.get_or_insert_with(Instant::now);
             self.came_in("active", event);
             self.active.push(uid, queued, |a, b| less(&profiles, a, b));
         }

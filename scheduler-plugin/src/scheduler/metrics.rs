@@ -40,7 +40,7 @@ static POINTS: Family = Family::histogram(
 );
 static SLI: Family = Family::histogram(
     "scheduler_pod_scheduling_sli_duration_seconds",
-    "How long it took from a pod's first attempt until it was bound, by the attempts that were needed.",
+    "How long it took until a pod was bound, from when it was ready first, by the attempts that were needed.",
     Buckets::Exponential { start: 0.01, factor: 2.0, count: 20 },
 );
 static POD_ATTEMPTS: Family = Family::histogram(
@@ -54,6 +54,19 @@ static VICTIMS: Family = Family::histogram(
     "scheduler_preemption_victims",
     "How many pods were asked to go for one.",
     Buckets::Exponential { start: 1.0, factor: 2.0, count: 7 },
+);
+static EVICTIONS: Family = Family::counter(
+    "scheduler_preemption_goroutines_execution_total",
+    "Times that victims were asked to go, by result.",
+);
+static EVICTION_TIMES: Family = Family::histogram(
+    "scheduler_preemption_goroutines_duration_seconds",
+    "How long it took to ask all victims of a pod to go, by result.",
+    Buckets::Exponential { start: 0.01, factor: 2.0, count: 20 },
+);
+static AFTER_FLUSH: Family = Family::counter(
+    "scheduler_pod_scheduled_after_flush_total",
+    "Pods that were bound after they were tried again because they had waited long, and for no other reason.",
 );
 static PERMIT_WAITS: Family = Family::histogram(
     "scheduler_permit_wait_duration_seconds",
@@ -164,8 +177,11 @@ impl Instruments {
         if matches!(ended, Ended::Scheduled) {
             self.metrics.histogram(&POD_ATTEMPTS, &[]).observe(f64::from(queued.attempts));
             let attempts = if queued.attempts >= 15 { "15+".to_owned() } else { queued.attempts.to_string() };
-            let time = queued.first_attempt.map(|first| first.elapsed()).unwrap_or_default();
+            let time = queued.first_ready.map(|first| first.elapsed()).unwrap_or_default();
             self.metrics.histogram(&SLI, &[("attempts", &attempts)]).observe_duration(time);
+            if queued.flushed {
+                self.metrics.counter(&AFTER_FLUSH, &[]).increment();
+            }
         }
     }
 
@@ -177,6 +193,13 @@ impl Instruments {
     /// So many pods were asked to go.
     pub(super) fn victims(&self, count: usize) {
         self.victims.observe(u32::try_from(count).map_or(f64::MAX, f64::from));
+    }
+
+    /// Victims were asked to go, from `begun` on; whether all could be.
+    pub(super) fn evicted(&self, begun: Instant, all: bool) {
+        let labels = [("result", if all { "success" } else { "error" })];
+        self.metrics.counter(&EVICTIONS, &labels).increment();
+        self.metrics.histogram(&EVICTION_TIMES, &labels).observe_duration(begun.elapsed());
     }
 
     /// Shows the numbers of pods and nodes as they are now.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use kube::Client;
 use steersman_framework::api::has_code;
+use tokio::time::Instant;
 
 use super::{Finished, Scheduler};
 use crate::plugin::PostFilterResult;
@@ -36,6 +37,7 @@ impl Scheduler {
         }
         self.preempting.begin(pod.uid.clone());
         let (client, pod, text) = (self.client(), pod.clone(), EventText::preempted(pod, node, false));
+        let begun = Instant::now();
         self.tasks.spawn(async move {
             let evict = async |(victim, writes)| (victim, evict(&client, writes).await);
             // The last one last, so that the pod is not tried before all were asked; and not at all if another could not be
@@ -47,7 +49,7 @@ impl Scheduler {
             }
             let all = told.iter().all(|(_, went)| went.is_some());
             let victims = told.into_iter().filter(|(_, went)| *went == Some(true)).map(|(victim, _)| victim).collect();
-            Finished::Evicted(Box::new(Evicted { pod, victims, text, all }))
+            Finished::Evicted(Box::new(Evicted { pod, victims, text, all, begun }))
         });
     }
 
@@ -66,7 +68,8 @@ impl Scheduler {
 
     /// The victims of a pod were asked to go.
     pub(super) fn evicted(&mut self, evicted: &Evicted) {
-        let Evicted { pod, victims, text, all } = evicted;
+        let Evicted { pod, victims, text, all, begun } = evicted;
+        self.instruments.evicted(*begun, *all);
         for victim in victims {
             self.event_by(&pod.spec.scheduler_name, victim, text);
         }
@@ -85,6 +88,7 @@ pub(super) struct Evicted {
     text: EventText,
     /// Whether all were asked that should be.
     all: bool,
+    begun: Instant,
 }
 
 /// Says why, then deletes. Whether the pod was still there; `None` if it could not be asked.

@@ -339,6 +339,7 @@ async fn what_is_counted_can_be_scraped() {
         check(&[
             r#"schedule_attempts_total{profile="default-scheduler",result="unschedulable"} 1"#,
             r#"pending_pods{queue="unschedulable"} 1"#,
+            r#"unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 1"#,
             r#"pending_pods{queue="gated"} 0"#,
             r#"cache_size{type="pods"} 1"#,
             "preemption_attempts_total 1",
@@ -366,6 +367,7 @@ async fn what_is_counted_can_be_scraped() {
         r#"pod_scheduling_sli_duration_seconds_bucket{attempts="2",le="20.48"} 1"#,
         r#"queue_incoming_pods_total{event="AssignedPodDelete",queue="active"} 1"#,
         r#"pending_pods{queue="unschedulable"} 0"#,
+        r#"unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 0"#,
         // What was found out for the pod before is not found out again.
         &point("PreFilter", "Success", 1),
         &point("Filter", "Success", 1),
