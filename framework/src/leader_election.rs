@@ -366,3 +366,6 @@ impl Elector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,30 @@ async fn a_circle_is_broken_where_it_blocks() {
 }
 
 #[tokio::test]
+async fn a_deletion_in_the_foreground_waits_for_what_blocks_it_and_for_nothing_else() {
+    let waiting = || {
+        let mut owner = object("owner", &[]);
+        owner["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        owner["metadata"]["finalizers"] = json!(["example.com/other", "foregroundDeletion"]);
+        owner
+    };
+    for blocks in [true, false] {
+        let fake = Fake::new(move |_| (200, waiting()));
+        let mut child = object("child", &["owner"]);
+        child["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(blocks);
+        let collector = collector(&fake, &[waiting(), child]);
+        assert_eq!(collector.examine("owner".to_owned()).await.unwrap(), Outcome::Done);
+        assert_eq!(collector.0.examine.is_empty(), !blocks, "what blocks is looked after");
+        if blocks {
+            assert_eq!(fake.log(), [format!("GET {OWNER}")]);
+        } else {
+            assert_eq!(fake.log(), [format!("GET {OWNER}"), format!("PATCH {OWNER}")]);
+            assert_eq!(fake.last_body()["metadata"]["finalizers"], json!(["example.com/other"]));
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_being_deleted_is_not_deleted_again() {
     let fake = Fake::new(|call| match (call.method.as_str(), call.path.as_str()) {
         ("DELETE", _) => refusal(409, "Conflict", "it has changed"),
