@@ -285,6 +285,22 @@ async fn a_pod_that_cannot_be_deleted_is_a_failure_and_one_that_is_gone_is_none(
 }
 
 #[tokio::test]
+async fn what_was_expected_for_a_set_is_forgotten_with_it() {
+    let fake = Fake::new(|_| (200, json!({})));
+    let controller = controller(&fake, &set(1), &[pod("a", Some("set"), "web")]);
+    let going = [(ObjectKey::new("ns", "a"), "a".to_owned())];
+    controller.expectations.expect_deletions("set", NOW, going.into());
+    controller.consistency.wrote("set", "pods", "99");
+    let is_free = || {
+        let met = controller.expectations.are_met("set", NOW, &controller.pods);
+        (met, controller.consistency.is_current("set", |_| 0))
+    };
+    assert_eq!(is_free(), (false, false));
+    controller.sets.take(Change::Deleted(serde_json::from_value(set(1)).unwrap()), "11");
+    assert_eq!(is_free(), (true, true));
+}
+
+#[tokio::test]
 async fn a_pod_that_names_our_uid_and_somebody_else_is_not_ours_to_delete() {
     for (field, forged) in [("kind", "StatefulSet"), ("name", "other")] {
         let fake = Fake::new(|_| (200, json!({"metadata": {"resourceVersion": "5"}})));
