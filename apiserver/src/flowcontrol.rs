@@ -4,6 +4,7 @@
 pub(crate) mod bodies;
 pub(crate) mod bootstrap;
 mod classify;
+pub(crate) mod dump;
 mod fair;
 mod maintain;
 mod queues;
@@ -174,6 +175,16 @@ impl FlowControl {
     /// The seats that each priority level has before it lends or borrows some.
     pub(crate) fn nominal_seats(&self) -> Vec<(String, u64)> {
         self.fair.as_ref().map(|fair| fair.nominal()).unwrap_or_default()
+    }
+
+    /// What a debug endpoint shows; `None` if there is none of that name. `past` says what became of requests so far.
+    pub(crate) fn dump(&self, endpoint: &str, past: impl Fn(&str) -> dump::Past) -> Option<String> {
+        let levels = self.fair.as_ref()?.dump();
+        match endpoint {
+            "dump_priority_levels" => Some(dump::levels(&levels, past)),
+            "dump_queues" => Some(dump::queues(&levels)),
+            _ => None,
+        }
     }
 
     fn count(&self, info: &RequestInfo) -> Result<Entered, TooMany> {

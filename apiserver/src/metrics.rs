@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::features::Features;
+use crate::flowcontrol::dump::Past;
 use crate::http::query::Query;
 use crate::http::request_info::RequestInfo;
 use crate::version;
@@ -153,6 +154,19 @@ impl Metrics {
             None => flow.dispatched += 1,
             Some(reason) => *flow.rejected.entry(reason).or_default() += 1,
         }
+    }
+
+    /// What became of the requests of a priority level so far.
+    pub(crate) fn past(&self, level: &str) -> Past {
+        let flows = self.flows.lock();
+        let mut past = Past::default();
+        for (_, flow) in flows.iter().filter(|((_, at), _)| at == level) {
+            past.dispatched += flow.dispatched;
+            for (reason, count) in &flow.rejected {
+                *(if *reason == "time-out" { &mut past.timed_out } else { &mut past.rejected }) += count;
+            }
+        }
+        past
     }
 
     /// All metrics as text; `limits` are the seats of the priority levels, `objects` the numbers of what is stored.

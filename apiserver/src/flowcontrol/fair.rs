@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::classify::Schema;
+use super::dump;
 use super::queues::{Arrival, Id, QueueSet, Shape};
 use super::seats::{self, Bounds, Demand, Shares};
 use crate::authentication::UserInfo;
@@ -131,6 +132,16 @@ impl Fair {
     pub(super) fn nominal(&self) -> Vec<(String, u64)> {
         let state = self.state.lock();
         state.levels.iter().map(|(name, level)| (name.clone(), level.bounds.nominal)).collect()
+    }
+
+    /// What each level holds now.
+    pub(super) fn dump(&self) -> Vec<dump::Level> {
+        let state = self.state.lock();
+        let of = |(name, level): (&String, &Level)| {
+            let (executing, queues) = level.queues.as_ref().map(QueueSet::dump).unwrap_or_default();
+            dump::Level { name: name.clone(), exempt: level.queues.is_none(), executing, queues }
+        };
+        state.levels.iter().map(of).collect()
     }
 
     /// The most seats that a request of a level takes. Source: `k8s.io/apiserver/pkg/util/flowcontrol` (`GetMaxSeats`): about a

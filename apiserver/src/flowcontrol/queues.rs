@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::dump;
+
 /// How long a request is thought to take per seat, in seconds, until it is known. Source: `estimatedServiceDuration`.
 const GUESS: f64 = 0.003;
 
@@ -90,6 +92,23 @@ impl QueueSet {
     /// The seats that are taken or waited for.
     pub(super) fn demand(&self) -> u64 {
         self.seats + self.queues.iter().flat_map(|queue| &queue.waiting).map(|(_, width)| width).sum::<u64>()
+    }
+
+    /// What it holds now: how many execute, and each queue.
+    pub(super) fn dump(&self) -> (usize, Vec<dump::Queue>) {
+        let of = |queue: &Queue| {
+            let wanted: u64 = queue.waiting.iter().map(|(_, width)| width).sum();
+            let (waiting, executing) = (queue.waiting.len(), queue.executing);
+            dump::Queue {
+                waiting,
+                executing,
+                seats: queue.seats,
+                wanted,
+                start: queue.start,
+                work: wanted as f64 * GUESS,
+            }
+        };
+        (self.executing.len(), self.queues.iter().map(of).collect())
     }
 
     #[cfg(test)]

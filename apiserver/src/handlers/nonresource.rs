@@ -39,7 +39,7 @@ async fn metrics(call: &Call) -> Answer {
     let mut seen = BTreeSet::new();
     for resource in catalog.all() {
         let name = object::storage_name(resource);
-        if resource.verbs.iter().any(|verb| verb == "list") && seen.insert(name.clone()) {
+        if resource.verbs.iter().any(|verb| verb == "watch") && seen.insert(name.clone()) {
             let count = call.server.snapshot(&name).await?.len();
             objects.push((resource.group.clone(), resource.name.clone(), count));
         }
@@ -71,6 +71,10 @@ pub(super) async fn handle(call: &Call) -> Answer {
         [".well-known", "openid-configuration"] => open_id::configuration(call).await,
         ["openid", "v1", "jwks"] => open_id::keys(call).await,
         ["metrics"] => metrics(call).await,
+        ["debug", "api_priority_and_fairness", endpoint] => {
+            let shown = call.server.flow.dump(endpoint, |level| call.server.metrics.past(level));
+            shown.map_or_else(not_found, |text| Ok(respond::text(200, text)))
+        }
         ["api"] if wants_aggregated(call) => aggregated(call, true, &others),
         ["apis"] if wants_aggregated(call) => aggregated(call, false, &others),
         ["api"] => document(call, Some(discovery::api_versions(&host(call)))),

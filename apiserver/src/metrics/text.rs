@@ -14,6 +14,8 @@ pub(super) const SECONDS: [f64; 23] = [
 pub(super) struct Text {
     written: String,
     family: &'static str,
+    /// What stands before its first sample.
+    header: Option<String>,
 }
 
 impl From<Text> for String {
@@ -23,14 +25,15 @@ impl From<Text> for String {
 }
 
 impl Text {
-    /// Begins a family.
+    /// Begins a family. One without samples is left out.
     pub(super) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.family = name;
-        let _ = write!(self.written, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        self.header = Some(format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
     /// A sample of the family.
     pub(super) fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.written.extend(self.header.take());
         let _ = write!(self.written, "{}{suffix}{{", self.family);
         for (index, (name, value)) in labels.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };

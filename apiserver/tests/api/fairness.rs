@@ -206,3 +206,27 @@ async fn a_small_get_is_served_before_more_than_a_few_steps_of_all_lists_that_ar
         }
     }
 }
+
+#[tokio::test]
+async fn levels_and_queues_can_be_looked_at() {
+    let unfair = self::client(Options::default()).await;
+    let client = client(Options { priority_and_fairness: true, ..Options::default() }).await;
+    get_as(&client, "somebody").await;
+    let shown = async |endpoint: &str| {
+        let path = format!("/debug/api_priority_and_fairness/{endpoint}");
+        let request = Request::get(path).body(Full::new(Bytes::new())).unwrap();
+        let response = client.send(request).await;
+        let code = response.status().as_u16();
+        (code, String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    };
+    let (code, levels) = shown("dump_priority_levels").await;
+    assert_eq!((code, levels.lines().count()), (200, 9), "{levels}");
+    let line = levels.lines().find(|line| line.starts_with("global-default,")).unwrap();
+    let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+    assert_eq!(cells[1..], ["0", "true", "false", "0", "0", "1", "0", "0", "0"], "{levels}");
+    let (_, queues) = shown("dump_queues").await;
+    assert_eq!(queues.lines().filter(|line| line.starts_with("leader-election,")).count(), 16, "{queues}");
+    assert_eq!(shown("dump_nothing").await.0, 404);
+    let request = Request::get("/debug/api_priority_and_fairness/dump_queues").body(Full::new(Bytes::new()));
+    assert_eq!(unfair.send(request.unwrap()).await.status(), 404);
+}
