@@ -179,7 +179,8 @@ fn pod_level(pod: &wire::Pod) -> (List, bool) {
             requests.clear();
         }
         raise(&mut requests, &to_list(&actual.requests));
-        raise(&mut requests, &to_list(&pod.status.allocated_resources));
+        let allocated = pod.status.allocated_resources.as_deref().map(to_list);
+        raise(&mut requests, &allocated.unwrap_or_default());
         requests.retain(|name, _| supported(name));
     }
     (requests, is_set)

@@ -186,13 +186,9 @@ pub struct PodStatus {
     #[serde(deserialize_with = "nullable")]
     pub init_container_statuses: Vec<ContainerStatus>,
     /// What the node set aside for the pod as a whole.
-    #[serde(deserialize_with = "nullable")]
-    pub allocated_resources: Map,
+    pub allocated_resources: Option<Box<Map>>,
     /// What is in force for the pod as a whole.
-    pub resources: Option<Resources>,
-    /// `Infeasible` if the wished resize can't be done.
-    #[serde(deserialize_with = "nullable")]
-    pub resize: String,
+    pub resources: Option<Box<Resources>>,
 }
 
 /// `v1.PodCondition`.

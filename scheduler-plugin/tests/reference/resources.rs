@@ -53,10 +53,10 @@ fn is_infeasible(pod: &Pod) -> bool {
 /// What one container asks for. Of containers that stay, the node says what it has set aside and what is in force.
 fn own(pod: &Pod, container: &Container, stays: bool, defaults: &List) -> List {
     let mut own = list(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()));
-    let statuses = pod.status.iter().flat_map(|status| {
+    let mut statuses = pod.status.iter().flat_map(|status| {
         status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten())
     });
-    let status = statuses.filter(|status| status.name == container.name && stays).next();
+    let status = statuses.find(|status| status.name == container.name && stays);
     if let Some((status, actual)) = status.and_then(|status| Some((status, status.resources.as_ref()?))) {
         let mut most = if is_infeasible(pod) { List::new() } else { own };
         raise(&mut most, &list(actual.requests.as_ref()));
