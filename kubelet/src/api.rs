@@ -7,7 +7,7 @@ use kube::Client;
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 /// Writes that each of the two loops (nodes and pods) has under way at most. Thirty-two keep an API server busy that
 /// answers in a millisecond over a network with ten times that latency; more would only wait at its other end.
@@ -74,7 +74,7 @@ pub(crate) async fn patch(client: &Client, place: Place<'_>, patch: Patch<&serde
         None => request.patch(place.name, &params, &patch),
     };
     let request = request.map_err(kube::Error::BuildRequest)?;
-    client.request::<IgnoredAny>(request).await.map(drop)
+    client.request_text(request).await.map(drop)
 }
 
 /// Removes an object that has come to its end, if it is still the one with that uid.
@@ -86,7 +86,7 @@ pub(crate) async fn delete_now(client: &Client, path: &str, name: &str, uid: &st
     };
     let request = Request::new(path).delete(name, &params);
     let request = request.map_err(kube::Error::BuildRequest)?;
-    client.request::<IgnoredAny>(request).await.map(drop)
+    client.request_text(request).await.map(drop)
 }
 
 /// Where an object is.

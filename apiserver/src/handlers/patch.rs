@@ -53,8 +53,8 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
     let patch = Patch::read(call, resource.custom, options.field_validation)?;
     let how = Change::patch(resource, subresource, &options);
     let updated = write::update(call, resource, &how, |call, live| {
-        let patched = patch.apply(live, resource.object_type.root())?;
         let kind = (!resource.custom).then_some(resource.kind.as_str());
+        let patched = || patch.apply(live, resource.object_type.root());
         let mut object = patch.decode(call, kind, patched, |patched| input::shape(resource, patched))?;
         resource.default(&mut object);
         Ok(object)
@@ -133,26 +133,30 @@ impl Patch {
     }
 
     /// Brings the patched object into the form of its type by `shape`, which gives the paths of unknown fields as well.
-    /// `kind` is that of the object if it is a built-in one.
+    /// `kind` is that of the object if it is a built-in one. `patched` makes the object, once more if it has to be shown.
     pub(super) fn decode(
         &self,
         call: &mut Call,
         kind: Option<&str>,
-        patched: Value,
+        patched: impl Fn() -> Result<Value, Status>,
         shape: impl FnOnce(Value) -> Result<(Value, Vec<String>), TypeError>,
     ) -> Result<Value, Status> {
-        let invalid = |why: String| {
-            let error = FieldError::invalid_shown(&Path::new("patch"), self.document.shown(&patched), why);
-            Status::invalid(&GroupKind::default(), "", &[error])
+        let invalid = |why: String| match patched() {
+            Err(status) => status,
+            Ok(patched) => {
+                let error = FieldError::invalid_shown(&Path::new("patch"), self.document.shown(&patched), why);
+                Status::invalid(&GroupKind::default(), "", &[error])
+            }
         };
-        let found = meta::text(&patched, &["kind"]);
+        let made = patched()?;
+        let found = meta::text(&made, &["kind"]);
         match kind {
             Some(kind) if kind != found && !matches!(self.document, Document::Strategic(_)) => {
                 return Err(invalid(format!("no conversion from {found} to {kind} exists")));
             }
             _ => {}
         }
-        let (object, unknown) = shape(patched.clone()).map_err(|error| invalid(error.to_string()))?;
+        let (object, unknown) = shape(made).map_err(|error| invalid(error.to_string()))?;
         let mut problems = self.document.problems();
         problems.extend(unknown.iter().map(|path| format!("unknown field \"{path}\"")));
         match self.validation {

@@ -91,7 +91,7 @@ async fn change(call: &mut Call, resource: &Resource) -> Result<Value, Status> {
     let patch = Patch::read(call, resource.custom, options.field_validation)?;
     let shape = |patched| decode::convert(patched, scale_type(), KIND).map(|it| (it.object, it.unknown));
     write(call, resource, &options, |call, writer, live| {
-        let scale = patch.decode(call, Some(KIND), patch.apply(live, scale_type())?, shape)?;
+        let scale = patch.decode(call, Some(KIND), || patch.apply(live, scale_type()), shape)?;
         refuse_uid(resource, live, &scale)?;
         Ok(writer.update(Some(live), scale))
     })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use steersman_machinery::decode::{self, Decoded};
@@ -75,8 +75,8 @@ struct Watcher {
     watch: Watch,
     selection: Selection,
     framer: Framer,
-    /// Events that are ready.
-    ready: Vec<u8>,
+    /// Events that are ready. What was sent is written over as long as there is more to send.
+    ready: BytesMut,
     /// Whether the last event is among them.
     over: bool,
     /// The objects that were there when the watch began, still to be sent.
@@ -122,7 +122,7 @@ impl Watcher {
         Ok(Self {
             watch,
             selection,
-            ready: Vec::new(),
+            ready: BytesMut::new(),
             over: false,
             initial,
             initial_end: (with_initial && options.allow_bookmarks).then_some(after),
@@ -148,15 +148,18 @@ impl Watcher {
             if let Some(entry) = self.initial.pop_front() {
                 self.frame(Seen::Added, &entry).await;
             } else if let Some(revision) = self.initial_end.take() {
-                self.ready.extend(self.framer.bookmark(revision, true));
-            } else if !self.ready.is_empty() {
-                let Ok(Some(event)) = self.watch.try_next() else { break };
+                self.ready.extend_from_slice(&self.framer.bookmark(revision, true));
+            } else if let Ok(Some(event)) = self.watch.try_next() {
                 self.deliver(&event).await;
+            } else if !self.ready.is_empty() {
+                break;
             } else {
+                // Who waits holds no memory.
+                self.ready = BytesMut::new();
                 self.wait().await?;
             }
         }
-        (!self.ready.is_empty()).then(|| std::mem::take(&mut self.ready).into())
+        (!self.ready.is_empty()).then(|| self.ready.split().freeze())
     }
 
     /// Waits for something to send; `None` ends the watch.
@@ -167,7 +170,7 @@ impl Watcher {
                 Ok(event) => self.deliver(&event).await,
                 Err(error) => {
                     let status = json!(expired(&error));
-                    self.ready.extend(frame("ERROR", &status, self.framer.media));
+                    self.ready.extend_from_slice(&frame("ERROR", &status, self.framer.media));
                     self.over = true;
                 }
             },
@@ -178,7 +181,7 @@ impl Watcher {
             () = sleep_until(self.end) => return None,
             () = sleep_until(self.next_bookmark), if self.bookmarks && self.next_bookmark < self.end => {
                 self.next_bookmark = next_bookmark(Instant::now(), self.end);
-                self.ready.extend(self.framer.bookmark(self.watch.revision(), false));
+                self.ready.extend_from_slice(&self.framer.bookmark(self.watch.revision(), false));
             }
         }
         Some(())
@@ -198,7 +201,7 @@ impl Watcher {
     /// Makes an event ready. What cannot be converted ends the watch with an error.
     async fn frame(&mut self, seen: Seen, entry: &Entry) {
         if let Err(status) = self.framer.event(seen, entry, &mut self.ready).await {
-            self.ready.extend(frame("ERROR", &json!(status), self.framer.media));
+            self.ready.extend_from_slice(&frame("ERROR", &json!(status), self.framer.media));
             self.over = true;
         }
     }
@@ -286,7 +289,7 @@ impl Framer {
         found.is_some_and(|found| Arc::ptr_eq(found, resource))
     }
 
-    async fn event(&mut self, seen: Seen, entry: &Entry, out: &mut Vec<u8>) -> Result<(), Status> {
+    async fn event(&mut self, seen: Seen, entry: &Entry, out: &mut BytesMut) -> Result<(), Status> {
         if self.form == Form::Plain && self.media == Media::Json && !self.resource.strategy.converts() {
             let pieces: [&[u8]; 3] = [&self.heads[seen as usize], &entry.bytes()[1..], b"}\n"];
             out.reserve(pieces.iter().map(|piece| piece.len()).sum());
@@ -300,7 +303,7 @@ impl Framer {
             Seen::Modified => "MODIFIED",
             Seen::Deleted => "DELETED",
         };
-        out.extend(frame(name, &shaped, self.media));
+        out.extend_from_slice(&frame(name, &shaped, self.media));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod commit;
 mod identity;
 mod ownership;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -489,20 +490,17 @@ async fn allocate<'a>(
 
 /// Holds back what a write by this way may not touch.
 fn isolate(resource: &Resource, part: Part, live: &Value, new: &mut Value) {
-    let kept = |fields: &[&str], new: &mut Value| {
-        let mut object = live.clone();
-        for field in fields {
-            crate::registry::strategy::restore(&mut object, new, &[field]);
-        }
-        *new = object;
-    };
     match part {
         Part::Main if resource.strategy.rules().has_status => {
             crate::registry::strategy::restore(new, live, &["status"])
         }
         Part::Main | Part::Subresource | Part::Internal => {}
         Part::Status => {
-            kept(&["metadata", "status"], new);
+            let objects = [live, &*new].into_iter().filter_map(Value::as_object);
+            let fields: BTreeSet<String> = objects.flat_map(|object| object.keys().cloned()).collect();
+            for field in fields.iter().filter(|field| !matches!(field.as_str(), "metadata" | "status")) {
+                crate::registry::strategy::restore(new, live, &[field]);
+            }
             for path in resource.strategy.status_keeps() {
                 crate::registry::strategy::restore(new, live, path);
             }
@@ -548,12 +546,13 @@ fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) ->
     if how.part != Part::Internal {
         // Upstream looks at the metadata once for all kinds and again for this one, and shows all that it finds.
         errors.extend(object_meta::validate_common(new, resource.namespaced));
-        errors.extend(object_meta::validate_update(new, live));
+        let of_update = object_meta::validate_update(new, live);
+        errors.extend(of_update.iter().cloned());
         if how.part != Part::Status && strategy.revalidates_metadata() {
             let name_check = |name: &str| resource.strategy.validate_name(name);
             errors.extend(object_meta::validate(new, resource.namespaced, &name_check));
         }
-        errors.extend(object_meta::validate_update(new, live));
+        errors.extend(of_update);
     }
     let (found, warnings) = match how.part {
         Part::Main | Part::Subresource => strategy.check_update(new, live),

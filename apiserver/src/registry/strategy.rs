@@ -233,6 +233,8 @@ impl Strategy for Plain {
 /// Copies `field` from `old` into `object`, or takes it away if `old` has none.
 pub fn restore(object: &mut Value, old: &Value, path: &[&str]) {
     match meta::at(old, path) {
+        // Most often nothing is to be done: to compare costs less than to copy.
+        Some(value) if meta::at(object, path) == Some(value) => {}
         Some(value) => meta::set(object, path, value.clone()),
         None => drop(meta::remove(object, path)),
     }

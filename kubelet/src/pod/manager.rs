@@ -78,6 +78,8 @@ struct Pod {
     written: Option<u64>,
     /// The hash of the status that is under way.
     writing: u64,
+    /// Whether nothing has happened to the pod since its status was rendered, which was written or is under way.
+    rendered: bool,
     queued: bool,
     in_flight: bool,
     /// Whether its address is taken from the node's block.
@@ -179,6 +181,7 @@ impl Manager {
                     self.pool.share(&mut view);
                     let key = Arc::clone(&pod.view.key);
                     pod.view = PodView { key, ..view };
+                    pod.rendered = false;
                     self.enqueue(id);
                 }
             }
@@ -207,6 +210,7 @@ impl Manager {
             node,
             written,
             writing: 0,
+            rendered: false,
             queued: false,
             in_flight: false,
             holds_address: false,
@@ -266,6 +270,7 @@ impl Manager {
     fn plan(&mut self, id: Id) -> Option<Act> {
         let now = self.clock.now();
         let pod = self.pods.get_mut(&id)?;
+        let before = pod.runtime.clone();
         let next = lifecycle::advance(&pod.view, &mut pod.runtime, &self.options, now);
         match next.wake {
             Some(wake) => self.timers.set(id, moment(wake, now)),
@@ -279,12 +284,15 @@ impl Manager {
         if next.remove && !pod.view.has_finalizers {
             return Some(pod.act(ActKind::Remove { uid: pod.view.uid.clone() }));
         }
-        let status = status::render(&pod.view, &pod.runtime, self.nodes.get(pod.node));
-        let hash = hash(&status);
-        if pod.written != Some(hash) {
-            pod.writing = hash;
-            let patch = status::patch(&pod.view, status, pod.written.is_some());
-            return Some(pod.act(ActKind::WriteStatus(patch)));
+        if !(pod.rendered && pod.runtime == before) {
+            let status = status::render(&pod.view, &pod.runtime, self.nodes.get(pod.node));
+            let hash = hash(&status);
+            pod.rendered = true;
+            if pod.written != Some(hash) {
+                pod.writing = hash;
+                let patch = status::patch(&pod.view, status, pod.written.is_some());
+                return Some(pod.act(ActKind::WriteStatus(patch)));
+            }
         }
         next.remove.then(|| {
             let uid = pod.view.uid.clone();
@@ -311,6 +319,7 @@ impl Manager {
             }
             Err(error) => {
                 pod.failures += 1;
+                pod.rendered = false;
                 tracing::warn!(namespace = %pod.view.key.namespace, pod = %pod.view.key.name, %error, "shall retry");
                 self.timers.set(id, Instant::now() + api::retry_delay(pod.failures));
             }
