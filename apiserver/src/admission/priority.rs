@@ -21,7 +21,10 @@ impl Plugin for Priority {
     }
 
     fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
-        if !attributes.is("", "pods") {
+        let of_group = attributes.is("scheduling.k8s.io", "podgroups");
+        // Only with its feature (WorkloadAwarePreemption) a group can have a priority.
+        let groups_count = || !attributes.resource.disabled_fields.iter().any(|path| *path == ["spec", "priority"]);
+        if !attributes.is("", "pods") && !(of_group && attributes.operation == Operation::Create && groups_count()) {
             return pass();
         }
         async move {
@@ -36,6 +39,7 @@ impl Plugin for Priority {
                     attributes.forbidden(object, format!("no PriorityClass with name {name} was found"))
                 })?),
             };
+            let apply = if of_group { apply_to_group } else { apply };
             apply(object, class.as_deref()).map_err(|why| attributes.forbidden(object, why))
         }
         .boxed()
@@ -82,9 +86,30 @@ fn keep(pod: &mut Value, old: &Value) {
     }
 }
 
+fn value(class: Option<&Value>) -> i64 {
+    class.and_then(|class| class.get("value")).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// Sets the priority of a group of pods; it may not say anything else itself. Source: KEP-5710.
+fn apply_to_group(group: &mut Value, class: Option<&Value>) -> Result<(), String> {
+    let value = value(class);
+    let own = meta::at(group, &["spec", "priority"]).and_then(Value::as_i64);
+    if let Some(own) = own.filter(|own| *own != value) {
+        return Err(format!(
+            "the integer value of priority ({own}) must not be provided in pod group spec; priority admission controller \
+             computed {value} from the given PriorityClass name"
+        ));
+    }
+    if let Some(class) = class {
+        meta::set(group, &["spec", "priorityClassName"], meta::name(class));
+    }
+    meta::set(group, &["spec", "priority"], value);
+    Ok(())
+}
+
 /// Sets priority and preemption policy; a pod may not say anything else itself.
 fn apply(pod: &mut Value, class: Option<&Value>) -> Result<(), String> {
-    let value = class.and_then(|class| class.get("value")).and_then(Value::as_i64).unwrap_or(0);
+    let value = value(class);
     let policy = class.map_or("", |class| meta::text(class, &["preemptionPolicy"]));
     let policy = if policy.is_empty() { "PreemptLowerPriority" } else { policy };
     let computed = "must not be provided in pod spec; priority admission controller computed";
@@ -122,6 +147,20 @@ mod tests {
         let mut pod = json!({"spec": {}});
         apply(&mut pod, Some(&class)).unwrap();
         assert_eq!(pod["spec"], json!({"priority": 7, "preemptionPolicy": "Never", "priorityClassName": "high"}));
+    }
+
+    #[test]
+    fn the_class_sets_the_priority_of_a_group_which_does_not_choose_it_itself() {
+        let class = json!({"metadata": {"name": "high"}, "value": 7});
+        let mut group = json!({"spec": {}});
+        apply_to_group(&mut group, Some(&class)).unwrap();
+        assert_eq!(group["spec"], json!({"priority": 7, "priorityClassName": "high"}));
+        apply_to_group(&mut group, Some(&class)).unwrap();
+        group["spec"]["priority"] = json!(9);
+        assert!(apply_to_group(&mut group, Some(&class)).unwrap_err().starts_with("the integer value of priority (9)"));
+        let mut group = json!({"spec": {}});
+        apply_to_group(&mut group, None).unwrap();
+        assert_eq!(group["spec"], json!({"priority": 0}));
     }
 
     #[test]
