@@ -59,7 +59,8 @@ pub fn slow_start(count: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The status that the pods amount to. `terminating` is left out if nobody is to be told; `failure` is the reason and message of a failed [`Scale`].
+/// The status that the pods amount to. `terminating` is left out if nobody is to be told; `failure` is the reason and
+/// message of a failed [`Scale`].
 pub fn plan_status(
     set: &ReplicaSet,
     active: &[Arc<Pod>],

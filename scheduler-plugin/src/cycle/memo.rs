@@ -3,7 +3,8 @@
 //! For each of the last few kinds of pods that came more than once, the verdicts and scores of plugins that look at one node
 //! at a time are kept in columns; only nodes that have changed since are asked again. Plugins that count pods elsewhere keep
 //! their notes and are told of the pods that came and went. If anything else has changed (labels, taints, namespaces,
-//! services) all is found out anew. Nodes that no plugin tells apart are in groups, of each of which one is asked. Source: KEP-5598 for the idea that equal pods need not be filtered again.
+//! services) all is found out anew. Nodes that no plugin tells apart are in groups, of each of which one is asked.
+//! Source: KEP-5598 for the idea that equal pods need not be filtered again.
 //!
 //! The choice is the one that would have been made without it: same verdicts, same scores, same set of best nodes, in the
 //! same order. Held by `what_is_kept_is_what_would_be_found_out_anew`.

@@ -1,7 +1,7 @@
 //! Credentials that somebody else renews: what a program gave, and certificates in files. When the server refuses them, the
 //! program is asked again and the files are read again, and what follows is sent over new connections. Tokens in files are
-//! read again [besides](super::token). The same way a connection that hangs is given up. Source: `k8s.io/client-go/plugin/pkg/client/auth/exec`, `k8s.io/client-go/transport`
-//! (`dynamicClientCert`).
+//! read again [besides](super::token). The same way a connection that hangs is given up. Source:
+//! `k8s.io/client-go/plugin/pkg/client/auth/exec`, `k8s.io/client-go/transport` (`dynamicClientCert`).
 
 use std::sync::Arc;
 use std::time::Duration;
