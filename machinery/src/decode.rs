@@ -16,7 +16,7 @@ mod parse;
 mod time;
 
 pub use convert::{kind_of, zero};
-pub use time::{format_micro_time, format_time, parse_micro_time, parse_time};
+pub use time::{canonical_micro_time, canonical_time, parse_time};
 
 /// A parsed document.
 #[derive(Clone, Debug, PartialEq)]

@@ -24,7 +24,8 @@ impl Plugin for Priority {
         let of_group = attributes.is("scheduling.k8s.io", "podgroups");
         // Only with its feature (WorkloadAwarePreemption) a group can have a priority.
         let groups_count = || !attributes.resource.disabled_fields.iter().any(|path| *path == ["spec", "priority"]);
-        if !attributes.is("", "pods") && !(of_group && attributes.operation == Operation::Create && groups_count()) {
+        let group_is_made = of_group && attributes.operation == Operation::Create && groups_count();
+        if !attributes.is("", "pods") && !group_is_made {
             return pass();
         }
         async move {

@@ -137,11 +137,8 @@ impl<'a> Converter<'a> {
         let Value::String(text) = value else {
             return Err(self.mismatch(kind_of(value), "string"));
         };
-        let canonical = if *ty.ty() == Type::MicroTime {
-            time::parse_micro_time(text).map(time::format_micro_time)
-        } else {
-            time::parse_time(text).map(time::format_time)
-        };
+        let canonical =
+            if *ty.ty() == Type::MicroTime { time::canonical_micro_time(text) } else { time::canonical_time(text) };
         *text = canonical.map_err(TypeError)?;
         Ok(text != ZERO)
     }

@@ -1,8 +1,8 @@
 //! `metav1.Time` and `metav1.MicroTime` as texts, with the errors of Go's `time.Parse`.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::field::go_quote;
 
@@ -12,27 +12,27 @@ const MICRO_LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
 /// Reads RFC 3339: a `metav1.Time`. A fraction of a second is accepted.
 ///
 /// # Errors
-/// The text of Go's `time.Parse`.
+/// The text of Go's `time.Parse`; or that the time is among the last hours of the year 9999, with which can't be reckoned.
 pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    Parser::new(text, TIME_LAYOUT).parse(false)
+    let parser = Parser::new(text, TIME_LAYOUT);
+    let out_of_range = parser.out_of_range("year");
+    Offset::UTC.to_timestamp(parser.parse(false)?).map_err(|_| out_of_range)
 }
 
-/// Reads RFC 3339 with six digits of a second: a `metav1.MicroTime`.
+/// A `metav1.Time` as Go writes it: UTC, whole seconds. What is read is RFC 3339, with or without a fraction of a second.
 ///
 /// # Errors
 /// The text of Go's `time.Parse`.
-pub fn parse_micro_time(text: &str) -> Result<Timestamp, String> {
-    Parser::new(text, MICRO_LAYOUT).parse(true)
+pub fn canonical_time(text: &str) -> Result<String, String> {
+    Ok(Parser::new(text, TIME_LAYOUT).parse(false)?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// A `metav1.Time`: UTC, whole seconds.
-pub fn format_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// A `metav1.MicroTime`: UTC, six digits of a second.
-pub fn format_micro_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+/// A `metav1.MicroTime` as Go writes it: UTC, six digits of a second, which what is read must have as well.
+///
+/// # Errors
+/// The text of Go's `time.Parse`.
+pub fn canonical_micro_time(text: &str) -> Result<String, String> {
+    Ok(Parser::new(text, MICRO_LAYOUT).parse(true)?.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
 }
 
 struct Parser<'a> {
@@ -46,7 +46,8 @@ impl<'a> Parser<'a> {
         Self { text, rest: text, layout }
     }
 
-    fn parse(mut self, micro: bool) -> Result<Timestamp, String> {
+    /// The time in UTC.
+    fn parse(mut self, micro: bool) -> Result<DateTime, String> {
         let year = self.digits(4, "2006")?;
         self.literal("-")?;
         let month = self.ranged("01", 1..=12, "month")?;
@@ -68,7 +69,8 @@ impl<'a> Parser<'a> {
         let year = i16::try_from(year).unwrap_or(i16::MAX);
         let time = DateTime::new(year, small(month), small(day), small(hour), small(minute), small(second), nanos);
         let time = time.map_err(|_| self.out_of_range("day"))?;
-        offset.to_timestamp(time).map_err(|_| self.out_of_range("year"))
+        let ahead = SignedDuration::from_secs(offset.seconds().into());
+        time.checked_sub(ahead).map_err(|_| self.out_of_range("year"))
     }
 
     fn out_of_range(&self, what: &str) -> String {
@@ -148,11 +150,14 @@ mod tests {
     #[test]
     fn times_are_whole_seconds_in_utc() {
         let check = |text: &str, expect: &str| {
-            assert_eq!(parse_time(text).map_or_else(|error| error, format_time), expect, "{text}");
+            assert_eq!(canonical_time(text).unwrap_or_else(|error| error), expect, "{text}");
         };
         check("2020-05-01T10:00:00Z", "2020-05-01T10:00:00Z");
         check("2020-05-01T10:00:00.999Z", "2020-05-01T10:00:00Z");
         check("2020-05-01T10:00:00+02:00", "2020-05-01T08:00:00Z");
+        check("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z");
+        check("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z");
+        check("9999-12-31T23:59:59-01:00", r#"parsing time "9999-12-31T23:59:59-01:00": year out of range"#);
         check("x", r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#);
         check("2020-05", r#"parsing time "2020-05" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "-""#);
         check("2020-13-01T00:00:00Z", r#"parsing time "2020-13-01T00:00:00Z": month out of range"#);
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn micro_times_have_six_digits() {
         let check = |text: &str, expect: &str| {
-            assert_eq!(parse_micro_time(text).map_or_else(|error| error, format_micro_time), expect, "{text}");
+            assert_eq!(canonical_micro_time(text).unwrap_or_else(|error| error), expect, "{text}");
         };
         check("2020-05-01T10:00:00.500000Z", "2020-05-01T10:00:00.500000Z");
         check("2020-05-01T10:00:00.000001-01:30", "2020-05-01T11:30:00.000001Z");
