@@ -1,12 +1,12 @@
-//! What the server counts, in Prometheus' text format and with upstream's names.
+//! What the server counts, with upstream's names and buckets.
 //! Source: `k8s.io/apiserver/pkg/endpoints/metrics`, `k8s.io/apiserver/pkg/util/flowcontrol/metrics`,
 //! `k8s.io/component-base/metrics`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use steersman_machinery::metrics::{Buckets, Counter, Family, Gauge, Histogram, Metrics as Registry};
 
 use crate::features::Features;
 use crate::flowcontrol::dump::Past;
@@ -14,9 +14,35 @@ use crate::http::query::Query;
 use crate::http::request_info::RequestInfo;
 use crate::version;
 
-mod text;
-
-use text::Text;
+static BUILD: Family = Family::gauge("kubernetes_build_info", "Which version of Kubernetes is served.");
+static FEATURES: Family = Family::gauge("kubernetes_feature_enabled", "Whether a feature is on.");
+static DURATIONS: Family = Family::histogram(
+    "apiserver_request_duration_seconds",
+    "How long answers took, in seconds.",
+    Buckets::Exact(&[
+        0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0,
+        30.0, 45.0, 60.0,
+    ]),
+);
+static REQUESTS: Family = Family::counter("apiserver_request_total", "Requests that were answered.");
+static LONG_RUNNING: Family =
+    Family::gauge("apiserver_longrunning_requests", "The requests that last as long as clients want.");
+static DISPATCHED: Family = Family::counter(
+    "apiserver_flowcontrol_dispatched_requests_total",
+    "Number of requests that were let in by priority and fairness.",
+);
+static REJECTED: Family = Family::counter(
+    "apiserver_flowcontrol_rejected_requests_total",
+    "Number of requests that were refused by priority and fairness.",
+);
+static SEATS: Family = Family::gauge(
+    "apiserver_flowcontrol_nominal_limit_seats",
+    "The seats that a priority level has before it lends or borrows some.",
+);
+static OBJECTS: Family =
+    Family::gauge("apiserver_resource_objects", "The number of objects that are stored, by resource.");
+static STORED: Family =
+    Family::gauge("apiserver_storage_objects", "The number of objects that are stored, by resource.");
 
 /// What it is that a request asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,43 +57,37 @@ pub(crate) struct Kind {
     version: String,
 }
 
-/// What became of the requests of a kind.
-#[derive(Clone, Debug, Default)]
+/// What counts the requests of a kind.
+#[derive(Debug)]
 struct Answered {
-    codes: BTreeMap<u16, u64>,
-    /// How many took no longer than each of [`text::SECONDS`], but longer than the one before.
-    durations: [u64; text::SECONDS.len()],
-    seconds: f64,
+    codes: BTreeMap<u16, Counter>,
+    durations: Histogram,
 }
 
-/// What became of the requests of a flow schema at a priority level.
-#[derive(Clone, Debug, Default)]
+/// What counts the requests of a flow schema at a priority level.
+#[derive(Debug)]
 struct Flow {
-    dispatched: u64,
-    rejected: BTreeMap<&'static str, u64>,
+    dispatched: Counter,
+    rejected: BTreeMap<&'static str, Counter>,
 }
 
-/// The metrics of one server.
-#[derive(Debug, Default)]
+/// The metrics of one server. Instruments are kept by what a request is known by: nothing is spelled out to count one.
+#[derive(Debug)]
 pub(crate) struct Metrics {
-    features: Features,
+    registry: Registry,
     requests: Mutex<BTreeMap<Kind, Answered>>,
-    long_running: Arc<Mutex<BTreeMap<Kind, u64>>>,
-    flows: Mutex<BTreeMap<(String, String), Flow>>,
+    long_running: Mutex<BTreeMap<Kind, Gauge>>,
+    /// By the priority level, then by the flow schema.
+    flows: Mutex<BTreeMap<String, BTreeMap<String, Flow>>>,
 }
 
 /// A request that is counted as long as it lasts.
 #[derive(Debug)]
-pub(crate) struct LongRunning {
-    kind: Kind,
-    all: Arc<Mutex<BTreeMap<Kind, u64>>>,
-}
+pub(crate) struct LongRunning(Gauge);
 
 impl Drop for LongRunning {
     fn drop(&mut self) {
-        if let Some(count) = self.all.lock().get_mut(&self.kind) {
-            *count -= 1;
-        }
+        self.0.add(-1);
     }
 }
 
@@ -118,52 +138,61 @@ impl Kind {
 
 impl Metrics {
     /// Those of a server with these features.
-    pub(crate) fn new(features: Features) -> Self {
-        Self { features, ..Self::default() }
+    pub(crate) fn new(features: &Features) -> Self {
+        let registry = Registry::recording();
+        build(&registry);
+        for (name, on) in features.gates() {
+            registry.gauge(&FEATURES, &[("name", name), ("stage", "ALPHA")]).set(i64::from(on));
+        }
+        Self { registry, requests: Mutex::default(), long_running: Mutex::default(), flows: Mutex::default() }
     }
 
     /// Counts an answer. Kinds that `is_served` denies are not counted: clients could invent any number of them.
     pub(crate) fn answered(&self, kind: &Kind, (code, took): (u16, Duration), is_served: impl FnOnce(&Kind) -> bool) {
         let mut requests = self.requests.lock();
-        if !requests.contains_key(kind) {
-            if !is_served(kind) {
-                return;
-            }
-            requests.insert(kind.clone(), Answered::default());
+        if let Some(answered) = requests.get_mut(kind) {
+            answered.count(&self.registry, kind, (code, took));
+        } else if is_served(kind) {
+            let durations = self.registry.histogram(&DURATIONS, &kind.labels());
+            let answered = requests.entry(kind.clone()).or_insert(Answered { codes: BTreeMap::new(), durations });
+            answered.count(&self.registry, kind, (code, took));
         }
-        let Some(answered) = requests.get_mut(kind) else { return };
-        *answered.codes.entry(code).or_default() += 1;
-        let seconds = took.as_secs_f64();
-        if let Some(bucket) = text::SECONDS.iter().position(|bound| seconds <= *bound) {
-            answered.durations[bucket] += 1;
-        }
-        answered.seconds += seconds;
     }
 
     /// Counts a request until what is returned is dropped.
-    pub(crate) fn runs(&self, kind: Kind) -> LongRunning {
-        *self.long_running.lock().entry(kind.clone()).or_default() += 1;
-        LongRunning { kind, all: self.long_running.clone() }
+    pub(crate) fn runs(&self, mut kind: Kind) -> LongRunning {
+        // Nothing that lasts is told apart by it.
+        kind.dry_run = "";
+        let mut long_running = self.long_running.lock();
+        let gauge = long_running.entry(kind).or_insert_with_key(|kind| {
+            let labels = kind.labels();
+            let [component, _, rest @ ..] = &labels;
+            self.registry.gauge(&LONG_RUNNING, &[&[*component], rest.as_slice()].concat())
+        });
+        gauge.add(1);
+        LongRunning(gauge.clone())
     }
 
     /// Counts a request that was let in, or why it was not.
     pub(crate) fn entered(&self, schema: &str, level: &str, refused: Option<&'static str>) {
         let mut flows = self.flows.lock();
-        let flow = flows.entry((schema.to_owned(), level.to_owned())).or_default();
-        match refused {
-            None => flow.dispatched += 1,
-            Some(reason) => *flow.rejected.entry(reason).or_default() += 1,
+        if let Some(flow) = flows.get_mut(level).and_then(|flows| flows.get_mut(schema)) {
+            return flow.count(&self.registry, (schema, level), refused);
         }
+        let dispatched = self.registry.counter(&DISPATCHED, &[("flow_schema", schema), ("priority_level", level)]);
+        let mut flow = Flow { dispatched, rejected: BTreeMap::new() };
+        flow.count(&self.registry, (schema, level), refused);
+        flows.entry(level.to_owned()).or_default().insert(schema.to_owned(), flow);
     }
 
     /// What became of the requests of a priority level so far.
     pub(crate) fn past(&self, level: &str) -> Past {
         let flows = self.flows.lock();
         let mut past = Past::default();
-        for (_, flow) in flows.iter().filter(|((_, at), _)| at == level) {
-            past.dispatched += flow.dispatched;
+        for flow in flows.get(level).into_iter().flat_map(BTreeMap::values) {
+            past.dispatched += flow.dispatched.value();
             for (reason, count) in &flow.rejected {
-                *(if *reason == "time-out" { &mut past.timed_out } else { &mut past.rejected }) += count;
+                *(if *reason == "time-out" { &mut past.timed_out } else { &mut past.rejected }) += count.value();
             }
         }
         past
@@ -171,74 +200,47 @@ impl Metrics {
 
     /// All metrics as text; `limits` are the seats of the priority levels, `objects` the numbers of what is stored.
     pub(crate) fn render(&self, limits: &[(String, u64)], objects: &[(String, String, usize)]) -> String {
-        let mut text = Text::default();
-        self.flow_control(&mut text, limits);
-        self.of_requests(&mut text);
-        text.family("apiserver_resource_objects", "gauge", "The number of objects that are stored, by resource.");
-        for (group, resource, count) in objects {
-            text.sample("", &[("group", group), ("resource", resource)], count);
-        }
-        text.family("apiserver_storage_objects", "gauge", "The number of objects that are stored, by resource.");
-        for (group, resource, count) in objects {
-            let resource = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
-            text.sample("", &[("resource", &resource)], count);
-        }
-        build(&mut text);
-        text.family("kubernetes_feature_enabled", "gauge", "Whether a feature is on.");
-        for (name, on) in self.features.gates() {
-            text.sample("", &[("name", name), ("stage", "ALPHA")], u8::from(on));
-        }
-        text.into()
-    }
-
-    fn flow_control(&self, text: &mut Text, limits: &[(String, u64)]) {
-        let flows = self.flows.lock();
-        let name = "apiserver_flowcontrol_dispatched_requests_total";
-        text.family(name, "counter", "Number of requests that were let in by priority and fairness.");
-        for ((schema, level), flow) in flows.iter() {
-            text.sample("", &[("flow_schema", schema), ("priority_level", level)], flow.dispatched);
-        }
-        let name = "apiserver_flowcontrol_nominal_limit_seats";
-        text.family(name, "gauge", "The seats that a priority level has before it lends or borrows some.");
+        // What is gone shows no more: these are of this text only.
+        let now = Registry::recording();
         for (level, seats) in limits {
-            text.sample("", &[("priority_level", level)], seats);
+            now.gauge(&SEATS, &[("priority_level", level)]).set(i64::try_from(*seats).unwrap_or(i64::MAX));
         }
-        let name = "apiserver_flowcontrol_rejected_requests_total";
-        text.family(name, "counter", "Number of requests that were refused by priority and fairness.");
-        for ((schema, level), flow) in flows.iter() {
-            for (reason, count) in &flow.rejected {
-                let labels = [("flow_schema", schema.as_str()), ("priority_level", level), ("reason", reason)];
-                text.sample("", &labels, count);
-            }
+        for (group, resource, count) in objects {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            now.gauge(&OBJECTS, &[("group", group), ("resource", resource)]).set(count);
+            let resource = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
+            now.gauge(&STORED, &[("resource", &resource)]).set(count);
         }
+        self.registry.render_with(&now)
     }
+}
 
-    fn of_requests(&self, text: &mut Text) {
-        text.family("apiserver_longrunning_requests", "gauge", "The requests that last as long as clients want.");
-        for (kind, count) in self.long_running.lock().iter() {
-            text.sample("", &kind.labels().filter(|(name, _)| *name != "dry_run").collect::<Vec<_>>(), count);
-        }
-        let requests = self.requests.lock().clone();
-        text.family("apiserver_request_duration_seconds", "histogram", "How long answers took, in seconds.");
-        for (kind, answered) in &requests {
-            let count = answered.codes.values().sum();
-            text.histogram(&kind.labels().collect::<Vec<_>>(), &answered.durations, (answered.seconds, count));
-        }
-        text.family("apiserver_request_total", "counter", "Requests that were answered.");
-        for (kind, answered) in &requests {
-            for (code, count) in &answered.codes {
-                let code = code.to_string();
-                let labels: Vec<_> = [("code", code.as_str())].into_iter().chain(kind.labels()).collect();
-                text.sample("", &labels, count);
-            }
-        }
+impl Answered {
+    fn count(&mut self, registry: &Registry, kind: &Kind, (code, took): (u16, Duration)) {
+        let new = || {
+            let code = code.to_string();
+            registry.counter(&REQUESTS, &[&[("code", code.as_str())], kind.labels().as_slice()].concat())
+        };
+        self.codes.entry(code).or_insert_with(new).increment();
+        self.durations.observe_duration(took);
+    }
+}
+
+impl Flow {
+    fn count(&mut self, registry: &Registry, (schema, level): (&str, &str), refused: Option<&'static str>) {
+        let Some(reason) = refused else { return self.dispatched.increment() };
+        let new = || {
+            let labels = [("flow_schema", schema), ("priority_level", level), ("reason", reason)];
+            registry.counter(&REJECTED, &labels)
+        };
+        self.rejected.entry(reason).or_insert_with(new).increment();
     }
 }
 
 impl Kind {
     /// The labels, by their names.
-    fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let labels: [(&str, &str); 8] = [
+    fn labels(&self) -> [(&'static str, &str); 8] {
+        [
             ("component", self.component),
             ("dry_run", self.dry_run),
             ("group", &self.group),
@@ -247,8 +249,7 @@ impl Kind {
             ("subresource", &self.subresource),
             ("verb", self.verb),
             ("version", &self.version),
-        ];
-        labels.into_iter()
+        ]
     }
 
     /// Where it is served: the group, the version, the resource and the subresource.
@@ -258,8 +259,7 @@ impl Kind {
 }
 
 /// Which Kubernetes is served.
-fn build(text: &mut Text) {
-    text.family("kubernetes_build_info", "gauge", "Which version of Kubernetes is served.");
+fn build(registry: &Registry) {
     let info = version::info();
     let of = |field: &str| info[field].as_str().unwrap_or_default().to_owned();
     let names = [
@@ -275,7 +275,7 @@ fn build(text: &mut Text) {
     ];
     let values = names.map(|(_, field)| of(field));
     let labels: Vec<_> = names.iter().zip(&values).map(|((name, _), value)| (*name, value.as_str())).collect();
-    text.sample("", &labels, 1);
+    registry.gauge(&BUILD, &labels).set(1);
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl Server {
             flow_maintenance: tokio::sync::Mutex::default(),
             authorizer: Authorizer::default(),
             impersonation: impersonation::Modes::default(),
-            metrics: Metrics::new(parts.features),
+            metrics: Metrics::new(&parts.features),
             outbound: Arc::default(),
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),

@@ -72,7 +72,6 @@ pub mod health;
 pub mod informer;
 pub mod leader_election;
 pub mod meta;
-pub mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod ownership;
@@ -81,3 +80,5 @@ pub mod rate_limit;
 pub mod reflector;
 pub mod runtime;
 pub mod selector;
+
+pub use steersman_machinery::metrics;

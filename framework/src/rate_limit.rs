@@ -1,7 +1,8 @@
-//! A token bucket: so many a second on the long run, so many at once. Source: Go's `golang.org/x/time/rate`.
+//! A [token bucket](token_bucket) in tokio's time.
 
 use std::time::Duration;
 
+use steersman_machinery::token_bucket;
 use tokio::time::Instant;
 
 /// A bucket of `burst` tokens that is filled again at `per_second`.
@@ -21,32 +22,22 @@ use tokio::time::Instant;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
-    per_second: f64,
-    burst: f64,
-    /// Tokens that were there at `since`; less than none if some are promised.
-    tokens: f64,
+    bucket: token_bucket::TokenBucket,
     since: Option<Instant>,
 }
 
 impl TokenBucket {
     /// A full bucket. A rate that is not positive means that there is no limit.
     pub fn new(per_second: f64, burst: u32) -> Self {
-        let burst = f64::from(burst.max(1));
-        Self { per_second, burst, tokens: burst, since: None }
+        Self { bucket: token_bucket::TokenBucket::new(per_second, burst), since: None }
     }
 
     /// Takes a token, now or in advance; gives how long to wait until it is there.
     pub fn reserve(&mut self, now: Instant) -> Duration {
-        if self.per_second <= 0.0 || self.per_second.is_nan() {
-            return Duration::ZERO;
-        }
         let passed = now.saturating_duration_since(self.since.unwrap_or(now));
         self.since = Some(self.since.map_or(now, |since| since.max(now)));
-        self.tokens = (self.tokens + passed.as_secs_f64() * self.per_second).min(self.burst) - 1.0;
-        if self.tokens >= 0.0 {
-            return Duration::ZERO;
-        }
-        Duration::try_from_secs_f64(-self.tokens / self.per_second).unwrap_or(Duration::MAX)
+        self.bucket.fill(passed);
+        self.bucket.reserve()
     }
 }
 

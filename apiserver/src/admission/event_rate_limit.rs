@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use steersman_machinery::meta;
 use steersman_machinery::status::Status;
+use steersman_machinery::token_bucket::TokenBucket;
 
 use super::configuration::Configuration;
 use super::{Attributes, Operation, Plugin, Verdict};
@@ -37,6 +38,12 @@ struct Limit {
     burst: i32,
     #[serde(default)]
     cache_size: i32,
+}
+
+impl Limit {
+    fn bucket(&self) -> TokenBucket {
+        TokenBucket::new(f64::from(self.qps), u32::try_from(self.burst).unwrap_or_default())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +116,7 @@ struct Buckets {
 
 #[derive(Debug)]
 struct Bucket {
-    tokens: f64,
+    tokens: TokenBucket,
     at: Timestamp,
     age: u64,
 }
@@ -139,21 +146,18 @@ impl Enforcer {
 
     /// Whether one more may come now.
     fn take(&self, key: &str, now: Timestamp) -> bool {
-        let (qps, burst) = (f64::from(self.limit.qps), f64::from(self.limit.burst));
         let size = usize::try_from(self.limit.cache_size).ok().filter(|size| *size > 0).unwrap_or(CACHE_SIZE);
         let buckets = &mut *self.buckets.lock();
         buckets.asked += 1;
         let age = buckets.asked;
-        let bucket = buckets.of.entry(key.to_owned()).or_insert(Bucket { tokens: burst, at: now, age });
+        let bucket =
+            buckets.of.entry(key.to_owned()).or_insert_with(|| Bucket { tokens: self.limit.bucket(), at: now, age });
         buckets.by_age.remove(&bucket.age);
         buckets.by_age.insert(age, key.to_owned());
-        let passed = now.duration_since(bucket.at).as_secs_f64().max(0.0);
-        bucket.tokens = (bucket.tokens + passed * qps).min(burst);
+        // No time has passed for a clock that was set back.
+        bucket.tokens.fill(now.duration_since(bucket.at).try_into().unwrap_or_default());
         (bucket.at, bucket.age) = (now, age);
-        let may = bucket.tokens >= 1.0;
-        if may {
-            bucket.tokens -= 1.0;
-        }
+        let may = bucket.tokens.take();
         if buckets.of.len() > size
             && let Some((_, oldest)) = buckets.by_age.pop_first()
         {

@@ -34,7 +34,7 @@ fn requests_are_told_apart_by_upstreams_labels() {
 
 #[test]
 fn what_was_counted_is_written_as_prometheus_reads_it() {
-    let metrics = Metrics::new("GenericWorkload=true".parse().unwrap());
+    let metrics = Metrics::new(&"GenericWorkload=true".parse().unwrap());
     let list = kind(&Method::GET, "/apis/apps/v1/deployments", false).unwrap();
     for (code, took) in [(200, 1), (200, 700), (403, 90_000)] {
         metrics.answered(&list, (code, Duration::from_millis(took)), |_| true);
@@ -72,5 +72,51 @@ fn what_was_counted_is_written_as_prometheus_reads_it() {
     }
     assert!(!text.contains("whatever"), "{text}");
     drop(watch);
-    assert!(metrics.render(&[], &[]).contains(&format!("apiserver_longrunning_requests{{{open}}} 0")));
+    let text = metrics.render(&[], &[]);
+    assert!(text.contains(&format!("apiserver_longrunning_requests{{{open}}} 0")));
+    assert!(!text.contains("seats") && !text.contains("objects"), "a family without samples is left out:\n{text}");
+}
+
+#[test]
+fn families_come_by_name_however_their_numbers_are_known() {
+    let metrics = Metrics::new(&Features::default());
+    metrics.entered("catch-all", "catch-all", Some("time-out"));
+    let text = metrics.render(&[("system".to_owned(), 98)], &[(String::new(), "pods".to_owned(), 1)]);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let expect = [
+        "apiserver_flowcontrol_dispatched_requests_total counter",
+        "apiserver_flowcontrol_nominal_limit_seats gauge",
+        "apiserver_flowcontrol_rejected_requests_total counter",
+        "apiserver_resource_objects gauge",
+        "apiserver_storage_objects gauge",
+        "kubernetes_build_info gauge",
+        "kubernetes_feature_enabled gauge",
+    ];
+    assert_eq!(names, expect);
+    let none =
+        r#"apiserver_flowcontrol_dispatched_requests_total{flow_schema="catch-all",priority_level="catch-all"} 0"#;
+    assert!(text.lines().any(|line| line == none), "{text}");
+}
+
+#[test]
+fn what_became_of_requests_is_told_by_level() {
+    let metrics = Metrics::new(&Features::default());
+    let refusals = [None, Some("time-out"), Some("queue-full"), Some("concurrency-limit")];
+    for (schema, refused) in ["a", "b"].into_iter().flat_map(|schema| refusals.map(|refused| (schema, refused))) {
+        metrics.entered(schema, "busy", refused);
+    }
+    metrics.entered("a", "idle", None);
+    assert_eq!(metrics.past("busy"), Past { dispatched: 2, rejected: 4, timed_out: 2 });
+    assert_eq!(metrics.past("idle"), Past { dispatched: 1, ..Past::default() });
+    assert_eq!(metrics.past("unheard-of"), Past::default());
+}
+
+#[test]
+fn what_lasts_is_one_series_whatever_its_dry_run() {
+    let metrics = Metrics::new(&Features::default());
+    let watch = |query: &str| kind(&Method::GET, &format!("/api/v1/pods?watch=1{query}"), false).unwrap();
+    let _open = [metrics.runs(watch("")), metrics.runs(watch("&dryRun=All"))];
+    let text = metrics.render(&[], &[]);
+    let open: Vec<&str> = text.lines().filter(|line| line.starts_with("apiserver_longrunning_requests{")).collect();
+    assert!(matches!(open[..], [one] if one.ends_with("} 2")), "{open:?}");
 }

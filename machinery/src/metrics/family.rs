@@ -1,5 +1,7 @@
 //! What metrics are called, what they mean, and how histograms are divided.
 
+use std::borrow::Cow;
+
 /// A metric's name, meaning and kind; a `static` beside the code that counts.
 #[derive(Debug)]
 pub struct Family {
@@ -50,9 +52,9 @@ impl Family {
 
 impl Buckets {
     /// The bounds, computed step by step as Go's client does, so that they are the same numbers to the last bit.
-    pub(super) fn bounds(self) -> Vec<f64> {
+    pub(super) fn bounds(self) -> Cow<'static, [f64]> {
         match self {
-            Self::Exact(bounds) => bounds.to_vec(),
+            Self::Exact(bounds) => Cow::Borrowed(bounds),
             Self::Exponential { start, factor, count } => {
                 std::iter::successors(Some(start), |bound| Some(bound * factor)).take(count).collect()
             }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use super::family::Kind;
-use super::{Cell, Distribution, Family, Key};
+use super::{Cell, Distribution, Families, Key, Series};
 
-pub(super) fn render(families: &[(&'static Family, Vec<(Key, Cell)>)]) -> String {
+pub(super) fn render(families: &Families) -> String {
     let mut text = String::new();
-    for (family, cells) in families {
+    for Series { family, cells } in families.values() {
         let kind = match family.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",

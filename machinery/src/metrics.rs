@@ -1,10 +1,11 @@
 //! What a process counts: counters, gauges and histograms, and their text for Prometheus.
 //!
-//! There are no globals: a [`Metrics`] is handed in with the [`Context`](crate::runtime::Context). The default one keeps
-//! nothing, and its instruments cost a look at an `Option`; [`Metrics::recording`] keeps them.
+//! There are no globals: a [`Metrics`] is handed to whoever counts. The default one keeps nothing, and its instruments
+//! cost a look at an `Option`; [`Metrics::recording`] keeps them. To look up an instrument takes a lock and copies labels, to
+//! count is an atomic addition: keep the instrument where something is counted often.
 //!
 //! ```
-//! use steersman_framework::metrics::{Family, Metrics};
+//! use steersman_machinery::metrics::{Family, Metrics};
 //!
 //! static GREETINGS: Family = Family::counter("greetings_total", "How often somebody was greeted.");
 //!
@@ -17,6 +18,7 @@
 mod family;
 mod text;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -36,11 +38,15 @@ pub struct Metrics(Option<Arc<Registry>>);
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 #[derive(Default)]
-struct Registry(Mutex<BTreeMap<&'static str, Series>>);
+struct Registry(Mutex<Families>);
 
 type Key = Vec<(&'static str, String)>;
 
+/// The families with all their series, by name.
+type Families = BTreeMap<&'static str, Series>;
+
 /// All series of a family.
+#[derive(Clone)]
 struct Series {
     family: &'static Family,
     cells: BTreeMap<Key, Cell>,
@@ -56,7 +62,7 @@ enum Cell {
 }
 
 struct Distribution {
-    bounds: Vec<f64>,
+    bounds: Cow<'static, [f64]>,
     /// How many were in each bucket, the last being all that are larger.
     counts: Vec<AtomicU64>,
     /// The bits of an `f64`.
@@ -130,26 +136,33 @@ impl Metrics {
         assert!(matches!(family.kind, Kind::Gauge), "{} is not a gauge", family.name);
         let Some(registry) = &self.0 else { return };
         let mut families = registry.0.lock();
-        let series = families.entry(family.name).or_insert_with(|| Series { family, cells: BTreeMap::new() });
+        let series = families.entry(family.name).or_insert_with(|| Series::new(family));
         series.cells.insert(key(labels), Cell::Live(Arc::new(value)));
     }
 
     /// All that was counted, in Prometheus' text format (version 0.0.4), ordered by name and labels; empty if nothing is
     /// kept.
     pub fn render(&self) -> String {
-        let Some(registry) = &self.0 else { return String::new() };
-        // A copy, since a live gauge may take locks of its own.
-        let families: Vec<(&'static Family, Vec<(Key, Cell)>)> = {
-            let families = registry.0.lock();
-            let copy = |series: &Series| series.cells.iter().map(|(key, cell)| (key.clone(), cell.clone())).collect();
-            families.values().map(|series| (series.family, copy(series))).collect()
-        };
+        text::render(&self.families())
+    }
+
+    /// The same of both together: for what is only known when somebody looks. Where both have a series, it is the other's.
+    pub fn render_with(&self, other: &Self) -> String {
+        let mut families = self.families();
+        for (name, series) in other.families() {
+            families.entry(name).or_insert_with(|| Series::new(series.family)).cells.extend(series.cells);
+        }
         text::render(&families)
+    }
+
+    /// A copy, since a live gauge may take locks of its own.
+    fn families(&self) -> Families {
+        self.0.as_ref().map(|registry| registry.0.lock().clone()).unwrap_or_default()
     }
 
     fn cell(&self, family: &'static Family, labels: Labels<'_>, new: impl FnOnce() -> Cell) -> Option<Cell> {
         let mut families = self.0.as_ref()?.0.lock();
-        let series = families.entry(family.name).or_insert_with(|| Series { family, cells: BTreeMap::new() });
+        let series = families.entry(family.name).or_insert_with(|| Series::new(family));
         Some(series.cells.entry(key(labels)).or_insert_with(new).clone())
     }
 }
@@ -180,6 +193,11 @@ impl Counter {
         if let Some(counter) = &self.0 {
             counter.fetch_add(count, Ordering::Relaxed);
         }
+    }
+
+    /// How many there were so far; 0 if nothing is kept.
+    pub fn value(&self) -> u64 {
+        self.0.as_ref().map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 }
 
@@ -227,8 +245,14 @@ impl fmt::Debug for Histogram {
     }
 }
 
+impl Series {
+    fn new(family: &'static Family) -> Self {
+        Self { family, cells: BTreeMap::new() }
+    }
+}
+
 impl Distribution {
-    fn new(bounds: Vec<f64>) -> Self {
+    fn new(bounds: Cow<'static, [f64]>) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self { bounds, counts, sum: AtomicU64::new(0.0_f64.to_bits()) }
     }

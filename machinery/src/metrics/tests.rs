@@ -57,6 +57,21 @@ fn what_is_live_is_read_when_somebody_looks_and_may_be_gone() {
 }
 
 #[test]
+fn two_registries_are_rendered_as_if_they_were_one() {
+    let (long, short) = (Metrics::recording(), Metrics::recording());
+    let requests = long.counter(&REQUESTS, &[("host", "b")]);
+    requests.add(2);
+    short.counter(&REQUESTS, &[("host", "a")]).increment();
+    short.gauge(&DEPTH, &[]).set(7);
+    let text = long.render_with(&short);
+    let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(samples, ["depth 7", r#"requests_total{host="a"} 1"#, r#"requests_total{host="b"} 2"#]);
+    assert_eq!(text.matches("# TYPE requests_total").count(), 1);
+    assert_eq!((requests.value(), Counter::default().value()), (2, 0));
+    assert_eq!(long.render_with(&Metrics::default()), long.render());
+}
+
+#[test]
 fn without_a_registry_nothing_is_kept() {
     let metrics = Metrics::default();
     metrics.counter(&REQUESTS, &[]).increment();
