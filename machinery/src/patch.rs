@@ -90,6 +90,19 @@ fn go_print_into(value: &Value, out: &mut String) {
     }
 }
 
+/// What Go calls the type of a decoded value: `string`, `int64`, `map[string]interface {}`.
+pub fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
 /// What a patch brings new, without members that are null, in all objects in it: within lists as well, which RFC 7386 does not
 /// ask for, but the library that upstream uses does (`evanphx/json-patch`).
 fn without_nulls(mut value: Value) -> Value {

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use steersman_machinery::field::{self, go_quote};
+use steersman_machinery::patch::go_type;
 use steersman_machinery::{meta, object_meta};
 
 /// A kind in upstream's text form.
@@ -56,19 +57,6 @@ impl Fault {
             Self::Metadata(why) => ("metadata", why),
         };
         format!("conversion webhook for {kind} returned invalid {what}: {why}")
-    }
-}
-
-/// How Go calls the type of a decoded value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 

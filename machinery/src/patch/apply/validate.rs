@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::item_step;
 use crate::Object;
 use crate::field_set::PathElement;
-use crate::patch::go_print;
+use crate::patch::{go_print, go_type};
 use crate::schema::{ListKind, ListType, Type, TypeRef};
 
 /// Whether items of a set or map list may stand twice.
@@ -113,17 +113,4 @@ impl Walk {
 /// A value of another type as Go's `%v` prints the library's wrapper of it.
 fn go_pointer(value: &Value) -> String {
     format!("&{{{}}}", go_print(value))
-}
-
-/// The Go type of a decoded value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
