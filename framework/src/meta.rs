@@ -155,6 +155,11 @@ impl<'de> Visitor<'de> for TimeVisitor {
         Ok(Time(None))
     }
 
+    /// What `null` is among fields that were gathered first (`serde(flatten)`).
+    fn visit_unit<E>(self) -> Result<Time, E> {
+        Ok(Time(None))
+    }
+
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Time, D::Error> {
         deserializer.deserialize_str(self)
     }

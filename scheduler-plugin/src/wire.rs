@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
+use steersman_framework::meta::time;
 
 pub use affinity::*;
 pub use devices::*;
@@ -50,8 +51,10 @@ pub struct Metadata {
     #[serde(deserialize_with = "nullable")]
     pub generation: i64,
     /// When the object was created.
+    #[serde(deserialize_with = "time")]
     pub creation_timestamp: Option<Timestamp>,
     /// When the object is to be gone, if it was deleted.
+    #[serde(deserialize_with = "time")]
     pub deletion_timestamp: Option<Timestamp>,
     /// Who owns the object.
     #[serde(deserialize_with = "nullable")]
@@ -132,4 +135,43 @@ pub struct BudgetStatus {
     /// Those that were asked to go and are still there, by name.
     #[serde(deserialize_with = "nullable")]
     pub disrupted_pods: BTreeMap<String, serde::de::IgnoredAny>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn any_time_that_a_server_stores_can_be_read() {
+        for (written, expected) in [
+            (json!("2026-05-01T10:00:00Z"), Some("2026-05-01T10:00:00Z")),
+            (json!("2026-05-01T10:00:00.5+02:00"), Some("2026-05-01T08:00:00.5Z")),
+            // Later than what can be reckoned with.
+            (json!("9999-12-31T23:59:59Z"), Some("9999-12-30T22:00:00.999999999Z")),
+            (json!(null), None),
+        ] {
+            let metadata = json!({"name": "p", "creationTimestamp": written, "deletionTimestamp": written});
+            let condition = json!({"type": "Ready", "status": "True", "lastTransitionTime": written});
+            let pod: Pod =
+                from_value(json!({"metadata": metadata, "status": {"startTime": written, "conditions": [condition]}}))
+                    .unwrap();
+            let claim: ResourceClaim =
+                from_value(json!({"metadata": metadata, "status": {"allocation": {"allocationTimestamp": written}}}))
+                    .unwrap();
+            let allocated = claim.status.allocation.and_then(|it| it.allocation_timestamp);
+            let status = &pod.status;
+            let read = [
+                pod.metadata.creation_timestamp,
+                pod.metadata.deletion_timestamp,
+                status.start_time,
+                status.conditions[0].last_transition_time,
+                allocated,
+            ];
+            for time in read {
+                assert_eq!(time.map(|time| time.to_string()).as_deref(), expected, "{written}");
+            }
+        }
+    }
 }

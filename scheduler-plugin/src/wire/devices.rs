@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AnnotatedMetadata, Map, Metadata, NodeSelector, Toleration, nullable};
+use super::{AnnotatedMetadata, Map, Metadata, NodeSelector, Toleration, nullable, time};
 
 /// `v1.PodResourceClaim`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -234,6 +234,7 @@ pub struct AllocationResult {
     /// On which nodes they can be used; on all if it is absent.
     pub node_selector: Option<NodeSelector>,
     /// When it was decided.
+    #[serde(deserialize_with = "time")]
     pub allocation_timestamp: Option<Timestamp>,
 }
 

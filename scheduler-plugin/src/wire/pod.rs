@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::{
     Affinity, LabelSelector, Map, Metadata, PodResourceClaim, PodResourceClaimStatus, Toleration, Volume, nullable,
+    time,
 };
 
 /// `v1.Pod`.
@@ -175,6 +176,7 @@ pub struct PodStatus {
     #[serde(deserialize_with = "nullable")]
     pub resource_claim_statuses: Vec<PodResourceClaimStatus>,
     /// When the node accepted the pod.
+    #[serde(deserialize_with = "time")]
     pub start_time: Option<Timestamp>,
     /// Conditions.
     #[serde(deserialize_with = "nullable")]
@@ -207,6 +209,7 @@ pub struct PodCondition {
     #[serde(deserialize_with = "nullable")]
     pub message: String,
     /// When the status last changed.
+    #[serde(deserialize_with = "time")]
     pub last_transition_time: Option<Timestamp>,
     /// Of which generation this was said.
     #[serde(deserialize_with = "nullable")]

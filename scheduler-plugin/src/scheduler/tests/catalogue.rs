@@ -1,7 +1,9 @@
 //! What upstream's end-to-end suites (`test/e2e/scheduling`) ask of a scheduler, row by row under their names: what they see
 //! are events on the pod, where it runs, and who had to go.
 
+mod cluster;
 mod filters;
+mod hindered;
 mod preemption;
 mod scoring;
 

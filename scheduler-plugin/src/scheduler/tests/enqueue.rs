@@ -288,3 +288,18 @@ async fn an_event_moves_only_those_that_were_rejected_for_want_of_it() {
     };
     beside(&world, Options::default(), script).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_left_only_some_nodes_is_one_of_those_that_rejected() {
+    let world = World::default();
+    world.set("nodes", node("n1", "1"));
+    world.set("nodes", node("n2", "4"));
+    world.set("pods", pinned(&["n1"], "2"));
+    let metrics = Metrics::recording();
+    counted(&world, Options::default(), metrics.clone(), seconds(2)).await;
+    let text = metrics.render();
+    for (plugin, count) in [("NodeAffinity", 1), ("NodeResourcesFit", 1)] {
+        let line = format!("scheduler_unschedulable_pods{{plugin=\"{plugin}\",profile=\"default-scheduler\"}} {count}");
+        assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+    }
+}

@@ -207,6 +207,33 @@ async fn permit_plugin_allows_holds_and_rejects() {
     assert_eq!(log.count("Permit B"), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn permit_plugins_cancelled() {
+    // Two hold the pod; one of them rejects it, and the other has nothing more to say.
+    let world = cluster(&["n1"]);
+    world.set("pods", pod("held", "1"));
+    let log = Log::default();
+    let mut options = with([Scripted::new("A", &log).at(Point::Permit, [Status::wait()])]);
+    let waiting = Arc::new(Mutex::new(None));
+    let given = Arc::clone(&waiting);
+    options.plugins.register("Pairs", move |_, handle| {
+        *given.lock() = Some(handle.waiting_pods.clone());
+        Ok(Arc::new(Pairs { waiting: handle.waiting_pods.clone(), allow: true }))
+    });
+    options.configuration.profiles[0].multi_point.enabled.push(named("Pairs"));
+    let script = async {
+        seconds(1).await;
+        let waiting = waiting.lock().clone().unwrap();
+        assert_eq!(waiting.uids().len(), 1);
+        waiting.reject("uid-held", "Pairs", "not this one");
+        waiting.allow("uid-held", "A");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    beside(&world, options, script).await;
+    assert_eq!(world.node_of("held"), None);
+    assert!(world.writes().iter().any(|write| write.contains("not this one")), "{:?}", world.writes());
+}
+
 /// Holds the first pod until the second comes, and then lets both go or none.
 struct Pairs {
     waiting: crate::waiting::WaitingPods,
@@ -553,6 +580,12 @@ async fn multiple_scheduling_profiles() {
     options.configuration.profiles.push(custom);
     beside(&world, options, seconds(2)).await;
     assert_eq!(["a", "b", "c"].map(|name| world.node_of(name).is_some()), [true, true, false]);
+    let told = world.events();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let by = told.iter().map(|it| (text(&it["regarding"]["name"]), text(&it["reportingController"])));
+    let by: BTreeSet<_> = by.collect();
+    let by: Vec<_> = by.iter().map(|(pod, who)| (pod.as_str(), who.as_str())).collect();
+    assert_eq!(by, [("a", "default-scheduler"), ("b", "custom-scheduler")]);
 }
 
 #[tokio::test(start_paused = true)]

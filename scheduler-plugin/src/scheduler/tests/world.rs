@@ -29,6 +29,7 @@ struct State {
     objects: BTreeMap<String, BTreeMap<String, Value>>,
     watchers: Vec<(String, UnboundedSender<Bytes>)>,
     writes: Vec<String>,
+    events: Vec<Value>,
     refuse_bindings: u32,
     latency: Duration,
     graceful: bool,
@@ -81,6 +82,11 @@ impl World {
         self.0.lock().writes.clone()
     }
 
+    /// The events that were written, whole.
+    pub(super) fn events(&self) -> Vec<Value> {
+        self.0.lock().events.clone()
+    }
+
     pub(super) fn client(&self) -> Client {
         let world = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -116,7 +122,9 @@ impl World {
             (["status", name], Method::PATCH) => self.patch_status(name, &body),
             (["events", _], Method::POST) => {
                 let note = format!("{} {}", body["reason"].as_str().unwrap(), body["note"].as_str().unwrap());
-                self.0.lock().writes.push(note);
+                let mut state = self.0.lock();
+                state.writes.push(note);
+                state.events.push(body.clone());
                 answer(201, &body)
             }
             ([_, "events"], Method::PATCH) => {
@@ -195,6 +203,12 @@ impl World {
             return answer(500, &status);
         }
         let mut pod = self.get("pods", name);
+        if pod["metadata"]["uid"] != body["metadata"]["uid"] {
+            return answer(
+                409,
+                &json!({"kind": "Status", "message": "another pod", "reason": "Conflict", "code": 409}),
+            );
+        }
         pod["spec"]["nodeName"] = body["target"]["name"].clone();
         self.set("pods", pod);
         answer(201, &json!({"kind": "Status", "status": "Success"}))

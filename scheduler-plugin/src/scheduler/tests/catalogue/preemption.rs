@@ -4,11 +4,11 @@
 use super::*;
 use crate::configuration::PluginReference;
 
-fn ranked(name: &str, priority: i64, cpu: &str, change: Value) -> Value {
+pub(super) fn ranked(name: &str, priority: i64, cpu: &str, change: Value) -> Value {
     changed(changed(pod(name, cpu), json!({"spec": {"priority": priority}})), change)
 }
 
-fn placed(node: &str, name: &str, priority: i64, cpu: &str) -> Value {
+pub(super) fn placed(node: &str, name: &str, priority: i64, cpu: &str) -> Value {
     ranked(name, priority, cpu, json!({"spec": {"nodeName": node}}))
 }
 
@@ -16,14 +16,14 @@ fn nominated(node: &str) -> Value {
     json!({"status": {"nominatedNodeName": node}})
 }
 
-fn world(nodes: &[(&str, &str)], objects: impl IntoIterator<Item = (&'static str, Value)>) -> World {
+pub(super) fn world(nodes: &[(&str, &str)], objects: impl IntoIterator<Item = (&'static str, Value)>) -> World {
     let world = World::default();
     nodes.iter().for_each(|(name, cpu)| world.set("nodes", node(name, cpu)));
     objects.into_iter().for_each(|(collection, object)| world.set(collection, object));
     world
 }
 
-fn gone(world: &World) -> Vec<String> {
+pub(super) fn gone(world: &World) -> Vec<String> {
     let mut gone: Vec<_> = world
         .writes()
         .iter()
