@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use steersman_machinery::names::label_value;
+
 use crate::pod::PodSpec;
 use crate::selector;
 use crate::snapshot::{Matcher, Row, Snapshot};
-use crate::wire::{self, NodeSelector, NodeSelectorTerm, Requirement};
+use crate::wire::{self, NodeSelector, NodeSelectorTerm, PreferredSchedulingTerm, Requirement};
 
 /// A term: all of its requirements must hold. Valid until the snapshot changes.
 #[derive(Clone, Debug)]
@@ -38,16 +40,13 @@ impl Term {
 }
 
 /// The only field is the name, with one value.
+fn is_name_requirement(field: &Requirement) -> bool {
+    field.key == "metadata.name" && matches!(field.operator.as_str(), "In" | "NotIn") && field.values.len() == 1
+}
+
 fn name_requirement(field: &Requirement, snapshot: &Snapshot) -> Option<(bool, Option<Row>)> {
-    let wanted = match field.operator.as_str() {
-        "In" => true,
-        "NotIn" => false,
-        _ => return None,
-    };
-    match (field.key.as_str(), field.values.as_slice()) {
-        ("metadata.name", [name]) => Some((wanted, snapshot.node_by_name(name).map(|node| node.row()))),
-        _ => None,
-    }
+    let name = field.values.first().filter(|_| is_name_requirement(field))?;
+    Some((field.operator == "In", snapshot.node_by_name(name).map(|node| node.row())))
 }
 
 /// Terms of which one must hold. Valid until the snapshot changes.
@@ -58,6 +57,13 @@ impl Terms {
     /// Prepares a selector. One without terms matches no node.
     pub fn new(selector: &NodeSelector, snapshot: &Snapshot) -> Self {
         Self(selector.node_selector_terms.iter().map(|term| Term::new(term, snapshot)).collect())
+    }
+
+    /// Prepares what a volume requires. Only labels are compared: upstream asks with a node that has no name, and then
+    /// takes requirements on the name for satisfied. Source: `k8s.io/component-helpers/storage/volume.CheckNodeAffinity`.
+    pub fn of_labels(selector: &NodeSelector, snapshot: &Snapshot) -> Self {
+        let term = |term| Term { names: Vec::new(), ..Term::new(term, snapshot) };
+        Self(selector.node_selector_terms.iter().map(term).collect())
     }
 
     /// Whether a node satisfies one of the terms.
@@ -108,12 +114,55 @@ pub fn named_nodes(selector: &NodeSelector) -> Option<BTreeSet<String>> {
     (!selector.node_selector_terms.is_empty()).then_some(all)
 }
 
+/// What makes no sense in preferences, in upstream's words: numbers that are none, texts that no label has. Required terms
+/// like that just match no node. Source: `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`, `NewPreferredSchedulingTerms`.
+pub fn faults(preferred: &[PreferredSchedulingTerm]) -> Option<String> {
+    let mut found = Vec::new();
+    for (place, term) in preferred.iter().enumerate().filter(|(_, term)| term.weight != 0) {
+        for (number, requirement) in term.preference.match_expressions.iter().enumerate() {
+            let compares = matches!(requirement.operator.as_str(), "Gt" | "Lt");
+            for (index, value) in requirement.values.iter().enumerate() {
+                let path = format!("[{place}].matchExpressions[{number}].values[{index}]");
+                if compares && value.parse::<i64>().is_err() {
+                    let why = "for 'Gt', 'Lt' operators, the value must be an integer";
+                    found.push(format!("{path}: Invalid value: {value:?}: {why}"));
+                }
+                let why = label_value(value).join("; ");
+                if !why.is_empty() {
+                    found.push(format!("{path}[{}]: Invalid value: {value:?}: {why}", requirement.key));
+                }
+            }
+        }
+    }
+    match found.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(format!("[{}]", several.join(", "))),
+    }
+}
+
 /// Whether a pod may run on a node that is in no snapshot (yet, or any more).
 pub fn matches_node(pod: &PodSpec, node: &wire::Node) -> bool {
     let labels = &node.metadata.labels;
     let required = pod.affinity.node_affinity.as_ref().and_then(|affinity| affinity.required.as_ref());
     pod.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, node)))
+        && required.is_none_or(|required| selects_node(required, node))
+}
+
+/// Whether a node that is in no snapshot satisfies a selector.
+pub fn selects_node(selector: &NodeSelector, node: &wire::Node) -> bool {
+    selector.node_selector_terms.iter().any(|term| term_matches(term, node))
+}
+
+/// Whether a node with these labels can have a volume that requires this; see [`Terms::of_labels`].
+pub fn labels_satisfy(selector: &NodeSelector, labels: &wire::Map) -> bool {
+    let label =
+        |requirement: &Requirement| selector::satisfies(requirement, labels.get(&requirement.key).map(String::as_str));
+    selector.node_selector_terms.iter().any(|term| {
+        !(term.match_expressions.is_empty() && term.match_fields.is_empty())
+            && term.match_expressions.iter().all(label)
+            && term.match_fields.iter().all(is_name_requirement)
+    })
 }
 
 fn term_matches(term: &NodeSelectorTerm, node: &wire::Node) -> bool {

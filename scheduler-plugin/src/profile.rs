@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cluster_event::{ClusterEvent, EventResource};
+use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::configuration::{PluginReference, PluginSet, ProfileConfiguration};
 use crate::plugin::{BindPlugin, Plugin, QueueSortPlugin};
 use crate::pod::Pod;
@@ -190,11 +190,19 @@ impl Profile {
         self.plugins.get(name).map(|(plugin, _)| plugin)
     }
 
-    /// The plugins that registered events of this kind.
+    /// The plugins that registered events of this kind, or are told of them anyway.
     pub(crate) fn interested(&self, event: &ClusterEvent) -> BTreeSet<&'static str> {
-        let registered = |events: &Vec<ClusterEvent>| events.iter().any(|other| other.covers(event));
-        let interested = self.plugins.iter().filter(|(_, (_, events))| registered(events));
+        let told = |events: &Vec<ClusterEvent>| covers(events, event) || is_told_anyway(events, event);
+        let interested = self.plugins.iter().filter(|(_, (_, events))| told(events));
         interested.map(|(name, _)| *name).collect()
+    }
+
+    /// What a plugin says about something that happened; what it did not ask for is worth an attempt.
+    pub(crate) fn hint(&self, plugin: &str, pod: &Pod, happening: &Happening) -> QueueingHint {
+        match self.plugins.get(plugin) {
+            Some((plugin, events)) if covers(events, &happening.event) => plugin.queueing_hint(pod, happening),
+            _ => QueueingHint::Queue,
+        }
     }
 
     /// The plugin that sorts the queue.
@@ -226,6 +234,18 @@ impl Profile {
         let entries = self.at(Point::Bind).iter();
         entries.filter_map(|entry| Some((entry.plugin.name(), entry.plugin.as_bind()?)))
     }
+}
+
+/// Whether one of these events is of that kind.
+fn covers(events: &[ClusterEvent], event: &ClusterEvent) -> bool {
+    events.iter().any(|other| other.covers(event))
+}
+
+/// Whether a plugin that registered these events hears of one that it did not register: who waits for nodes to come, but not
+/// for their taints to go, does so for a change of taints, too. Source: `pkg/scheduler`, `buildQueueingHintMap`.
+fn is_told_anyway(events: &[ClusterEvent], event: &ClusterEvent) -> bool {
+    let tainted = ClusterEvent::node(ActionType::UPDATE_NODE_TAINT);
+    tainted.covers(event) && covers(events, &ClusterEvent::node(ActionType::ADD)) && !covers(events, &tainted)
 }
 
 fn unknown(name: &str) -> String {

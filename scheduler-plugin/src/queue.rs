@@ -429,10 +429,7 @@ impl Queue {
         let helps = |name: &'static str| {
             // Extenders don't say what they wait for.
             name == crate::extender::NAME
-                || interested.contains(name)
-                    && profile
-                        .plugin(name)
-                        .is_none_or(|plugin| plugin.queueing_hint(&queued.pod, happening) == QueueingHint::Queue)
+                || interested.contains(name) && profile.hint(name, &queued.pod, happening) == QueueingHint::Queue
         };
         let (pending, rejecting) = (&queued.pending_plugins, &queued.unschedulable_plugins);
         let worth = match queued.gated_by {

@@ -14,10 +14,7 @@ use crate::status::{Code, Status};
 
 /// Lets all plugins score the feasible nodes, and adds up.
 pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision: &mut Decision) -> Result<(), Outcome> {
-    let failed = |point: &str, plugin: &'static str, status: &Status| {
-        let message = format!("running {point} plugin {plugin:?}: {status}");
-        Outcome::Error(Status::error(message).by(plugin))
-    };
+    let failed = |plugin: &'static str, message: String| Outcome::Error(Status::error(message).by(plugin));
     let begun = decision.begin();
     let mut skipped = BTreeSet::new();
     for entry in profile.at(Point::PreScore) {
@@ -26,7 +23,10 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
         match status.code() {
             Code::Success => {}
             Code::Skip => _ = skipped.insert(entry.plugin.name()),
-            _ => return Err(failed("PreScore", entry.plugin.name(), &status)),
+            _ => {
+                let plugin = entry.plugin.name();
+                return Err(failed(plugin, format!("running PreScore plugin {plugin:?}: {status}")));
+            }
         }
     }
     decision.ended(Point::PreScore, begun, &Ok(()));
@@ -39,16 +39,18 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
             continue;
         };
         let mut scores = vec![0; decision.feasible.len()];
+        let named = |step: &str, status: Status| {
+            failed(name, format!("running {step} plugins: plugin {name:?} failed with: {status}"))
+        };
+        plugin.score_nodes(&decision.state, pod, nodes, &mut scores).map_err(|status| named("Score", status))?;
         plugin
-            .score_nodes(&decision.state, pod, nodes, &mut scores)
-            .and_then(|()| plugin.normalize_score(&decision.state, pod, nodes, &mut scores))
-            .map_err(|status| failed("Score", name, &status))?;
+            .normalize_score(&decision.state, pod, nodes, &mut scores)
+            .map_err(|status| named("Normalize on Score", status))?;
         for (total, score) in decision.totals.iter_mut().zip(&mut scores) {
             if !(0..=MAX_NODE_SCORE).contains(score) {
-                let message = format!(
-                    "plugin {name:?} returns an invalid score {score}, it should in the range of [0, 100] after normalizing"
-                );
-                return Err(Outcome::Error(Status::error(message).by(name)));
+                let invalid = format!("plugin {name:?} returns an invalid score {score}");
+                let message = format!("{invalid}, it should in the range of [0, 100] after normalizing");
+                return Err(failed(name, format!("applying score defaultWeights on Score plugins: {message}")));
             }
             *score *= entry.weight;
             *total += *score;

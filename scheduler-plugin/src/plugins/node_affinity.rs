@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::node_selector::{RequiredNodeAffinity, Term, Terms, matches_node, named_nodes};
+use crate::node_selector::{RequiredNodeAffinity, Term, Terms, faults, matches_node, named_nodes, selects_node};
 use crate::plugin::{
     Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin,
     ScorePlugin, Scored,
@@ -72,9 +72,11 @@ impl Plugin for NodeAffinity {
 
     fn queueing_hint(&self, pod: &Pod, happening: &Happening) -> QueueingHint {
         let EventObject::Node { old, new } = &happening.object else { return QueueingHint::Queue };
-        let matched = old.as_ref().is_some_and(|old| matches_node(&pod.spec, old));
-        // Affinity that the profile adds is not looked at here: a needless attempt does no harm.
-        if matches_node(&pod.spec, new) && (!matched || self.added.required.is_some()) {
+        let allowed = |node: &wire::Node| {
+            let added = self.added.required.as_ref();
+            added.is_none_or(|added| selects_node(added, node)) && matches_node(&pod.spec, node)
+        };
+        if allowed(new) && !old.as_ref().is_some_and(|old| allowed(old)) {
             QueueingHint::Queue
         } else {
             QueueingHint::Skip
@@ -147,6 +149,9 @@ impl FilterPlugin for NodeAffinity {
 impl PreScorePlugin for NodeAffinity {
     fn pre_score(&self, state: &mut CycleState, pod: &Pod, snapshot: &Snapshot, _: &[Row]) -> Status {
         let own = pod.spec.affinity.node_affinity.as_ref().map_or(&[][..], |affinity| &affinity.preferred);
+        if let Some(faults) = faults(own) {
+            return Status::error(faults);
+        }
         let terms = own.iter().chain(&self.added.preferred);
         let terms: Vec<_> = terms.map(|term| (term.weight, Term::new(&term.preference, snapshot))).collect();
         if terms.is_empty() {

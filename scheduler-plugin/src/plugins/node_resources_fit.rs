@@ -20,7 +20,7 @@ use crate::plugin::{
     Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, ScorePlugin, Scored,
 };
 use crate::plugins::dynamic_resources::is_left_to_devices;
-use crate::pod::Pod;
+use crate::pod::{Pod, PodSpec};
 use crate::registry::DeviceResources;
 use crate::resources::{amount, is_extended};
 use crate::snapshot::{CPU, DEVICE_CLASS_PREFIX, EPHEMERAL_STORAGE, MEMORY, NodeRef, PODS, ResourceId, Row, Snapshot};
@@ -137,6 +137,14 @@ impl NodeResourcesFit {
     }
 }
 
+/// Whether a pod that asks for less now leaves something that this one asks for.
+fn gives_way(pod: &PodSpec, old: &PodSpec, new: &PodSpec) -> bool {
+    let (wanted, before, after) = (&pod.requests, &old.requests, &new.requests);
+    let scalars = wanted.scalars.keys().map(AsRef::as_ref);
+    let freed = |name: &str| wanted.get(name) > 0 && after.get(name) < before.get(name);
+    NATIVE.into_iter().chain(scalars).any(freed)
+}
+
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
         NAME
@@ -160,6 +168,7 @@ impl Plugin for NodeResourcesFit {
                 let grew = |old: &Arc<Node>| self.has_grown(pod, &old.status.allocatable, &new.status.allocatable);
                 self.fits_at_all(pod, &new.status.allocatable) && old.as_ref().is_none_or(grew)
             }
+            EventObject::AssignedPod { old: Some(old), new: Some(new) } => gives_way(&pod.spec, &old.spec, &new.spec),
             object => object.change_of::<DeviceClass>().is_none_or(|(_, class)| {
                 let is_asked_for = |name: &Arc<str>| {
                     let implicit = name.strip_prefix(DEVICE_CLASS_PREFIX);

@@ -43,6 +43,7 @@ impl Plugin for NodeUnschedulable {
     fn queueing_hint(&self, _: &Pod, happening: &Happening) -> QueueingHint {
         match &happening.object {
             EventObject::Node { new, .. } if new.spec.unschedulable => QueueingHint::Skip,
+            EventObject::Pod(own) if !Self::tolerated(own) => QueueingHint::Skip,
             EventObject::AssignedPod { .. } => QueueingHint::Skip,
             _ => QueueingHint::Queue,
         }

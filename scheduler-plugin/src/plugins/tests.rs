@@ -108,6 +108,21 @@ fn preferred_node_affinity_counts_in_proportion_to_the_best() {
 }
 
 #[test]
+fn preferences_that_make_no_sense_are_errors_and_required_terms_match_nothing() {
+    let mut cluster = Cluster::new(&["n1 cores=8", "n2 cores=4"]);
+    let many = json!({"matchExpressions": [expression("cores", "Gt", &["many"])]});
+    let preferred = json!([{"weight": 1, "preference": many}]);
+    let spec = json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}});
+    assert_eq!(
+        cluster.feasible("", &spec),
+        "running PreScore plugin \"NodeAffinity\": [0].matchExpressions[0].values[0]: Invalid value: \"many\": for \
+         'Gt', 'Lt' operators, the value must be an integer"
+    );
+    let more = json!({"matchExpressions": [expression("cores", "Gt", &["6"])]});
+    assert_eq!(cluster.feasible("", &affinity(json!([many, more]))), "n1");
+}
+
+#[test]
 fn a_profile_can_add_affinity_of_its_own() {
     let mut cluster = Cluster::new(&["n1 zone=a", "n2 zone=b"]);
     let terms = json!([{"matchExpressions": [expression("zone", "In", &["b"])]}]);

@@ -76,11 +76,22 @@ async fn a_rejected_pod_waits_for_an_event_that_its_rejector_registered() {
     bench.fail(&["NodeAffinity"]);
     assert_eq!(bench.queue.lengths(), (0, 0, 1));
     bench.happened(ClusterEvent::pod(ActionType::DELETE));
-    bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_TAINT));
+    bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_ALLOCATABLE));
     assert_eq!(bench.queue.lengths(), (0, 0, 1));
     bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_LABEL));
     assert_eq!(bench.queue.lengths(), (0, 1, 0), "it still backs off");
     assert!(bench.queue.pop_early().is_some(), "but need not if nothing else is to be done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_nodes_hears_of_their_taints_too() {
+    for (plugin, hears) in [("NodeAffinity", true), ("NodeResourcesFit", true), ("SchedulingGates", false)] {
+        let mut bench = Bench::new();
+        bench.add(0);
+        bench.fail(&[plugin]);
+        bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_TAINT));
+        assert_eq!(bench.queue.lengths().1, usize::from(hears), "{plugin}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +150,7 @@ async fn what_happened_during_the_attempt_counts_only_if_it_helps() {
     let mut bench = Bench::new();
     bench.add(0);
     let queued = bench.queue.pop().unwrap();
-    bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_TAINT));
+    bench.happened(ClusterEvent::node(ActionType::UPDATE_NODE_LABEL));
     let failure = Failure { unschedulable_plugins: ["NodeResourcesFit"].into(), ..Failure::default() };
     bench.queue.failed(queued, failure, Instant::now());
     assert_eq!(bench.queue.lengths(), (0, 0, 1));

@@ -72,7 +72,7 @@ impl Storage {
 
     /// A pod came to a node, or left it.
     pub(super) fn count(&mut self, pod: &Pod, came: bool) {
-        for (_, claim) in pod.claims() {
+        for (_, claim) in pod.claims().filter(|(volume, _)| volume.ephemeral.is_none()) {
             let key = (pod.spec.namespace.to_string(), claim);
             let users = self.claims_in_use.entry(key.clone()).or_default();
             *users = if came { *users + 1 } else { users.saturating_sub(1) };

@@ -465,7 +465,10 @@ impl Generator {
                 "csi": {"driver": "csi.example.com", "volumeHandle": name}},
         });
         if self.once_in(3) {
-            let term = json!({"matchExpressions": [self.node_requirement()]});
+            let mut term = json!({"matchExpressions": [self.node_requirement()]});
+            if self.once_in(4) {
+                term["matchFields"] = json!([{"key": "metadata.name", "operator": "In", "values": ["nobody"]}]);
+            }
             volume["spec"]["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [term]}});
         }
         let size = format!("{}Gi", 1 + self.below(4));

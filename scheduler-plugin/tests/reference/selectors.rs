@@ -60,6 +60,21 @@ pub fn term_matches(term: &NodeSelectorTerm, info: &NodeInfo) -> bool {
         && fields.iter().all(|one| field(one, info.name()))
 }
 
+/// The same for volumes, whose terms about the node's name are not heeded as long as they could be.
+pub fn labels_match(selector: &NodeSelector, info: &NodeInfo) -> bool {
+    selector.node_selector_terms.iter().any(|term| {
+        let expressions = term.match_expressions.as_deref().unwrap_or_default();
+        let fields = term.match_fields.as_deref().unwrap_or_default();
+        let is_valid = |one: &NodeSelectorRequirement| {
+            let values = one.values.as_deref().unwrap_or_default();
+            one.key == "metadata.name" && matches!(&*one.operator, "In" | "NotIn") && values.len() == 1
+        };
+        !(expressions.is_empty() && fields.is_empty())
+            && expressions.iter().all(|one| requirement(one, &info.labels()))
+            && fields.iter().all(is_valid)
+    })
+}
+
 pub fn selector_matches(selector: &NodeSelector, info: &NodeInfo) -> bool {
     selector.node_selector_terms.iter().any(|term| term_matches(term, info))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{NodeSelector, Pod, Volume};
 use serde_json::Value;
 
-use super::selectors::selector_matches;
+use super::selectors::labels_match;
 use super::{Code, NodeInfo, Reference, Refusal, namespace};
 
 const ZONE_KEYS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
@@ -199,7 +199,7 @@ fn can_be_had(volume: &Value, info: &NodeInfo) -> bool {
     let required = &volume["spec"]["nodeAffinity"]["required"];
     required.is_null() || {
         let selector: NodeSelector = serde_json::from_value(required.clone()).unwrap();
-        selector_matches(&selector, info)
+        labels_match(&selector, info)
     }
 }
 

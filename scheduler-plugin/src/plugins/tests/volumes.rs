@@ -81,6 +81,19 @@ fn claims_decide_where_a_pod_can_run() {
 }
 
 #[test]
+fn of_the_nodes_that_a_volume_requires_only_labels_count() {
+    let mut named = volume("v", "1Gi", "n2");
+    let name = json!({"key": "metadata.name", "operator": "In", "values": ["n1"]});
+    named["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchFields"] = json!([name]);
+    assert_eq!(cluster(&[named.clone(), bound("x", "v")]).feasible("", &with(&["x"])), "n2");
+    named["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"] = json!([]);
+    assert_eq!(cluster(&[named.clone(), bound("x", "v")]).feasible("", &with(&["x"])), "n1 n2");
+    named["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"] = json!([{}]);
+    let nowhere = "0/2 nodes are available: 2 node(s) didn't match PersistentVolume's node affinity.";
+    assert_eq!(cluster(&[named, bound("x", "v")]).feasible("", &with(&["x"])), nowhere);
+}
+
+#[test]
 fn a_driver_says_how_much_room_there_is() {
     let driver = json!({"kind": "CSIDriver", "metadata": {"name": "p"}, "spec": {"storageCapacity": true}});
     let room = |size: &str, node: &str| {

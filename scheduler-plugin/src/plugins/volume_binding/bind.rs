@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::find::Choice;
+use crate::node_selector::labels_satisfy;
 use crate::plugin::Binding;
-use crate::selector::satisfies;
-use crate::wire::{Claim, Map, Node, NodeSelector, PersistentVolume};
+use crate::wire::{Claim, Node, PersistentVolume};
 
 /// The annotation that asks a provisioner to make a claim's volume where a node can have it.
 pub(super) const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
@@ -96,20 +96,13 @@ async fn check_place(binding: &Binding, claim: &Claim) -> Result<(), String> {
     let volume: PersistentVolume = get(binding, &format!("/api/v1/persistentvolumes/{name}")).await?;
     let Some(required) = volume.required() else { return Ok(()) };
     let node: Node = get(binding, &format!("/api/v1/nodes/{}", binding.node_name)).await?;
-    if holds(required, &node.metadata.labels) {
+    if labels_satisfy(required, &node.metadata.labels) {
         return Ok(());
     }
     let node = &node.metadata.name;
     Err(format!(
         "binding volumes: pv {name:?} node affinity doesn't match node {node:?}: no matching NodeSelectorTerms"
     ))
-}
-
-fn holds(selector: &NodeSelector, labels: &Map) -> bool {
-    selector.node_selector_terms.iter().any(|term| {
-        let by_label = term.match_expressions.iter().all(|it| satisfies(it, labels.get(&it.key).map(String::as_str)));
-        term.match_fields.is_empty() && !term.match_expressions.is_empty() && by_label
-    })
 }
 
 async fn patch(binding: &Binding, path: &str, change: &Value) -> Result<(), String> {

@@ -122,7 +122,7 @@ fn waits<'a>(claim: &Claim, storage: &'a Storage) -> Option<&'a StorageClass> {
 
 impl Candidate {
     fn new(volume: Arc<PersistentVolume>, snapshot: &Snapshot) -> Self {
-        let terms = volume.required().map(|required| Terms::new(required, snapshot));
+        let terms = volume.required().map(|required| Terms::of_labels(required, snapshot));
         Self { volume, terms }
     }
 }
