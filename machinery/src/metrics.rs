@@ -225,10 +225,15 @@ impl Histogram {
 
     /// Counts one of this size.
     pub fn observe(&self, value: f64) {
+        self.observe_many(value, 1);
+    }
+
+    /// Counts several of this size: for what is too short to be measured one by one, the mean of them.
+    pub fn observe_many(&self, value: f64, count: u32) {
         let Some(distribution) = &self.0 else { return };
         let bucket = distribution.bounds.partition_point(|bound| *bound < value);
-        distribution.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        let add = |bits: u64| Some((f64::from_bits(bits) + value).to_bits());
+        distribution.counts[bucket].fetch_add(u64::from(count), Ordering::Relaxed);
+        let add = |bits: u64| Some((f64::from_bits(bits) + value * f64::from(count)).to_bits());
         // Never refused: the closure always gives a value.
         let _ = distribution.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }

@@ -129,11 +129,22 @@ impl ClusterEvent {
     /// As upstream's metrics call it (`NodeAdd`); the pods that happen are those on nodes.
     pub(crate) fn label(&self) -> String {
         let resource = match self.resource {
-            EventResource::Pod => "AssignedPod".to_owned(),
-            EventResource::Claim => "PersistentVolumeClaim".to_owned(),
-            EventResource::Any => "*".to_owned(),
-            EventResource::Custom(name) => name.to_owned(),
-            other => format!("{other:?}"),
+            EventResource::Pod => "AssignedPod",
+            EventResource::UnscheduledPod => "UnschedulablePod",
+            EventResource::Custom(name) => name,
+            EventResource::Node => "Node",
+            EventResource::Selector => "Selector",
+            EventResource::Claim => "PersistentVolumeClaim",
+            EventResource::PersistentVolume => "PersistentVolume",
+            EventResource::StorageClass => "storage.k8s.io/StorageClass",
+            EventResource::CsiNode => "storage.k8s.io/CSINode",
+            EventResource::CsiDriver => "storage.k8s.io/CSIDriver",
+            EventResource::CsiStorageCapacity => "storage.k8s.io/CSIStorageCapacity",
+            EventResource::VolumeAttachment => "storage.k8s.io/VolumeAttachment",
+            EventResource::ResourceClaim => "resource.k8s.io/ResourceClaim",
+            EventResource::DeviceClass => "resource.k8s.io/DeviceClass",
+            EventResource::ResourceSlice => "resource.k8s.io/ResourceSlice",
+            EventResource::Any => "*",
         };
         let actions = [
             (ActionType::ADD, "Add"),
@@ -152,7 +163,7 @@ impl ClusterEvent {
             (ActionType::ALL, "All"),
         ];
         let action = actions.iter().find(|(action, _)| *action == self.action).map_or("Update", |(_, name)| name);
-        resource + action
+        format!("{resource}{action}")
     }
 
     /// Whether an event of kind `other` is of this kind.
@@ -223,6 +234,22 @@ pub struct Happening {
     /// To what it happened.
     pub object: EventObject,
 }
+
+impl Happening {
+    /// As upstream's metrics call it: what happens to a waiting pod itself is told apart from what happens to those on nodes.
+    pub(crate) fn label(&self) -> String {
+        match (&self.object, self.event) {
+            (EventObject::Pod(_), ClusterEvent::ANY) => FORCE_ACTIVATE.to_owned(),
+            (EventObject::Pod(_), ClusterEvent { resource: EventResource::Pod, action }) => {
+                ClusterEvent::of(EventResource::UnscheduledPod, action).label()
+            }
+            _ => self.event.label(),
+        }
+    }
+}
+
+/// What upstream's metrics call it if a plugin wants a pod to be tried.
+pub(crate) const FORCE_ACTIVATE: &str = "ForceActivate";
 
 /// Whether an event is worth another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,7 +47,12 @@ pub struct Search {
     memo: Option<Memo>,
     /// Whether to find out how long the extension points take.
     pub(crate) measuring: bool,
+    /// Attempts until single plugins are timed again.
+    untimed: u32,
 }
+
+/// Single plugins are timed in one attempt of so many.
+const TIMED: u32 = 10;
 
 /// How long an extension point took, and how it ended.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +65,20 @@ pub(crate) struct Took {
 impl Search {
     /// A search from the first node on.
     pub fn new(random: Random) -> Self {
-        Self { random, next_start_node_index: 0, memo: None, measuring: false }
+        Self { random, next_start_node_index: 0, memo: None, measuring: false, untimed: 0 }
     }
 
     /// The same, and what is found out for one pod is kept for equal ones. The choices are the same; but a decision that
     /// rests on what was kept has no scores and no notes, so that it can't be explained.
     pub fn remembering(random: Random) -> Self {
         Self { memo: Some(Memo::default()), ..Self::new(random) }
+    }
+
+    /// Whether single plugins are to be timed in the attempt that begins.
+    fn times_plugins(&mut self) -> bool {
+        let timed = self.measuring && self.untimed == 0;
+        self.untimed = if timed { TIMED } else { self.untimed }.saturating_sub(1);
+        timed
     }
 }
 
@@ -199,6 +211,7 @@ pub(crate) fn find(
     (search, decision, explain): (&mut Search, &mut Decision, bool),
 ) -> Result<Option<Box<Diagnosis>>, Outcome> {
     decision.measuring = search.measuring;
+    decision.state.times_plugins = search.times_plugins();
     let begun = decision.begin();
     let prepared = pre_filter(pod, snapshot, profile, &mut decision.state);
     decision.ended(Point::PreFilter, begun, &prepared);
@@ -283,7 +296,9 @@ pub fn post_filter(
     for entry in profile.at(Point::PostFilter) {
         let Some(plugin) = entry.plugin.as_post_filter() else { continue };
         let mut context = PostFilterContext { snapshot, profile, diagnosis };
+        let begun = entry.measured.begin(state);
         let (result, status) = plugin.post_filter(state, pod, &mut context);
+        entry.measured.answered(begun, &[(status.code(), 1)]);
         if result.nominated_node_name.is_some() {
             nomination = result;
         }

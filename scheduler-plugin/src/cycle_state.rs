@@ -10,6 +10,8 @@ pub struct CycleState {
     values: BTreeMap<&'static str, Box<dyn Any + Send + Sync>>,
     skip_filter: BTreeSet<&'static str>,
     activated: BTreeSet<Arc<str>>,
+    /// Whether it is found out how long single plugins take.
+    pub(crate) times_plugins: bool,
 }
 
 impl CycleState {

@@ -1,9 +1,13 @@
 //! A profile: which plugins run at which extension point, in which order, with which weight.
 //! Source: `pkg/scheduler/framework/runtime`, `NewFramework`.
 
+mod measured;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+
+use steersman_framework::metrics::Metrics;
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::configuration::{PluginReference, PluginSet, ProfileConfiguration};
@@ -11,6 +15,8 @@ use crate::plugin::{BindPlugin, Plugin, QueueSortPlugin};
 use crate::pod::Pod;
 use crate::registry::{Args, Handle, Registry};
 use crate::resources::MAX_NODE_SCORE;
+use measured::Batches;
+pub(crate) use measured::Measured;
 
 /// The share of nodes that is looked at unless the configuration says another.
 const ALL_NODES: u32 = 100;
@@ -93,6 +99,8 @@ pub struct Entry {
     pub plugin: Arc<dyn Plugin>,
     /// How much its score counts.
     pub weight: i64,
+    /// What is counted of it here.
+    pub(crate) measured: Measured,
 }
 
 /// A set of plugins that schedules the pods of one `schedulerName`.
@@ -102,6 +110,8 @@ pub struct Profile {
     /// How many of the nodes are looked at before the best is chosen; 0 for a share that depends on their number.
     pub percentage_of_nodes_to_score: u32,
     points: BTreeMap<Point, Vec<Entry>>,
+    /// What is counted of decisions for equal pods.
+    pub(crate) batches: Batches,
     /// Says which profile this is.
     identity: Arc<()>,
     /// All plugins, each with the events that it registered.
@@ -148,6 +158,7 @@ impl Profile {
             scheduler_name: Arc::from(configuration.scheduler_name.as_str()),
             percentage_of_nodes_to_score: configuration.percentage_of_nodes_to_score.unwrap_or(ALL_NODES),
             points,
+            batches: Batches::default(),
             identity: Arc::default(),
             plugins: plugins
                 .into_values()
@@ -173,6 +184,16 @@ impl Profile {
             sum = most.and_then(|most| sum.checked_add(most)).ok_or("total score of score plugins could overflow")?;
         }
         Ok(())
+    }
+
+    /// Counts from now on how often plugins are asked, and how long some of them take.
+    pub(crate) fn measure(&mut self, metrics: &Metrics) {
+        self.batches = Batches::new(metrics, &self.scheduler_name);
+        for (point, entries) in &mut self.points {
+            for entry in entries {
+                entry.measured = Measured::new(metrics, &self.scheduler_name, entry.plugin.name(), *point);
+            }
+        }
     }
 
     /// The plugins at an extension point, in order.
@@ -268,6 +289,7 @@ fn expand(
     let entry = |reference: &PluginReference, weight: i64| Entry {
         plugin: plugins[&reference.name].clone(),
         weight: weight.max(1),
+        measured: Measured::default(),
     };
     let mut seen = BTreeSet::new();
     for reference in &set.enabled {

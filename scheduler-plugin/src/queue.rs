@@ -1,6 +1,7 @@
 //! Pods that wait to be scheduled: ready ones, ones that failed lately, and ones for which something has to happen
 //! first. Source: `pkg/scheduler/backend/queue`.
 
+mod counted;
 mod heap;
 mod parked;
 
@@ -8,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use steersman_framework::metrics::{Family, Metrics};
+use steersman_framework::metrics::Metrics;
 use tokio::time::Instant;
 
 use crate::cluster_event::{
-    ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint, pod_changes,
+    ActionType, ClusterEvent, EventObject, EventResource, FORCE_ACTIVATE, Happening, QueueingHint, pod_changes,
 };
 use crate::pod::Pod;
 use crate::profile::{Point, Profile, sorter};
+use counted::{Counted, Hints};
 use heap::Heap;
 use parked::Parked;
 
@@ -30,17 +32,6 @@ const BACKOFF_WINDOW: Duration = Duration::from_secs(1);
 /// Events that are remembered for pods that were taken out; beyond it the oldest are dropped, and a pod that comes back
 /// later than that is tried again without a reason. Ten seconds of a busy cluster.
 const MAX_RECENT: usize = 100_000;
-
-/// Source: `pkg/scheduler/metrics`.
-static INCOMING: Family = Family::counter(
-    "scheduler_queue_incoming_pods_total",
-    "Pods that were put into a queue (active, backoff, unschedulable), by what happened.",
-);
-
-static REJECTED: Family = Family::gauge(
-    "scheduler_unschedulable_pods",
-    "Pods that were rejected and not tried again yet, by the plugin that did; a pod counts for each of them.",
-);
 
 /// How long a pod that failed waits before it is tried again.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +145,7 @@ pub struct Queue {
     /// What happened since the pod that is out for the longest time was taken out; the last has the number `events - 1`.
     recent: VecDeque<Happening>,
     next_flush: Option<Instant>,
-    metrics: Metrics,
+    counted: Counted,
 }
 
 impl Queue {
@@ -172,31 +163,13 @@ impl Queue {
             events: 0,
             recent: VecDeque::new(),
             next_flush: None,
-            metrics: Metrics::default(),
+            counted: Counted::default(),
         }
     }
 
     /// Counts pods that come in.
     pub(crate) fn count_in(&mut self, metrics: Metrics) {
-        self.metrics = metrics;
-    }
-
-    fn came_in(&self, queue: &str, event: &str) {
-        if self.metrics.is_recording() {
-            self.metrics.counter(&INCOMING, &[("event", event), ("queue", queue)]).increment();
-        }
-    }
-
-    /// A pod counts for its rejectors, or no longer.
-    fn count_rejectors(&self, queued: &QueuedPod, amount: i64) {
-        if self.metrics.is_recording() {
-            queued.rejectors().for_each(|plugin| self.count_rejector(queued, plugin, amount));
-        }
-    }
-
-    fn count_rejector(&self, queued: &QueuedPod, plugin: &str, amount: i64) {
-        let labels = [("plugin", plugin), ("profile", &*queued.pod.spec.scheduler_name)];
-        self.metrics.gauge(&REJECTED, &labels).add(amount);
+        self.counted = Counted::new(metrics);
     }
 
     /// How many pods a plugin keeps from being tried at all.
@@ -250,12 +223,10 @@ impl Queue {
             let changes = if is_same(&queued.pod, &pod) { Vec::new() } else { pod_changes(&queued.pod, &pod) };
             queued.pod = pod.clone();
             let own = |event| Happening { event, object: EventObject::Pod(pod.clone()) };
-            let worth = changes.into_iter().map(|event| self.is_worth(&queued, &own(event)));
-            let worth = worth.max().unwrap_or(Worth::Skip);
-            if worth == Worth::Skip {
-                self.unschedulable.insert(uid, queued);
-            } else {
-                self.put(queued, worth, (now, "UnscheduledPodUpdate"));
+            let best = changes.into_iter().map(own).map(|it| (self.ask(&queued, &it), it)).rev();
+            match best.max_by_key(|(worth, _)| *worth) {
+                Some((worth, happening)) if worth > Worth::Skip => self.put(queued, worth, (now, &happening.label())),
+                _ => self.unschedulable.insert(uid, queued),
             }
             return;
         }
@@ -276,7 +247,7 @@ impl Queue {
             flushed: false,
             events_seen: 0,
         };
-        self.activate(queued, "UnscheduledPodAdd");
+        self.activate(queued, "UnschedulablePodAdd");
     }
 
     /// Takes a pod out for good.
@@ -289,7 +260,7 @@ impl Queue {
         let found = found.or_else(|| self.backing_off.remove(uid, later));
         let found = found.or_else(|| self.erring.remove(uid, later));
         let found = found.or_else(|| self.unschedulable.remove(uid));
-        found.inspect(|queued| self.count_rejectors(queued, -1)).map(|queued| queued.pod)
+        found.inspect(|queued| self.counted.rejectors(queued, -1)).map(|queued| queued.pod)
     }
 
     /// The pod to be tried next. Say [`done`](Self::done) or [`failed`](Self::failed) afterwards.
@@ -299,15 +270,17 @@ impl Queue {
         queued.attempts += 1;
         let now = Instant::now();
         queued.taken = Some(now);
-        self.count_rejectors(&queued, -1);
+        self.counted.rejectors(&queued, -1);
         queued.events_seen = self.events;
         self.in_flight.insert(queued.pod.uid.clone(), (self.events, queued.pod.clone()));
+        self.counted.popped(self.in_flight.len());
         Some(queued)
     }
 
     /// The pod that was taken out is settled.
     pub fn done(&mut self, uid: &str) {
         self.in_flight.remove(uid);
+        self.counted.popped(self.in_flight.len());
         self.forget_old_events();
     }
 
@@ -321,12 +294,18 @@ impl Queue {
     fn remember(&mut self, happening: &Happening) {
         self.events += 1;
         if self.in_flight.is_empty() {
-            return self.recent.clear();
+            return self.drop_events(self.recent.len());
         }
         self.recent.push_back(happening.clone());
+        self.counted.remembered(happening, 1);
         if self.recent.len() > MAX_RECENT {
-            self.recent.pop_front();
+            self.drop_events(1);
         }
+    }
+
+    /// Forgets the oldest events.
+    fn drop_events(&mut self, count: usize) {
+        self.recent.drain(..count).for_each(|happening| self.counted.remembered(&happening, -1));
     }
 
     fn forget_old_events(&mut self) {
@@ -336,12 +315,13 @@ impl Queue {
         }
         let oldest = self.in_flight.values().map(|(seen, _)| *seen).min().unwrap_or(self.events);
         let keep = usize::try_from(self.events - oldest).unwrap_or(usize::MAX);
-        self.recent.drain(..self.recent.len().saturating_sub(keep));
+        self.drop_events(self.recent.len().saturating_sub(keep));
     }
 
     /// The pod that was taken out could not be scheduled, and comes back.
     pub fn failed(&mut self, mut queued: QueuedPod, failure: Failure, now: Instant) {
         self.in_flight.remove(&queued.pod.uid);
+        self.counted.popped(self.in_flight.len());
         queued.unschedulable_plugins = failure.unschedulable_plugins;
         queued.pending_plugins = failure.pending_plugins;
         let rejected = queued.rejectors().next().is_some();
@@ -351,7 +331,7 @@ impl Queue {
         } else {
             queued.consecutive_errors += 1;
         }
-        self.count_rejectors(&queued, 1);
+        self.counted.rejectors(&queued, 1);
         queued.timestamp = now;
         queued.flushed = false;
         self.sequence += 1;
@@ -359,7 +339,7 @@ impl Queue {
         // If something happened meanwhile it may have been what the pod waits for.
         let lost = queued.events_seen + (self.recent.len() as u64) < self.events && !self.recent.is_empty();
         let worth = if rejected && !lost {
-            self.since(queued.events_seen).map(|happening| self.is_worth(&queued, happening)).max()
+            self.since(queued.events_seen).map(|happening| self.ask(&queued, happening)).max()
         } else {
             Some(Worth::AfterBackoff)
         };
@@ -371,7 +351,7 @@ impl Queue {
     fn put(&mut self, queued: QueuedPod, worth: Worth, (now, event): (Instant, &str)) {
         match worth {
             Worth::Skip => {
-                self.came_in("unschedulable", event);
+                self.counted.came_in("unschedulable", event);
                 self.unschedulable.insert(queued.pod.uid.clone(), queued);
                 self.next_flush.get_or_insert(now + UNSCHEDULABLE_FLUSH);
             }
@@ -399,19 +379,28 @@ impl Queue {
             return;
         }
         let others = self.unschedulable.values().filter(|queued| *queued.pod.uid != *uid);
-        let worth = others.map(|queued| (queued.pod.uid.clone(), self.worth(queued, happening, &interested)));
+        let hints = self.counted.ask();
+        let worth = others.map(|queued| (queued.pod.uid.clone(), self.worth(queued, happening, &interested, &hints)));
         let helped: Vec<_> = worth.filter(|(_, worth)| *worth > Worth::Skip).collect();
+        self.counted.asked(hints, happening);
         let mut helped: Vec<_> =
             helped.into_iter().filter_map(|(uid, worth)| Some((self.unschedulable.remove(&uid)?, worth))).collect();
         helped.sort_by_key(|(queued, _)| queued.sequence);
-        let event = if self.metrics.is_recording() { happening.event.label() } else { String::new() };
+        let event = if self.counted.is_recording() { happening.label() } else { String::new() };
         for (queued, worth) in helped {
             self.put(queued, worth, (now, &event));
         }
     }
 
     /// Whether an event may help a pod that could not be scheduled.
-    fn is_worth(&self, queued: &QueuedPod, happening: &Happening) -> Worth {
+    fn ask(&self, queued: &QueuedPod, happening: &Happening) -> Worth {
+        let hints = self.counted.ask();
+        let worth = self.is_worth(queued, happening, &hints);
+        self.counted.asked(hints, happening);
+        worth
+    }
+
+    fn is_worth(&self, queued: &QueuedPod, happening: &Happening, hints: &Hints) -> Worth {
         match &happening.object {
             // What happened to a pod that waits helps nobody else.
             EventObject::Pod(pod) if pod.uid != queued.pod.uid => return Worth::Skip,
@@ -420,16 +409,23 @@ impl Queue {
             _ => {}
         }
         let interested = self.profile(&queued.pod).map(|profile| profile.interested(&happening.event));
-        self.worth(queued, happening, &interested.unwrap_or_default())
+        self.worth(queued, happening, &interested.unwrap_or_default(), hints)
     }
 
     /// The same; `interested`: the plugins that registered its kind.
-    fn worth(&self, queued: &QueuedPod, happening: &Happening, interested: &BTreeSet<&'static str>) -> Worth {
+    fn worth(
+        &self,
+        queued: &QueuedPod,
+        happening: &Happening,
+        interested: &BTreeSet<&'static str>,
+        hints: &Hints,
+    ) -> Worth {
         let Some(profile) = self.profile(&queued.pod) else { return Worth::Skip };
         let helps = |name: &'static str| {
             // Extenders don't say what they wait for.
             name == crate::extender::NAME
-                || interested.contains(name) && profile.hint(name, &queued.pod, happening) == QueueingHint::Queue
+                || interested.contains(name)
+                    && hints.note(name, profile.hint(name, &queued.pod, happening)) == QueueingHint::Queue
         };
         let (pending, rejecting) = (&queued.pending_plugins, &queued.unschedulable_plugins);
         let worth = match queued.gated_by {
@@ -492,7 +488,7 @@ impl Queue {
         let queued = self.unschedulable.get(uid).or_else(|| self.backing_off.get(uid));
         if queued.is_some_and(|queued| self.profile(&queued.pod).is_some_and(|it| it.keeps_backoff(&queued.pod))) {
             if let Some(queued) = self.unschedulable.remove(uid) {
-                self.requeue(queued, now, "ForceActivate");
+                self.requeue(queued, now, FORCE_ACTIVATE);
             }
             return;
         }
@@ -500,7 +496,7 @@ impl Queue {
         let later = |a: &QueuedPod, b: &QueuedPod| backoff_less((&profiles, &backoff), a, b);
         let backing_off = self.backing_off.remove(uid, later).or_else(|| self.erring.remove(uid, later));
         if let Some(queued) = backing_off.or_else(|| self.unschedulable.remove(uid)) {
-            self.activate(queued, "ForceActivate");
+            self.activate(queued, FORCE_ACTIVATE);
         }
     }
 
@@ -527,7 +523,7 @@ impl Queue {
         if queued.gated_by.is_none() && queued.backoff_until(&self.backoff) > now {
             let (profiles, backoff) = (self.profiles.clone(), self.backoff);
             let uid = queued.pod.uid.clone();
-            self.came_in("backoff", event);
+            self.counted.came_in("backoff", event);
             let heap = if queued.consecutive_errors > 0 { &mut self.erring } else { &mut self.backing_off };
             heap.push(uid, queued, |a, b| backoff_less((&profiles, &backoff), a, b));
         } else {
@@ -546,15 +542,15 @@ impl Queue {
             profile.at(Point::PreEnqueue).iter().find(objects).map(|entry| entry.plugin.name())
         });
         if let Some(plugin) = queued.gated_by {
-            if queued.unschedulable_plugins.insert(plugin) && self.metrics.is_recording() {
-                self.count_rejector(&queued, plugin, 1);
+            if queued.unschedulable_plugins.insert(plugin) {
+                self.counted.rejector(&queued, plugin, 1);
             }
-            self.came_in("unschedulable", event);
+            self.counted.came_in("unschedulable", event);
             self.unschedulable.insert(uid, queued);
         } else {
             let profiles = self.profiles.clone();
             queued.first_ready.get_or_insert_with(Instant::now);
-            self.came_in("active", event);
+            self.counted.came_in("active", event);
             self.active.push(uid, queued, |a, b| less(&profiles, a, b));
         }
     }

@@ -36,7 +36,7 @@ use crate::waiting::{PreBinding, WaitingPods};
 use crate::watched::{Source, Watches};
 use crate::writer::{EventText, EventWriter, Write, send};
 use binding::Bound;
-use metrics::Instruments;
+use metrics::{Handling, Instruments};
 use preemption::Evicted;
 
 /// Bindings that are under way at once. Enough to keep a server with 5 ms latency busy with 25,000 a second, and few
@@ -157,6 +157,7 @@ struct Scheduler {
     /// The last condition write for a pod, while it may be under way: what comes next waits for it.
     writes: BTreeMap<Arc<str>, oneshot::Receiver<()>>,
     instruments: Instruments,
+    handling: Handling,
 }
 
 impl Scheduler {
@@ -172,7 +173,9 @@ impl Scheduler {
             outbox: Outbox::default(),
             watches: Watches::default(),
         };
-        let profiles = Arc::new(profiles(options, &handle)?);
+        let mut profiles = profiles(options, &handle)?;
+        profiles.values_mut().for_each(|profile| profile.measure(&context.metrics));
+        let profiles = Arc::new(profiles);
         let backoff = Backoff {
             initial: options.configuration.pod_initial_backoff,
             max: options.configuration.pod_max_backoff,
@@ -208,6 +211,7 @@ impl Scheduler {
             event_writes: HashSet::new(),
             writes: BTreeMap::new(),
             instruments: Instruments::new(context),
+            handling: Handling::new(&context.metrics),
         })
     }
 
@@ -335,7 +339,9 @@ impl Scheduler {
             Err(error) => error.id(),
         };
         self.event_writes.remove(&id);
-        self.bindings.remove(&id);
+        if self.bindings.remove(&id) {
+            self.instruments.binding(-1);
+        }
         match finished {
             Ok((_, Finished::Bound(bound))) => self.bound(*bound),
             Ok((_, Finished::Written)) => {}

@@ -11,7 +11,9 @@ use crate::status::{Code, Status};
 pub(crate) fn reserve(profile: &Profile, pod: &Pod, node: &str, state: &mut CycleState) -> Result<(), Status> {
     for entry in profile.at(Point::Reserve) {
         let Some(reserve) = entry.plugin.as_reserve() else { continue };
+        let begun = entry.measured.begin(state);
         let status = reserve.reserve(state, pod, node);
+        entry.measured.answered(begun, &[(status.code(), 1)]);
         if status.is_rejected() {
             return Err(status.by(entry.plugin.name()));
         }
@@ -26,7 +28,9 @@ pub(crate) fn reserve(profile: &Profile, pod: &Pod, node: &str, state: &mut Cycl
 pub(crate) fn unreserve(profile: &Profile, pod: &Pod, node: &str, state: &mut CycleState) {
     for entry in profile.at(Point::Reserve).iter().rev() {
         if let Some(reserve) = entry.plugin.as_reserve() {
+            let begun = entry.measured.begin(state);
             reserve.unreserve(state, pod, node);
+            entry.measured.answered_at("Unreserve", begun, &[(Code::Success, 1)]);
         }
     }
 }
@@ -42,7 +46,9 @@ pub(crate) fn permit(
     for entry in profile.at(Point::Permit) {
         let Some(permit) = entry.plugin.as_permit() else { continue };
         let plugin = entry.plugin.name();
+        let begun = entry.measured.begin(state);
         let (status, wait) = permit.permit(state, pod, node);
+        entry.measured.answered(begun, &[(status.code(), 1)]);
         match status.code() {
             Code::Success => {}
             Code::Wait => waits.push((plugin, wait)),

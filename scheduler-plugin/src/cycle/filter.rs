@@ -9,7 +9,7 @@ use crate::plugin::Candidates;
 use crate::pod::Pod;
 use crate::profile::{Entry, Point, Profile};
 use crate::snapshot::{Row, Snapshot};
-use crate::status::Status;
+use crate::status::{Code, Status};
 
 /// The filters of an attempt, and what they have rejected up to now.
 pub(super) struct Filtering<'a> {
@@ -44,7 +44,11 @@ impl<'a> Filtering<'a> {
             }
             let Some(filter) = entry.plugin.as_filter() else { continue };
             candidates.set_plugin(place);
+            let (begun, asked) = (entry.measured.begin(state), candidates.rows().len());
             filter.filter_nodes(state, self.pod, &mut candidates);
+            let passed = candidates.rows().len();
+            entry.measured.answered(begun, &[(Code::Success, passed), (Code::Unschedulable, asked - passed)]);
+            entry.measured.asked(asked);
             if let Some(status) = candidates.take_error() {
                 let plugin = entry.plugin.name();
                 let message = format!("running {plugin:?} filter plugin: {status}");

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use groups::Groups;
 use scores::KeptScores;
 use steersman_machinery::random::Random;
+use tokio::time::Instant;
 
 use super::what_if::{WhatIf, filter_beside_nominated};
 use super::{Search, nodes_to_find};
@@ -27,7 +28,7 @@ use crate::plugin::{Candidates, Dependence, Normalization, PodChange};
 use crate::pod::{Pod, PodSpec};
 use crate::profile::{Entry, Point, Profile};
 use crate::snapshot::{Change, Row, Snapshot};
-use crate::status::Code;
+use crate::status::{Code, Status};
 
 /// Kinds of pods of which something is kept: each takes about 50 bytes a node.
 const KINDS: usize = 16;
@@ -75,11 +76,20 @@ impl Memo {
     /// The decision for a pod; `None` if what is kept does not help: the pod is the first of its kind, a plugin's answers
     /// can't be kept, no node is feasible (and why has to be told), or a plugin fails.
     pub(super) fn decide(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Option<Choice> {
+        search.memo.as_ref()?;
+        let begun = search.measuring.then(Instant::now);
+        let choice = Self::look_up(pod, snapshot, profile, search);
+        profile.batches.looked_up(begun, choice.is_some());
+        choice
+    }
+
+    fn look_up(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Option<Choice> {
         let memo = search.memo.as_mut()?;
         let place = memo.find(pod, snapshot, profile)?;
         let kept = &mut memo.kinds[place];
         if kept.take_in(pod, snapshot, profile).is_none() {
             memo.kinds.swap_remove(place);
+            profile.batches.flushed("pod_failed");
             return None;
         }
         let start = search.next_start_node_index;
@@ -121,11 +131,13 @@ impl Memo {
             return None;
         }
         if !can_be_kept(pod, profile) {
+            profile.batches.flushed("pod_not_batchable");
             return None;
         }
         if self.kinds.len() == KINDS {
             let oldest = (0..KINDS).min_by_key(|&place| self.kinds[place].last_use)?;
             self.kinds.swap_remove(oldest);
+            profile.batches.flushed("pod_incompatible");
         }
         self.kinds.push(Kept {
             spec: pod.spec.clone(),
@@ -228,6 +240,7 @@ impl Kept {
             let Some(filter) = entry.plugin.as_filter().filter(|plugin| !self.state.skips_filter(plugin.name())) else {
                 continue;
             };
+            entry.measured.asked(candidates.rows().len());
             filter.filter_nodes(&self.state, pod, &mut candidates);
             if candidates.take_error().is_some() {
                 return None;
@@ -335,6 +348,7 @@ impl Kept {
         for entry in entries {
             let filter = entry.plugin.as_filter().filter(|plugin| !self.state.skips_filter(plugin.name()));
             if let Some(filter) = filter {
+                entry.measured.asked(candidates.rows().len());
                 filter.filter_nodes(&self.state, pod, &mut candidates);
                 if candidates.take_error().is_some() {
                     return None;
@@ -370,7 +384,9 @@ impl Kept {
 /// Lets a plugin prepare; `None` if it does more than that.
 fn prepare(state: &mut CycleState, pod: &Pod, snapshot: &Snapshot, entry: &Entry) -> Option<()> {
     let Some(plugin) = entry.plugin.as_pre_filter() else { return Some(()) };
-    match plugin.pre_filter(state, pod, snapshot) {
+    let answer = plugin.pre_filter(state, pod, snapshot);
+    entry.measured.asked(usize::from(!answer.as_ref().is_err_and(Status::is_skip)));
+    match answer {
         Ok(result) if result.node_names.is_none() => Some(()),
         Err(status) if status.code() == Code::Skip => {
             state.skip_filter(plugin.name());

@@ -31,7 +31,12 @@ pub(super) fn pre_filter(
     for entry in profile.at(Point::PreFilter) {
         let plugin = entry.plugin.name();
         let Some(pre_filter) = entry.plugin.as_pre_filter() else { continue };
-        match pre_filter.pre_filter(state, pod, snapshot) {
+        let begun = entry.measured.begin(state);
+        let answer = pre_filter.pre_filter(state, pod, snapshot);
+        let code = answer.as_ref().err().map_or(Code::Success, Status::code);
+        entry.measured.answered(begun, &[(code, 1)]);
+        entry.measured.asked(usize::from(code != Code::Skip));
+        match answer {
             Ok(result) => {
                 let Some(only) = result.node_names else { continue };
                 prepared.restricting.push(plugin);

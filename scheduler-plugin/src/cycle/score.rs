@@ -19,7 +19,10 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
     let mut skipped = BTreeSet::new();
     for entry in profile.at(Point::PreScore) {
         let Some(plugin) = entry.plugin.as_pre_score() else { continue };
+        let begun = entry.measured.begin(&decision.state);
         let status = plugin.pre_score(&mut decision.state, pod, snapshot, &decision.feasible);
+        entry.measured.answered(begun, &[(status.code(), 1)]);
+        entry.measured.asked(usize::from(!status.is_skip()));
         match status.code() {
             Code::Success => {}
             Code::Skip => _ = skipped.insert(entry.plugin.name()),
@@ -42,10 +45,16 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
         let named = |step: &str, status: Status| {
             failed(name, format!("running {step} plugins: plugin {name:?} failed with: {status}"))
         };
-        plugin.score_nodes(&decision.state, pod, nodes, &mut scores).map_err(|status| named("Score", status))?;
-        plugin
-            .normalize_score(&decision.state, pod, nodes, &mut scores)
-            .map_err(|status| named("Normalize on Score", status))?;
+        let (state, measured) = (&decision.state, &entry.measured);
+        let begun = measured.begin(state);
+        let scored = plugin.score_nodes(state, pod, nodes, &mut scores);
+        measured.answered(begun, &[(code_of(&scored), nodes.rows.len())]);
+        measured.asked(nodes.rows.len());
+        scored.map_err(|status| named("Score", status))?;
+        let begun = measured.begin(state);
+        let normalized = plugin.normalize_score(state, pod, nodes, &mut scores);
+        measured.answered_at("ScoreExtensionNormalize", begun, &[(code_of(&normalized), 1)]);
+        normalized.map_err(|status| named("Normalize on Score", status))?;
         for (total, score) in decision.totals.iter_mut().zip(&mut scores) {
             if !(0..=MAX_NODE_SCORE).contains(score) {
                 let invalid = format!("plugin {name:?} returns an invalid score {score}");
@@ -59,6 +68,10 @@ pub(super) fn score(pod: &Pod, snapshot: &Snapshot, profile: &Profile, decision:
     }
     decision.ended(Point::Score, begun, &Ok(()));
     Ok(())
+}
+
+fn code_of(result: &Result<(), Status>) -> Code {
+    result.as_ref().err().map_or(Code::Success, Status::code)
 }
 
 /// The place of the highest total; one of them at random if there are several.

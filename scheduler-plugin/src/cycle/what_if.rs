@@ -60,6 +60,7 @@ pub fn filter_one(pod: &Pod, snapshot: &Snapshot, profile: &Profile, state: &Cyc
         if state.skips_filter(entry.plugin.name()) {
             continue;
         }
+        entry.measured.asked(1);
         let status = filter.filter(state, pod, snapshot.node(row));
         if !status.is_success() {
             return status.by(entry.plugin.name());

@@ -79,6 +79,7 @@ impl Scheduler {
             Finished::Bound(Box::new(Bound { queued, placed, state, result }))
         });
         self.bindings.insert(task.id());
+        self.instruments.binding(1);
     }
 
     /// Lets the plugins reserve and permit; who holds the pod.

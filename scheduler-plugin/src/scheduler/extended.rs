@@ -114,7 +114,10 @@ impl Scheduler {
         if decision.feasible.len() > 1 {
             let names = self.names(&decision.feasible);
             for extender in whole.interested.iter().filter(|extender| extender.prioritizes()) {
-                match extender.prioritize(&whole.question(), &names).await {
+                self.instruments.prioritizing(1);
+                let scored = extender.prioritize(&whole.question(), &names).await;
+                self.instruments.prioritizing(-1);
+                match scored {
                     Ok(scores) => scores.into_iter().for_each(|(node, score)| *bonus.entry(node).or_default() += score),
                     Err(error) => tracing::warn!(error, "an extender could not score nodes"),
                 }

@@ -1,7 +1,7 @@
 //! What the scheduler counts, with upstream's names and buckets. Source: `pkg/scheduler/metrics`.
 //!
-//! Left out is what upstream measures of its own machinery (goroutines, its queue of API calls), and times of single plugins:
-//! here a plugin looks at all nodes in one go, so that they would not compare.
+//! Those of the queue, of plugins and of what is kept for equal pods are counted where they are. Left out is what upstream counts
+//! behind gates that are off by default: its queue of API calls, and cycles of pod groups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +12,7 @@ use steersman_framework::runtime::Context;
 use tokio::time::Instant;
 
 use crate::cache::Cache;
+use crate::cluster_event::ClusterEvent;
 use crate::cycle::Took;
 use crate::informers::SOURCES;
 use crate::profile::Point;
@@ -77,6 +78,14 @@ static PENDING: Family = Family::gauge("scheduler_pending_pods", "Pods that wait
 static CACHE: Family =
     Family::gauge("scheduler_cache_size", "Nodes, pods on nodes, and pods whose binding is under way.");
 
+static HANDLING: Family = Family::histogram(
+    "scheduler_event_handling_duration_seconds",
+    "How long it took to take in a change that the API server told of, with moving the pods that it may help.",
+    POINT,
+);
+static GOROUTINES: Family =
+    Family::gauge("scheduler_goroutines", "What is under way beside the loop, by what it does.");
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ended {
@@ -94,6 +103,8 @@ pub(super) struct Instruments {
     victims: Histogram,
     pending: [Gauge; 4],
     cache: [Gauge; 3],
+    binding: Gauge,
+    prioritizing: Gauge,
     shown: [usize; 3],
     synced: Arc<AtomicUsize>,
 }
@@ -103,9 +114,9 @@ impl Instruments {
         let metrics = context.metrics.clone();
         let synced = Arc::new(AtomicUsize::new(0));
         let listed = Arc::clone(&synced);
-        context.health.ready("informer-sync", move || match listed.load(Ordering::Relaxed) {
+        context.health.ready("sched-handler-sync", move || match listed.load(Ordering::Relaxed) {
             SOURCES => Ok(()),
-            count => Err(format!("{count} of {SOURCES} resources are listed")),
+            count => Err(format!("waiting for handlers to sync: {count} of {SOURCES} resources are listed")),
         });
         let pending = ["active", "backoff", "unschedulable", "gated"];
         Self {
@@ -114,6 +125,8 @@ impl Instruments {
             victims: metrics.histogram(&VICTIMS, &[]),
             pending: pending.map(|queue| metrics.gauge(&PENDING, &[("queue", queue)])),
             cache: ["nodes", "pods", "assumed_pods"].map(|kind| metrics.gauge(&CACHE, &[("type", kind)])),
+            binding: metrics.gauge(&GOROUTINES, &[("operation", "binding")]),
+            prioritizing: metrics.gauge(&GOROUTINES, &[("operation", "prioritizing_extender")]),
             shown: [usize::MAX; 3],
             metrics,
             synced,
@@ -185,6 +198,16 @@ impl Instruments {
         }
     }
 
+    /// A binding begins (1) or ends (-1).
+    pub(super) fn binding(&self, amount: i64) {
+        self.binding.add(amount);
+    }
+
+    /// An extender is asked for scores (1), or has answered (-1).
+    pub(super) fn prioritizing(&self, amount: i64) {
+        self.prioritizing.add(amount);
+    }
+
     /// Room was looked for by preemption.
     pub(super) fn preemption(&self) {
         self.preemptions.increment();
@@ -223,5 +246,35 @@ impl Instruments {
         for (gauge, count) in self.pending.iter().zip([active, backoff, unschedulable - gated, gated]) {
             set(gauge, count);
         }
+    }
+}
+
+/// How long it takes to take in what the API server tells.
+pub(super) struct Handling {
+    metrics: Metrics,
+    begun: Option<Instant>,
+    known: Vec<(ClusterEvent, Histogram)>,
+}
+
+impl Handling {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), begun: None, known: Vec::new() }
+    }
+
+    /// Taking in a change begins.
+    pub(super) fn begin(&mut self) {
+        self.begun = self.metrics.is_recording().then(Instant::now);
+    }
+
+    /// It has come to this event, and pods were moved for it.
+    pub(super) fn ended(&mut self, event: ClusterEvent) {
+        let Some(begun) = self.begun else { return };
+        let time = begun.elapsed();
+        if let Some((_, histogram)) = self.known.iter().find(|(known, _)| *known == event) {
+            return histogram.observe_duration(time);
+        }
+        let histogram = self.metrics.histogram(&HANDLING, &[("event", &event.label())]);
+        histogram.observe_duration(time);
+        self.known.push((event, histogram));
     }
 }

@@ -343,7 +343,7 @@ async fn what_is_counted_can_be_scraped() {
             r#"pending_pods{queue="gated"} 0"#,
             r#"cache_size{type="pods"} 1"#,
             "preemption_attempts_total 1",
-            r#"queue_incoming_pods_total{event="UnscheduledPodAdd",queue="active"} 1"#,
+            r#"queue_incoming_pods_total{event="UnschedulablePodAdd",queue="active"} 1"#,
             r#"queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="unschedulable"} 1"#,
         ]);
         world.delete("pods", "first");
@@ -369,6 +369,17 @@ async fn what_is_counted_can_be_scraped() {
         r#"pending_pods{queue="unschedulable"} 0"#,
         r#"unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 0"#,
         // What was found out for the pod before is not found out again.
+        r#"plugin_evaluation_total{extension_point="Filter",plugin="NodeResourcesFit",profile="default-scheduler"} 2"#,
+        r#"plugin_execution_duration_seconds_count{extension_point="Filter",plugin="NodeResourcesFit",status="Unschedulable"} 1"#,
+        r#"queueing_hint_execution_duration_seconds_count{event="AssignedPodDelete",hint="Queue",plugin="NodeResourcesFit"} 1"#,
+        r#"event_handling_duration_seconds_count{event="NodeAdd"} 1"#,
+        r#"event_handling_duration_seconds_count{event="UnschedulablePodAdd"} 1"#,
+        r#"event_handling_duration_seconds_count{event="AssignedPodDelete"} 1"#,
+        r#"inflight_events{event="PodPopped"} 0"#,
+        r#"goroutines{operation="binding"} 0"#,
+        r#"batch_attempts_total{profile="default-scheduler",result="hint_used"} 1"#,
+        r#"batch_attempts_total{profile="default-scheduler",result="no_hint"} 1"#,
+        r#"get_node_hint_duration_seconds_count{hinted="hint",profile="default-scheduler"} 1"#,
         &point("PreFilter", "Success", 1),
         &point("Filter", "Success", 1),
         &point("PostFilter", "Unschedulable", 1),

@@ -54,6 +54,7 @@ impl Scheduler {
         let source = self.watched[place].clone();
         let resource = source.resource().to_string();
         for (action, (namespace, name)) in source.apply(change) {
+            self.handling.begin();
             let names = self.profiles.values().flat_map(|profile| profile.custom_events(&resource));
             if let Some(known) = names.into_iter().next() {
                 let event = ClusterEvent::of(EventResource::Custom(known), action);
@@ -80,6 +81,7 @@ impl Scheduler {
     }
 
     fn set_node(&mut self, node: wire::Node) {
+        self.handling.begin();
         let new = Arc::new(node);
         let old = self.cache.set_node(new.clone());
         let events = match &old {
@@ -93,6 +95,7 @@ impl Scheduler {
     }
 
     fn remove_node(&mut self, name: &str) {
+        self.handling.begin();
         if self.cache.remove_node(name).is_some() {
             self.happened(ClusterEvent::node(ActionType::DELETE), EventObject::None);
         }
@@ -119,6 +122,7 @@ impl Scheduler {
         if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") {
             return self.remove_pod(&pod.metadata.uid);
         }
+        self.handling.begin();
         let pod = self.cache.intern(pod);
         for observer in self.observers.iter().filter_map(|plugin| plugin.as_pod_observer()) {
             observer.pod_set(&pod);
@@ -127,6 +131,7 @@ impl Scheduler {
             self.set_assigned(pod);
         } else if self.profiles.contains_key(&pod.spec.scheduler_name) {
             let old = self.pending.insert(pod.uid.clone(), pod.clone());
+            let action = if old.is_some() { ActionType::UPDATE } else { ActionType::ADD };
             if self.cache.is_assumed(&pod.uid) {
                 return;
             }
@@ -139,6 +144,7 @@ impl Scheduler {
             let given_up = pod.nominated_node_name.is_none();
             let is_new = !self.observers.is_empty() && !self.queue.contains(&pod.uid);
             self.queue.set(pod.clone(), Instant::now());
+            self.handling.ended(ClusterEvent::of(EventResource::UnscheduledPod, action));
             if is_new {
                 // For groups that it may complete.
                 let event = ClusterEvent::of(EventResource::UnscheduledPod, ActionType::ADD);
@@ -168,6 +174,7 @@ impl Scheduler {
     }
 
     fn remove_pod(&mut self, uid: &str) {
+        self.handling.begin();
         for observer in self.observers.iter().filter_map(|plugin| plugin.as_pod_observer()) {
             observer.pod_removed(uid);
         }
@@ -177,9 +184,13 @@ impl Scheduler {
             // A node was held for the pod, and is not any more.
             self.happened(ClusterEvent::pod(ActionType::DELETE), EventObject::None);
         }
+        let was_pending = self.pending.contains_key(uid);
         self.forget_pod(uid);
         self.queue.remove(uid);
         self.waiting.forget(uid);
+        if was_pending {
+            self.handling.ended(ClusterEvent::of(EventResource::UnscheduledPod, ActionType::DELETE));
+        }
         if let Some(old) = self.cache.remove_pod(uid) {
             let object = EventObject::AssignedPod { old: Some(old), new: None };
             self.happened(ClusterEvent::pod(ActionType::DELETE), object);
@@ -188,6 +199,7 @@ impl Scheduler {
 
     fn happened(&mut self, event: ClusterEvent, object: EventObject) {
         self.queue.happened(&Happening { event, object }, Instant::now());
+        self.handling.ended(event);
     }
 
     fn namespaces(&mut self, change: Change<wire::Meta>) {
@@ -232,6 +244,7 @@ impl Scheduler {
             self.synced.insert(source);
         }
         for (event, object) in table(self.cache.snapshot_mut()).apply(change) {
+            self.handling.begin();
             self.happened(event, object);
         }
     }

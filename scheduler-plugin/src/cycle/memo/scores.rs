@@ -6,7 +6,7 @@ use super::depends_on_pods;
 use crate::cycle_state::CycleState;
 use crate::plugin::{Normalization, Plugin, PodChange, Scored};
 use crate::pod::Pod;
-use crate::profile::{Point, Profile};
+use crate::profile::{Measured, Point, Profile};
 use crate::resources::MAX_NODE_SCORE;
 use crate::snapshot::{Row, Snapshot};
 use crate::status::Code;
@@ -25,6 +25,7 @@ pub(super) struct KeptScores {
 /// The scores of a plugin that looks at one node at a time.
 struct Column {
     plugin: Arc<dyn Plugin>,
+    measured: Measured,
     weight: i64,
     /// Whether it takes part in PreScore.
     prepares: bool,
@@ -41,6 +42,7 @@ struct Column {
 /// A plugin that looks at pods elsewhere.
 struct Elsewhere {
     plugin: Arc<dyn Plugin>,
+    measured: Measured,
     weight: i64,
     /// Whether it takes part in PreScore.
     prepares: bool,
@@ -72,14 +74,22 @@ impl KeptScores {
         let mut scores = Self { columns: Vec::new(), elsewhere: Vec::new(), totals: Vec::new(), nodes: Vec::new() };
         for entry in profile.at(Point::Score) {
             let Some(score) = entry.plugin.as_score() else { continue };
-            let (plugin, weight) = (entry.plugin.clone(), entry.weight);
+            let (plugin, weight, measured) = (entry.plugin.clone(), entry.weight, entry.measured.clone());
             let prepares = profile.at(Point::PreScore).iter().any(|other| other.plugin.name() == plugin.name());
             if depends_on_pods(entry, pod) {
-                scores.elsewhere.push(Elsewhere { plugin, weight, prepares, skipped: false, has_notes: false });
+                scores.elsewhere.push(Elsewhere {
+                    plugin,
+                    measured,
+                    weight,
+                    prepares,
+                    skipped: false,
+                    has_notes: false,
+                });
             } else {
                 let normalization = score.normalization();
                 scores.columns.push(Column {
                     plugin,
+                    measured,
                     weight,
                     prepares,
                     skipped: false,
@@ -128,6 +138,7 @@ impl KeptScores {
         for column in self.columns.iter_mut().filter(|column| !column.skipped) {
             scores.fill(0);
             let plugin = column.plugin.as_score()?;
+            column.measured.asked(rows.len());
             plugin.score_nodes(state, pod, Scored { snapshot, rows }, &mut scores).ok()?;
             for (&row, &score) in rows.iter().zip(&scores) {
                 let old = std::mem::replace(&mut column.raw[row as usize], score);
@@ -169,6 +180,7 @@ impl KeptScores {
         for other in self.elsewhere.iter().filter(|other| !other.skipped) {
             let (plugin, nodes) = (other.plugin.as_score()?, Scored { snapshot, rows });
             scores.fill(0);
+            other.measured.asked(rows.len());
             plugin.score_nodes(state, pod, nodes, &mut scores).ok()?;
             plugin.normalize_score(state, pod, nodes, &mut scores).ok()?;
             for (total, score) in totals.iter_mut().zip(&scores) {
