@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steersman_framework::reflector::Change;
 
+use crate::decode::decode;
 use crate::pod::{Pod, Specs};
 use crate::snapshot::{SelectingKind, Snapshot, Stored, Table};
 use crate::wire;
@@ -63,13 +64,10 @@ impl Cache {
     /// Adds or replaces an object that is kept as the API sends it: of volumes, of devices. False if it is of no such kind.
     ///
     /// # Errors
-    /// If it cannot be read.
-    pub fn set_stored(&mut self, kind: &str, object: &Value) -> Result<bool, serde_json::Error> {
-        fn applied<T: DeserializeOwned + Stored>(
-            object: &Value,
-            table: &mut Table<T>,
-        ) -> Result<bool, serde_json::Error> {
-            table.apply(Change::Applied(T::deserialize(object)?));
+    /// If it cannot be read; says where.
+    pub fn set_stored(&mut self, kind: &str, object: &Value) -> Result<bool, String> {
+        fn applied<T: DeserializeOwned + Stored>(object: &Value, table: &mut Table<T>) -> Result<bool, String> {
+            table.apply(Change::Applied(decode(object)?));
             Ok(true)
         }
         let snapshot = &mut self.snapshot;

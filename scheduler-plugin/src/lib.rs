@@ -68,6 +68,7 @@ pub mod command;
 pub mod configuration;
 pub mod cycle;
 pub mod cycle_state;
+mod decode;
 pub mod diagnosis;
 pub mod explanations;
 mod extender;

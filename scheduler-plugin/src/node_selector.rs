@@ -1,14 +1,14 @@
 //! Node selectors and required node affinity, prepared for asking about many nodes.
 //! Source: `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`.
 
-use std::collections::BTreeSet;
+pub(crate) mod faults;
 
-use steersman_machinery::names::label_value;
+use std::collections::BTreeSet;
 
 use crate::pod::PodSpec;
 use crate::selector;
 use crate::snapshot::{Matcher, Row, Snapshot};
-use crate::wire::{self, NodeSelector, NodeSelectorTerm, PreferredSchedulingTerm, Requirement};
+use crate::wire::{self, NodeSelector, NodeSelectorTerm, Requirement};
 
 /// A term: all of its requirements must hold. Valid until the snapshot changes.
 #[derive(Clone, Debug)]
@@ -112,33 +112,6 @@ pub fn named_nodes(selector: &NodeSelector) -> Option<BTreeSet<String>> {
         all.extend(names?);
     }
     (!selector.node_selector_terms.is_empty()).then_some(all)
-}
-
-/// What makes no sense in preferences, in upstream's words: numbers that are none, texts that no label has. Required terms
-/// like that just match no node. Source: `k8s.io/component-helpers/scheduling/corev1/nodeaffinity`, `NewPreferredSchedulingTerms`.
-pub fn faults(preferred: &[PreferredSchedulingTerm]) -> Option<String> {
-    let mut found = Vec::new();
-    for (place, term) in preferred.iter().enumerate().filter(|(_, term)| term.weight != 0) {
-        for (number, requirement) in term.preference.match_expressions.iter().enumerate() {
-            let compares = matches!(requirement.operator.as_str(), "Gt" | "Lt");
-            for (index, value) in requirement.values.iter().enumerate() {
-                let path = format!("[{place}].matchExpressions[{number}].values[{index}]");
-                if compares && value.parse::<i64>().is_err() {
-                    let why = "for 'Gt', 'Lt' operators, the value must be an integer";
-                    found.push(format!("{path}: Invalid value: {value:?}: {why}"));
-                }
-                let why = label_value(value).join("; ");
-                if !why.is_empty() {
-                    found.push(format!("{path}[{}]: Invalid value: {value:?}: {why}", requirement.key));
-                }
-            }
-        }
-    }
-    match found.as_slice() {
-        [] => None,
-        [one] => Some(one.clone()),
-        several => Some(format!("[{}]", several.join(", "))),
-    }
 }
 
 /// Whether a pod may run on a node that is in no snapshot (yet, or any more).

@@ -286,9 +286,10 @@ fn expand(
     multi_point: &PluginSet,
     plugins: &BTreeMap<String, Arc<dyn Plugin>>,
 ) -> Result<Vec<Entry>, String> {
-    let entry = |reference: &PluginReference, weight: i64| Entry {
+    // Without a weight it is 1, even for a plugin that has another one at `multiPoint`: what is said here counts.
+    let entry = |reference: &PluginReference| Entry {
         plugin: plugins[&reference.name].clone(),
-        weight: weight.max(1),
+        weight: reference.weight.max(1),
         measured: Measured::default(),
     };
     let mut seen = BTreeSet::new();
@@ -306,18 +307,11 @@ fn expand(
     };
     let multi: Vec<_> = multi_point.enabled.iter().filter(from_multi_point).collect();
     let in_multi = |reference: &PluginReference| multi.iter().find(|other| other.name == reference.name);
-    // A plugin that is enabled here without a weight has the weight it has at `multiPoint`.
-    let weight = |reference: &PluginReference| match reference.weight {
-        0 => in_multi(reference).map_or(1, |other| other.weight.max(1)),
-        weight => weight,
-    };
     let here = set.enabled.iter();
     let first = here.clone().filter(|reference| in_multi(reference).is_some());
     let second = multi.iter().copied().filter(|reference| !seen.contains(&reference.name));
     let third = here.filter(|reference| in_multi(reference).is_none());
-    let ordered = first.map(|reference| entry(reference, weight(reference)));
-    let ordered = ordered.chain(second.map(|reference| entry(reference, reference.weight)));
-    Ok(ordered.chain(third.map(|reference| entry(reference, weight(reference)))).collect())
+    Ok(first.chain(second).chain(third).map(entry).collect())
 }
 
 impl fmt::Debug for Profile {

@@ -169,7 +169,7 @@ impl Args {
         if let Value::Object(fields) = &mut value {
             fields.retain(|key, _| key != "apiVersion" && key != "kind");
         }
-        serde_json::from_value(value).map_err(|error| error.to_string())
+        crate::decode::decode(&value)
     }
 }
 

@@ -8,7 +8,7 @@ mod defaults;
 mod measures;
 mod objects;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::cycle::{Limits, Outcome, Search, Summary, commit, post_filter, schedule_one};
 use crate::cycle_state::CycleState;
+use crate::decode::decode;
 use crate::pod::Pod;
 use crate::profile::{Point, Profile};
 use crate::registry::Handle;
@@ -42,6 +43,8 @@ pub struct Simulation {
     classes: defaults::PriorityClasses,
     /// Pods of the cluster that have no node.
     pending: Vec<Value>,
+    /// The names of those that have one.
+    running: BTreeSet<String>,
     /// Objects of kinds that no plugin reads.
     ignored: BTreeMap<String, usize>,
     held: Vec<Waiting>,
@@ -104,6 +107,7 @@ impl Simulation {
             waiting: handle.waiting_pods,
             classes: defaults::PriorityClasses::default(),
             pending: Vec::new(),
+            running: BTreeSet::new(),
             ignored: BTreeMap::new(),
             held: Vec::new(),
             explain: None,
@@ -145,7 +149,7 @@ impl Simulation {
             return Err(ObjectError::of(object, "metadata.name: Required value"));
         }
         match objects::kind(object) {
-            "Node" => _ = self.cache.set_node(Arc::new(parse(&defaults::node(object.clone()))?)),
+            "Node" => _ = self.cache.set_node(Arc::new(parse(&defaults::node(object.clone())?)?)),
             "Pod" => self.add_pod(object)?,
             "PriorityClass" => {}
             "Namespace" => self.cache.set_namespace(&parse(object)?),
@@ -160,7 +164,7 @@ impl Simulation {
                 if !self
                     .cache
                     .set_stored(objects::kind(object), object)
-                    .map_err(|error| ObjectError::of(object, error.to_string()))?
+                    .map_err(|error| ObjectError::of(object, error))?
                     && !self.watches.offer(object)
                 {
                     *self.ignored.entry(objects::kind(object).to_owned()).or_default() += 1;
@@ -181,6 +185,7 @@ impl Simulation {
         } else {
             let pod = self.cache.intern(&read);
             self.observe(&pod);
+            self.running.insert(pod.key());
             self.cache.set_pod(pod);
         }
         Ok(())
@@ -196,13 +201,22 @@ impl Simulation {
         let (workload, beside): (Vec<&Value>, Vec<&Value>) =
             workload.iter().partition(|object| !has_pods || objects::has_pods(object));
         self.add(&beside.into_iter().map(objects::in_namespace).collect::<Vec<_>>())?;
-        let mut pods = Vec::new();
+        let (mut pods, mut names) = (Vec::new(), BTreeSet::new());
         for object in workload {
             for pod in objects::pods_of(object)? {
                 let pod = defaults::pod(pod, &self.classes, pods.len())?;
                 let mut read: wire::Pod = parse(&pod)?;
                 read.spec.node_name.clear();
-                pods.push(self.cache.intern(&read));
+                let read = self.cache.intern(&read);
+                if !names.insert(read.key()) {
+                    let why = format!("{} is there twice: the pods need names of their own", read.key());
+                    return Err(ObjectError::of(&pod, why));
+                }
+                if self.running.contains(&read.key()) {
+                    let why = format!("{} runs in the cluster already: leave it out there, or rename it", read.key());
+                    return Err(ObjectError::of(&pod, why));
+                }
+                pods.push(read);
             }
         }
         // All of them exist before the first is scheduled.
@@ -368,7 +382,7 @@ fn kept_back(pod: &Pod, profile: &Profile) -> Option<String> {
 }
 
 fn parse<T: DeserializeOwned>(object: &Value) -> Result<T, ObjectError> {
-    T::deserialize(object).map_err(|error| ObjectError::of(object, error.to_string()))
+    decode(object).map_err(|error| ObjectError::of(object, error))
 }
 
 impl std::fmt::Debug for Simulation {

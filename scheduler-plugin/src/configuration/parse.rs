@@ -143,6 +143,10 @@ pub(super) fn configuration(text: &str) -> Result<Configuration> {
         "extenders",
     ];
     root.fields(&[&own[..], &OF_THE_PROCESS[..]].concat())?;
+    if let Some(number) = root.integer("parallelism")?.filter(|number| *number <= 0) {
+        let message = format!("Invalid value: {number}: should be an integer value greater than zero");
+        return Err(invalid("parallelism", message));
+    }
     let defaults = Configuration::default();
     let (initial, max) = backoffs(&root, &defaults)?;
     let percentage = root.percentage("percentageOfNodesToScore")?;
@@ -225,11 +229,31 @@ fn plugin_config(node: &Node<'_>) -> Result<BTreeMap<String, Value>> {
         if args != Value::Null && !args.is_object() {
             return Err(invalid(&config.child_path("args"), "must be a mapping"));
         }
+        if let Some(args) = config.get("args") {
+            check_type(&args, name)?;
+        }
         if !args.is_null() && all.insert(name.to_owned(), args).is_some() {
             return Err(invalid(&config.path, format!("Duplicate value: {name:?}")));
         }
     }
     Ok(all)
+}
+
+/// Arguments may say for which plugin they are. What plugins from elsewhere call theirs is not known here.
+fn check_type(args: &Node<'_>, plugin: &str) -> Result<()> {
+    const GROUP: &str = "kubescheduler.config.k8s.io";
+    let kind = format!("{plugin}Args");
+    let (given, version) = (args.text("kind")?.unwrap_or(&kind), args.text("apiVersion")?.unwrap_or(API_VERSION));
+    let is_default = crate::plugins::DEFAULT.iter().any(|(name, _)| *name == plugin);
+    if is_default && given != kind {
+        let message = format!("args for plugin {plugin} were not of type {kind}.{GROUP}, got {given}.{GROUP}");
+        return Err(invalid(&args.child_path("kind"), message));
+    }
+    if is_default && version != API_VERSION {
+        let message = format!("no kind {given:?} is registered for version {version:?}: expected {API_VERSION}");
+        return Err(invalid(&args.child_path("apiVersion"), message));
+    }
+    Ok(())
 }
 
 fn plugin_set(node: &Node<'_>) -> Result<PluginSet> {

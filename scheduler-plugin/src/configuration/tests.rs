@@ -56,6 +56,12 @@ fn complaints_name_the_field() {
         "podInitialBackoffSeconds: 20",
         "podMaxBackoffSeconds: Invalid value: 10: must be greater than or equal to PodInitialBackoffSeconds",
     );
+    check("parallelism: 0", "parallelism: Invalid value: 0: should be an integer value greater than zero");
+    check(
+        "profiles:\n- pluginConfig:\n  - {name: InterPodAffinity, args: {kind: NodeAffinityArgs}}",
+        "profiles[0].pluginConfig[0].args.kind: args for plugin InterPodAffinity were not of type \
+         InterPodAffinityArgs.kubescheduler.config.k8s.io, got NodeAffinityArgs.kubescheduler.config.k8s.io",
+    );
     assert!(matches!(Configuration::from_yaml("a: ["), Err(ConfigurationError::Yaml(_))));
     assert_eq!(
         Configuration::from_yaml("apiVersion: v1\nkind: Pod").unwrap_err().to_string(),
@@ -77,11 +83,11 @@ fn profiles_and_backoffs_are_read() {
 }
 
 #[test]
-fn single_points_come_before_multi_point_and_keep_its_weights() {
+fn single_points_come_before_multi_point_with_weights_of_their_own() {
     let body = "profiles:\n- plugins:\n    score:\n      enabled:\n      - name: ImageLocality\n        weight: 9\n      \
                 - name: NodeAffinity\n      disabled:\n      - name: TaintToleration\n";
     let scores = plugins(body, Point::Score).unwrap();
-    assert_eq!(scores[..3], [("ImageLocality", 9), ("NodeAffinity", 2), ("NodeResourcesFit", 1)]);
+    assert_eq!(scores[..3], [("ImageLocality", 9), ("NodeAffinity", 1), ("NodeResourcesFit", 1)]);
     assert!(!scores.iter().any(|(name, _)| *name == "TaintToleration"));
     assert!(plugins(body, Point::Filter).unwrap().iter().any(|(name, _)| *name == "TaintToleration"));
 }
@@ -115,5 +121,33 @@ fn profiles_that_can_not_work_are_refused() {
     check(
         "pluginConfig: [{name: NodeAffinity, args: {kind: NodeAffinityArgs, added: 1}}]",
         "initializing plugin \"NodeAffinity\": unknown field `added`, expected `addedAffinity`",
+    );
+    check(
+        "pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: Best}}}]",
+        "initializing plugin \"NodeResourcesFit\": scoringStrategy.type: unknown variant `Best`, expected one of \
+         `LeastAllocated`, `MostAllocated`, `RequestedToCapacityRatio`",
+    );
+    check(
+        "pluginConfig: [{name: VolumeBinding, args: {bindTimeoutSeconds: -1}}]",
+        "initializing plugin \"VolumeBinding\": bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds, should \
+         not be a negative value",
+    );
+    let added = |terms: &str| {
+        let required = format!("requiredDuringSchedulingIgnoredDuringExecution: {{nodeSelectorTerms: {terms}}}");
+        format!("pluginConfig: [{{name: NodeAffinity, args: {{addedAffinity: {{{required}}}}}}}]")
+    };
+    let path = "addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]";
+    check(
+        &added("[{matchExpressions: [{key: a, operator: Near}]}]"),
+        &format!(
+            "initializing plugin \"NodeAffinity\": {path}.matchExpressions[0].operator: Unsupported value: \"Near\": \
+             supported values: \"In\", \"NotIn\", \"Exists\", \"DoesNotExist\", \"Gt\", \"Lt\""
+        ),
+    );
+    check(
+        &added("[{matchFields: [{key: metadata.name, operator: In, values: [a, b]}]}]"),
+        &format!(
+            "initializing plugin \"NodeAffinity\": {path}.matchFields[0].values: Invalid value: 2: must have one element"
+        ),
     );
 }

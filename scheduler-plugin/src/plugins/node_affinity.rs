@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::node_selector::{RequiredNodeAffinity, Term, Terms, faults, matches_node, named_nodes, selects_node};
+use crate::node_selector::faults::{faults, preference_faults};
+use crate::node_selector::{RequiredNodeAffinity, Term, Terms, matches_node, named_nodes, selects_node};
 use crate::plugin::{
     Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin,
     ScorePlugin, Scored,
@@ -44,9 +45,19 @@ impl NodeAffinity {
     /// The plugin with these arguments.
     ///
     /// # Errors
-    /// None.
+    /// If a requirement makes no sense.
     pub fn new(args: NodeAffinityArgs) -> Result<Self, String> {
-        Ok(Self { added: args.added_affinity.unwrap_or_default() })
+        let added = args.added_affinity.unwrap_or_default();
+        let required = "addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+        let terms = added.required.iter().flat_map(|selector| &selector.node_selector_terms);
+        if let Some(faults) = faults(required, terms) {
+            return Err(faults);
+        }
+        let preferred = "addedAffinity.preferredDuringSchedulingIgnoredDuringExecution";
+        if let Some(faults) = preference_faults(preferred, &added.preferred) {
+            return Err(faults);
+        }
+        Ok(Self { added })
     }
 
     fn required(&self, pod: &Pod, snapshot: &Snapshot) -> Required {
@@ -149,7 +160,7 @@ impl FilterPlugin for NodeAffinity {
 impl PreScorePlugin for NodeAffinity {
     fn pre_score(&self, state: &mut CycleState, pod: &Pod, snapshot: &Snapshot, _: &[Row]) -> Status {
         let own = pod.spec.affinity.node_affinity.as_ref().map_or(&[][..], |affinity| &affinity.preferred);
-        if let Some(faults) = faults(own) {
+        if let Some(faults) = preference_faults("", own) {
             return Status::error(faults);
         }
         let terms = own.iter().chain(&self.added.preferred);

@@ -34,14 +34,14 @@ const PRE_FILTER: &str = "PreFilterVolumeBinding";
 /// The annotation of a `CSINode` that says which volumes of old are handled by CSI drivers.
 const MIGRATED_PLUGINS: &str = "storage.alpha.kubernetes.io/migrated-plugins";
 /// How long a pod waits for its volumes by default.
-const BIND_TIMEOUT_SECONDS: u64 = 600;
+const BIND_TIMEOUT_SECONDS: i64 = 600;
 
 /// `VolumeBindingArgs`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Args {
     /// How long a pod waits for its volumes once they were asked for.
-    pub bind_timeout_seconds: Option<u64>,
+    pub bind_timeout_seconds: Option<i64>,
     /// How to score the use of storage; only read to be accepted, since upstream does not score by default.
     pub shape: Option<serde_json::Value>,
 }
@@ -56,9 +56,13 @@ impl VolumeBinding {
     /// Makes the plugin.
     ///
     /// # Errors
-    /// None; the type is that of all plugins that take arguments.
+    /// If the time is negative.
     pub fn new(args: Args) -> Result<Self, String> {
         let seconds = args.bind_timeout_seconds.unwrap_or(BIND_TIMEOUT_SECONDS);
+        let seconds = u64::try_from(seconds).map_err(|_| {
+            let why = "invalid BindTimeoutSeconds, should not be a negative value";
+            format!("bindTimeoutSeconds: Invalid value: {seconds}: {why}")
+        })?;
         Ok(Self { timeout: Duration::from_secs(seconds), assumed: Mutex::default() })
     }
 }

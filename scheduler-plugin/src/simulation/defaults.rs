@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::objects::{ObjectError, name};
+use crate::resources::parse_quantity;
 
 /// Priority classes by name, and the one for pods that name none.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ pub(super) fn pod(mut pod: Value, classes: &PriorityClasses, number: usize) -> R
             *value = default;
         }
     };
+    amounts(&mut pod)?;
     set(&mut pod["metadata"]["namespace"], json!("default"));
     let uid = format!("{}/{}", pod["metadata"]["namespace"].as_str().unwrap_or_default(), name(&pod));
     set(&mut pod["metadata"]["uid"], json!(uid));
@@ -102,12 +104,61 @@ fn default_requests(resources: &mut Value) {
     }
 }
 
+/// Where amounts of resources stand, as maps from resources.
+const AMOUNTS: [&str; 6] = ["requests", "limits", "overhead", "allocatable", "capacity", "allocatedResources"];
+
+/// Makes texts of amounts that are numbers, as the API server does.
+///
+/// # Errors
+/// If an amount is none: that would count as nothing.
+pub(super) fn amounts(object: &mut Value) -> Result<(), ObjectError> {
+    let found = look_for_amounts(object, "");
+    found.map_err(|why| ObjectError::of(object, why))
+}
+
+fn look_for_amounts(part: &mut Value, path: &str) -> Result<(), String> {
+    match part {
+        Value::Object(fields) => fields.iter_mut().try_for_each(|(key, value)| {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                Value::Object(amounts) if AMOUNTS.contains(&key.as_str()) => {
+                    amounts.iter_mut().try_for_each(|(resource, amount)| check_amount(amount, &path, resource))
+                }
+                value => look_for_amounts(value, &path),
+            }
+        }),
+        Value::Array(items) => {
+            let mut items = items.iter_mut().enumerate();
+            items.try_for_each(|(place, item)| look_for_amounts(item, &format!("{path}[{place}]")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_amount(amount: &mut Value, path: &str, resource: &str) -> Result<(), String> {
+    if amount.is_number() {
+        *amount = json!(amount.to_string());
+    }
+    // Capacities of devices are objects of their own.
+    let Some(text) = amount.as_str() else { return Ok(()) };
+    let wrong = |why: &str| Err(format!("{path}[{resource}]: Invalid value: {text:?}: {why}"));
+    match parse_quantity(text, 0) {
+        None => wrong("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+        Some(number) if number < 0 => wrong("must be greater than or equal to 0"),
+        Some(_) => Ok(()),
+    }
+}
+
 /// A node: what it has is what pods may take, if it does not say otherwise.
-pub(super) fn node(mut node: Value) -> Value {
+///
+/// # Errors
+/// If what it has is no amount.
+pub(super) fn node(mut node: Value) -> Result<Value, ObjectError> {
+    amounts(&mut node)?;
     if node["status"]["allocatable"].is_null() && node["status"]["capacity"].is_object() {
         node["status"]["allocatable"] = node["status"]["capacity"].clone();
     }
-    node
+    Ok(node)
 }
 
 #[cfg(test)]
@@ -131,6 +182,30 @@ mod tests {
             (&container["resources"]["requests"]["cpu"], &container["ports"][0]["hostPort"]),
             (&json!("2"), &json!(80))
         );
+    }
+
+    #[test]
+    fn amounts_may_be_numbers_and_have_to_be_amounts() {
+        let of = |amount: Value| {
+            let container = json!({"name": "c", "resources": {"requests": {"cpu": amount}}});
+            let given = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [container]}});
+            let pod = super::pod(given, &PriorityClasses::default(), 0).map_err(|error| error.to_string())?;
+            Ok(pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].clone())
+        };
+        assert_eq!(of(json!(2)), Ok(json!("2")));
+        assert_eq!(of(json!(0.5)), Ok(json!("0.5")));
+        let wrong = |amount: Value, why: &str| {
+            let error: String = of(amount).unwrap_err();
+            assert!(
+                error.starts_with("Pod \"a\": spec.containers[0].resources.requests[cpu]: Invalid value"),
+                "{error}"
+            );
+            assert!(error.contains(why), "{error}");
+        };
+        wrong(json!("abc"), "quantities must match");
+        wrong(json!("-1"), "must be greater than or equal to 0");
+        let mut device = json!({"spec": {"devices": [{"capacity": {"memory": {"value": "1Gi"}}}]}});
+        assert!(amounts(&mut device).is_ok(), "capacities of devices are objects");
     }
 
     #[test]

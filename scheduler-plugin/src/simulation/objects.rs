@@ -26,6 +26,9 @@ pub enum ObjectError {
     },
 }
 
+/// The most pods of one template: upstream's clusters have 150,000 at most.
+const MAX_REPLICAS: u64 = 1_000_000;
+
 impl ObjectError {
     pub(super) fn of(object: &Value, message: impl Into<String>) -> Self {
         Self::Object { kind: kind(object).to_owned(), name: name(object).to_owned(), message: message.into() }
@@ -37,14 +40,15 @@ impl ObjectError {
 /// # Errors
 /// If it is neither, or something in it is not an object.
 pub fn objects(text: &str) -> Result<Vec<Value>, ObjectError> {
+    // The user's own file: of any size, a dump of thousands of nodes is meant to be read.
+    let options = serde_saphyr::options! { budget: None };
+    let yaml = || serde_saphyr::from_multiple_with_options(text, options);
     let documents = if text.trim_start().starts_with(['{', '[']) {
         let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
-        parsed.map_err(|error| ObjectError::Text(error.to_string()))?
+        // Braces are YAML as well, without quotes. If it is neither, most likely it was meant to be JSON.
+        parsed.or_else(|error| yaml().map_err(|_| ObjectError::Text(error.to_string())))?
     } else {
-        // The user's own file: of any size, a dump of thousands of nodes is meant to be read.
-        let options = serde_saphyr::options! { budget: None };
-        let parsed = serde_saphyr::from_multiple_with_options(text, options);
-        parsed.map_err(|error| ObjectError::Text(error.to_string()))?
+        yaml().map_err(|error| ObjectError::Text(error.to_string()))?
     };
     let mut objects = Vec::new();
     for (place, document) in documents.into_iter().enumerate() {
@@ -114,6 +118,21 @@ pub(super) fn pods_of(object: &Value) -> Result<Vec<Value>, ObjectError> {
         "Job" => &object["spec"]["parallelism"],
         _ => return Err(ObjectError::of(object, "expected pods, or objects with a template for pods")),
     };
+    let replicas = match (count, count.as_u64()) {
+        (Value::Null, _) => 1,
+        (_, Some(number)) if number <= MAX_REPLICAS => number,
+        (_, Some(number)) => {
+            return Err(ObjectError::of(
+                object,
+                format!("{number} pods are more than the {MAX_REPLICAS} that are simulated"),
+            ));
+        }
+        (other, None) => {
+            let field = if kind(object) == "Job" { "parallelism" } else { "replicas" };
+            let why = "must be an integer greater than or equal to 0";
+            return Err(ObjectError::of(object, format!("spec.{field}: Invalid value: {other}: {why}")));
+        }
+    };
     let template = &object["spec"]["template"];
     if !template["spec"].is_object() {
         return Err(ObjectError::of(object, "spec.template.spec: Required value"));
@@ -131,7 +150,7 @@ pub(super) fn pods_of(object: &Value) -> Result<Vec<Value>, ObjectError> {
         }]);
         pod
     };
-    Ok((0..count.as_u64().unwrap_or(1)).map(pod).collect())
+    Ok((0..replicas).map(pod).collect())
 }
 
 pub(super) fn kind(object: &Value) -> &str {
@@ -155,6 +174,7 @@ mod tests {
             "---\n---\napiVersion: v1\nkind: Node\nmetadata: {name: a}\n",
             r#"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}}]}"#,
             r#"[{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}}]"#,
+            "{apiVersion: v1, kind: Node, metadata: {name: a}}",
         ] {
             assert_eq!(objects(text).as_ref(), Ok(&expect), "{text}");
         }
@@ -177,5 +197,13 @@ mod tests {
         let pods = pods_of(&set).unwrap();
         assert_eq!(pods.iter().map(name).collect::<Vec<_>>(), ["web-0", "web-1"]);
         assert_eq!(pods[1]["metadata"]["labels"], json!({"a": "b"}));
+        let count = |replicas: Value| {
+            let mut set = set.clone();
+            set["spec"]["replicas"] = replicas;
+            pods_of(&set).map(|pods| pods.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!((count(json!(0)), count(Value::Null)), (Ok(0), Ok(1)));
+        assert!(count(json!(-3)).unwrap_err().contains("spec.replicas: Invalid value: -3"));
+        assert!(count(json!(4_000_000_000_u64)).unwrap_err().contains("4000000000 pods are more"));
     }
 }

@@ -118,3 +118,20 @@ fn what_can_not_be_read_is_named_and_what_is_not_needed_is_counted() {
     let error = simulation.schedule(&[json!({"kind": "Pod", "metadata": {"name": "p"}})]).unwrap_err().to_string();
     assert_eq!(error, "Pod \"p\": spec: Required value");
 }
+
+#[test]
+fn pods_have_names_of_their_own() {
+    let mut simulation = simulation("", &[node("n1", "2"), pod("r", "1", json!({"nodeName": "n1"}))]);
+    let twice = [pod("a", "1", json!({})), pod("a", "1", json!({}))];
+    let error = simulation.schedule(&twice).unwrap_err().to_string();
+    assert_eq!(error, "Pod \"a\": default/a is there twice: the pods need names of their own");
+    let error = simulation.schedule(&[pod("r", "1", json!({}))]).unwrap_err().to_string();
+    assert_eq!(error, "Pod \"r\": default/r runs in the cluster already: leave it out there, or rename it");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_with_its_place() {
+    let mut simulation = simulation("", &[node("n1", "2")]);
+    let error = simulation.schedule(&[pod("a", "1", json!({"tolerations": [{"key": 5}]}))]).unwrap_err().to_string();
+    assert_eq!(error, "Pod \"a\": spec.tolerations[0].key: invalid type: integer `5`, expected a string");
+}

@@ -24,7 +24,8 @@ pub(crate) struct Schedule {
     /// What the cluster has, as `kubectl get nodes,pods,… -A -o yaml` prints it; may be given again.
     #[arg(long, value_name = "FILE", required = true)]
     cluster: Vec<PathBuf>,
-    /// The pods to schedule, or what has a template for pods; those of the cluster that have no node if it is left out.
+    /// The pods to schedule, or what has a template for pods; those of the cluster that have no node if it is left out. A
+    /// node that they name already plays no role.
     #[arg(long, value_name = "FILE")]
     pods: Vec<PathBuf>,
     /// A KubeSchedulerConfiguration; kube-scheduler's defaults if it is left out.
@@ -107,6 +108,10 @@ impl Workload<'_> {
         if self.schedule.explain {
             let readable = self.schedule.output == Form::Table;
             simulation.explain(if readable { Limits::READABLE } else { Limits::NONE });
+        }
+        if let Some(files) = self.pods.filter(|files| files.iter().all(|(_, objects)| objects.is_empty())) {
+            let files: Vec<&str> = files.iter().map(|(file, _)| file.as_str()).collect();
+            bail!("{}: there are no pods, and nothing that has a template for pods", files.join(", "));
         }
         let report = match self.pods {
             // In one go, so that pods of different files count for each other.
