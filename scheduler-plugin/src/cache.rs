@@ -75,10 +75,16 @@ impl Cache {
             "PersistentVolumeClaim" => applied(object, &mut snapshot.storage_mut().claims),
             "PersistentVolume" => applied(object, &mut snapshot.storage_mut().volumes),
             "StorageClass" => applied(object, &mut snapshot.storage_mut().classes),
-            "CSINode" => applied(object, &mut snapshot.storage_mut().csi_nodes),
+            "CSINode" => {
+                snapshot.apply_csi_nodes(Change::Applied(decode(object)?));
+                Ok(true)
+            }
             "CSIDriver" => applied(object, &mut snapshot.storage_mut().csi_drivers),
             "CSIStorageCapacity" => applied(object, &mut snapshot.storage_mut().capacities),
-            "VolumeAttachment" => applied(object, &mut snapshot.storage_mut().attachments),
+            "VolumeAttachment" => {
+                snapshot.apply_attachments(Change::Applied(decode(object)?));
+                Ok(true)
+            }
             "ResourceClaim" => applied(object, &mut snapshot.devices_mut().claims),
             "DeviceClass" => applied(object, snapshot.device_classes_mut()),
             "ResourceSlice" => applied(object, &mut snapshot.devices_mut().slices),

@@ -26,7 +26,7 @@ use crate::snapshot::{Row, Snapshot};
 use crate::status::{Code, Status};
 pub use explain::{Explanation, Verdict};
 use filter::Filtering;
-use memo::Memo;
+use memo::{Known, Memo};
 use pre_filter::pre_filter;
 use score::{score, select};
 pub use summary::{Finding, Group, Limits, Summary};
@@ -189,17 +189,68 @@ fn decide(
     profile: &Profile,
     (search, decision): (&mut Search, &mut Decision),
 ) -> Result<Outcome, Outcome> {
-    if pod.nominated_node_name.is_none()
-        && let Some(choice) = Memo::decide(pod, snapshot, profile, search)
-    {
-        decision.feasible = choice.feasible;
-        decision.evaluated_nodes = choice.evaluated_nodes;
-        return Ok(Outcome::Node(snapshot.node(choice.node).name().clone()));
+    if let Some(outcome) = decide_from_memory(pod, snapshot, profile, (search, decision))? {
+        return Ok(outcome);
     }
     if let Some(why) = find(pod, snapshot, profile, (search, decision, false))? {
         return Err(Outcome::Unschedulable(why));
     }
     choose(pod, snapshot, profile, (search, decision), &BTreeMap::new())
+}
+
+/// The same as far as it rests on what was found out for equal pods; `None` if that does not help.
+fn decide_from_memory(
+    pod: &Pod,
+    snapshot: &mut Snapshot,
+    profile: &Profile,
+    (search, decision): (&mut Search, &mut Decision),
+) -> Result<Option<Outcome>, Outcome> {
+    if search.memo.is_none() {
+        return Ok(None);
+    }
+    let nominated = pod.nominated_node_name.as_ref().and_then(|name| snapshot.node_by_name(name));
+    if let Some(row) = nominated.map(|node| node.row()) {
+        find_on(row, pod, (snapshot, profile), (search, decision))?;
+        if !decision.feasible.is_empty() {
+            return choose(pod, snapshot, profile, (search, decision), &BTreeMap::new()).map(Some);
+        }
+        (decision.state, decision.took) = Default::default();
+    }
+    match Memo::decide(pod, snapshot, profile, search) {
+        None => Ok(None),
+        Some(Known::Choice(choice)) => {
+            decision.feasible = choice.feasible;
+            decision.evaluated_nodes = choice.evaluated_nodes;
+            Ok(Some(Outcome::Node(snapshot.node(choice.node).name().clone())))
+        }
+        Some(Known::Refusal(diagnosis)) => {
+            decision.evaluated_nodes = diagnosis.nodes;
+            // PostFilter may want the notes of PreFilter.
+            pre_filter(pod, snapshot, profile, &mut decision.state)?;
+            Err(Outcome::Unschedulable(diagnosis))
+        }
+    }
+}
+
+/// Whether one node is feasible.
+fn find_on(
+    row: Row,
+    pod: &Pod,
+    (snapshot, profile): (&mut Snapshot, &Profile),
+    (search, decision): (&mut Search, &mut Decision),
+) -> Result<(), Outcome> {
+    decision.measuring = search.measuring;
+    decision.state.times_plugins = search.times_plugins();
+    let begun = decision.begin();
+    let prepared = pre_filter(pod, snapshot, profile, &mut decision.state);
+    decision.ended(Point::PreFilter, begun, &prepared);
+    prepared?;
+    let begun = decision.begin();
+    let mut filtering = Filtering::new(pod, profile, snapshot, &decision.state);
+    decision.feasible = filtering.run(&mut decision.state, vec![row])?;
+    decision.evaluated_nodes = decision.feasible.len();
+    decision.ended(Point::Filter, begun, &Ok(()));
+    Ok(())
 }
 
 /// Finds feasible nodes; says why the others are not if there are none, or if that is wanted anyway because somebody else

@@ -1,10 +1,13 @@
 //! Why no node could be found, as it is told to people.
 //! Source: `pkg/scheduler/framework`, `FitError`.
 
+mod node_to_status;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snapshot::Row;
 use crate::status::{Code, Status};
+pub use node_to_status::NodeToStatus;
 
 /// Why no node is feasible.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +15,7 @@ pub struct Diagnosis {
     /// The number of nodes in the cluster.
     pub nodes: usize,
     /// Each node that was looked at, with the answer of the plugin that rejected it.
-    pub node_to_status: BTreeMap<Row, Status>,
+    pub node_to_status: NodeToStatus,
     /// The answer that counts for all nodes that were not looked at.
     pub absent: Option<Status>,
     /// The plugins that rejected the pod or a node.
@@ -37,9 +40,15 @@ impl Diagnosis {
         };
     }
 
+    /// Notes which plugins rejected nodes.
+    pub(crate) fn add_plugins(&mut self) {
+        let answers = self.node_to_status.clone();
+        answers.counts().for_each(|(status, _)| self.add_plugin(status));
+    }
+
     /// The answer that a node got.
     pub fn status_of(&self, row: Row) -> Option<&Status> {
-        self.node_to_status.get(&row).or(self.absent.as_ref())
+        self.node_to_status.get(row).or(self.absent.as_ref())
     }
 
     /// The message of the event and the condition: `0/3 nodes are available: 1 Insufficient cpu, …`.
@@ -47,17 +56,13 @@ impl Diagnosis {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
-        let mut message = no_node_available(self.nodes);
-        if self.pre_filter_message.is_empty() {
+        let mut message = if self.pre_filter_message.is_empty() {
             let absent = self.nodes - self.node_to_status.len();
-            let looked_at = self.node_to_status.values().map(|status| (status, 1));
-            let parts = histogram(looked_at.chain(self.absent.as_ref().map(|status| (status, absent))));
-            if !parts.is_empty() {
-                message.push_str(&format!(" {parts}."));
-            }
+            let absent = self.absent.as_ref().map(|status| (status, absent));
+            no_node_because(self.nodes, self.node_to_status.counts().chain(absent))
         } else {
-            message.push_str(&format!(" {}.", self.pre_filter_message));
-        }
+            format!("{} {}.", no_node_available(self.nodes), self.pre_filter_message)
+        };
         if !self.post_filter_message.is_empty() {
             message.push(' ');
             message.push_str(&self.post_filter_message);
@@ -69,6 +74,12 @@ impl Diagnosis {
 /// The beginning of the message.
 pub(crate) fn no_node_available(nodes: usize) -> String {
     format!("0/{nodes} nodes are available:")
+}
+
+/// The message: what nodes were told, each with how many of them.
+pub(crate) fn no_node_because<'a>(nodes: usize, answers: impl Iterator<Item = (&'a Status, usize)>) -> String {
+    let (message, parts) = (no_node_available(nodes), histogram(answers));
+    if parts.is_empty() { message } else { format!("{message} {parts}.") }
 }
 
 /// Equal reasons counted, and sorted as text: `1 Insufficient cpu, 10 Too many pods, 2 …`.

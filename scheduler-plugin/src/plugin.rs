@@ -226,8 +226,25 @@ pub trait PreFilterPlugin: Plugin {
     }
 }
 
+/// What of a node a filter looks at, apart from the notes that were made for the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LooksAt {
+    /// Whatever it is.
+    Anything,
+    /// The node itself, and nothing that pods on it have or take.
+    Node,
+    /// How much there is of each resource and how much of it pods have asked for.
+    Amounts,
+}
+
 /// Tells nodes that can run a pod from those that can't.
 pub trait FilterPlugin: Plugin {
+    /// What of a node the answers depend on. Preemption asks that: where a filter of amounts is the last that has a say, what it
+    /// found out for one node counts for all with the same amounts and the same kinds of pods.
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Anything
+    }
+
     /// Whether the pod can run on the node; the reason if not.
     fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status;
 
@@ -235,16 +252,7 @@ pub trait FilterPlugin: Plugin {
     /// [`filter`](Self::filter), which is asked for the reasons if no node is feasible.
     fn filter_nodes(&self, state: &CycleState, pod: &Pod, candidates: &mut Candidates<'_>) {
         let snapshot = candidates.snapshot();
-        let mut error = None;
-        candidates.retain(|row| {
-            let status = self.filter(state, pod, snapshot.node(row));
-            let rejected = status.is_rejected();
-            if !status.is_success() && !rejected {
-                error = Some(status);
-            }
-            !rejected
-        });
-        candidates.error = candidates.error.take().or(error);
+        candidates.retain_success(|row| self.filter(state, pod, snapshot.node(row)));
     }
 }
 
@@ -284,6 +292,20 @@ impl<'a> Candidates<'a> {
     /// The nodes, in the order in which they are looked at.
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// Keeps the nodes that `filter` does not reject. An error ends the attempt.
+    pub fn retain_success(&mut self, filter: impl Fn(Row) -> Status) {
+        let mut error = None;
+        self.retain(|row| {
+            let status = filter(row);
+            let rejected = status.is_rejected();
+            if !status.is_success() && !rejected {
+                error = Some(status);
+            }
+            !rejected
+        });
+        self.error = self.error.take().or(error);
     }
 
     /// Keeps the nodes for which `keep` says so; the plugin rejects the others.

@@ -259,14 +259,13 @@ fn normalized_image(name: &str) -> String {
     if tagged { name.to_owned() } else { format!("{name}:latest") }
 }
 
-/// The number of a distinct [`PodSpec`] in one cache.
-pub type SpecId = u32;
+/// The number of a distinct [`PodSpec`] in one cache; none is used a second time.
+pub type SpecId = u64;
 
 /// All distinct specs that are in use, each kept once.
 #[derive(Debug, Default)]
 pub struct Specs {
     known: HashMap<Arc<PodSpec>, SpecId>,
-    free: Vec<SpecId>,
     next: SpecId,
     sweep_at: usize,
 }
@@ -313,27 +312,15 @@ impl Specs {
         if self.known.len() >= self.sweep_at.max(MIN_SWEEP) {
             self.sweep();
         }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next
-        });
+        self.next += 1;
         let spec = Arc::new(spec);
-        self.known.insert(spec.clone(), id);
-        (spec, id)
+        self.known.insert(spec.clone(), self.next);
+        (spec, self.next)
     }
 
     /// Drops specs that no pod uses any more; the next sweep comes when as many have been added again.
     fn sweep(&mut self) {
-        let free = &mut self.free;
-        self.known.retain(|spec, id| {
-            let used = Arc::strong_count(spec) > 1;
-            if !used {
-                free.push(*id);
-            }
-            used
-        });
-        // Which number is used next must not depend on the map's order.
-        self.free.sort_unstable();
+        self.known.retain(|spec, _| Arc::strong_count(spec) > 1);
         self.sweep_at = self.known.len() * 2;
     }
 }

@@ -4,13 +4,16 @@
 //! array a column, so that looking at all nodes is a scan. A cycle borrows the snapshot; nothing is copied, and nothing
 //! can change meanwhile.
 
+mod attaching;
 mod change;
+mod held;
 mod images;
 mod journal;
 mod labels;
 mod node;
 mod order;
 mod selecting;
+mod signature;
 mod storage;
 mod table;
 
@@ -22,6 +25,7 @@ pub(crate) use journal::Change;
 pub use labels::{LabelColumn, Labels, Matcher, ValueId};
 pub use node::NodeRef;
 pub use selecting::{Selecting, SelectingKind};
+pub(crate) use signature::Signature;
 pub use storage::{DEVICE_CLASS_PREFIX, Devices, Storage};
 pub use table::{Stored, Table};
 
@@ -65,8 +69,11 @@ pub struct Snapshot {
     storage: Storage,
     devices: Devices,
     budgets: BTreeMap<(String, String), wire::Budget>,
-    /// Pods for which a node is held, by its name; each names the node as if it were there.
-    nominated: BTreeMap<Arc<str>, Vec<Arc<Pod>>>,
+    budgets_version: u64,
+    held: held::Held,
+    attaching: attaching::Attaching,
+    /// By row: what says in short which amounts and pods are there.
+    signatures: Vec<Signature>,
     journal: journal::Journal,
     /// Says which snapshot this is.
     identity: Arc<()>,
@@ -128,7 +135,10 @@ impl Default for Snapshot {
             storage: Storage::default(),
             devices: Devices::default(),
             budgets: BTreeMap::new(),
-            nominated: BTreeMap::new(),
+            budgets_version: 0,
+            held: held::Held::default(),
+            attaching: attaching::Attaching::default(),
+            signatures: Vec::new(),
             journal: journal::Journal::default(),
             identity: Arc::default(),
         }
@@ -140,6 +150,11 @@ impl Snapshot {
     /// The nodes in the order in which they are looked at: zones take turns.
     pub fn order(&self) -> &[Row] {
         self.order.rows()
+    }
+
+    /// The same, for who changes something meanwhile.
+    pub(crate) fn shared_order(&self) -> Arc<Vec<Row>> {
+        self.order.shared()
     }
 
     /// The number of nodes.
@@ -244,24 +259,25 @@ impl Snapshot {
         self.budgets.values()
     }
 
-    /// Whether any node is held for a pod.
-    pub fn has_nominated(&self) -> bool {
-        !self.nominated.is_empty()
+    /// Changes whenever budgets do.
+    pub(crate) fn budgets_version(&self) -> u64 {
+        self.budgets_version
     }
 
-    /// The nodes that are held for pods.
-    pub(crate) fn nominated_rows(&self) -> impl Iterator<Item = Row> {
-        self.nominated.keys().filter_map(|name| self.rows.get(name).copied())
-    }
-
-    /// The pods for which a node is held.
-    pub fn nominated(&self, row: Row) -> &[Arc<Pod>] {
-        self.nominated.get(&self.nodes[row as usize].name).map_or(&[], Vec::as_slice)
+    /// What says in short which amounts a node has, which kinds of pods are on it, and for which it is held. Nodes of one
+    /// signature differ in nothing that a filter of amounts could see, whichever pods are taken away.
+    pub(crate) fn signature(&self, row: Row) -> Signature {
+        self.signatures[row as usize]
     }
 
     /// Rises with every change; equal generations mean equal content.
     pub fn generation(&self) -> u64 {
         self.journal.generation()
+    }
+
+    /// Changes whenever more than amounts and pods of single nodes does.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.journal.epoch()
     }
 
     /// What has changed since a generation; `None` if that is not remembered any more.

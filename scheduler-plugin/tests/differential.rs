@@ -235,13 +235,14 @@ impl Case {
         let reference = Reference::new(&world, &self.args);
         let verdict = reference.schedule(&api_pod);
         let mut faults = self.compare(&interned, &decision, &verdict);
-        let kept = schedule_one(&interned, self.cache.snapshot_mut(), &self.profile, &mut self.remembering);
+        let mut kept = schedule_one(&interned, self.cache.snapshot_mut(), &self.profile, &mut self.remembering);
         faults
             .extend(self.compare(&interned, &kept, &verdict).into_iter().map(|fault| format!("remembering: {fault}")));
         let mut victims = Vec::new();
         if faults.is_empty() && matches!(decision.outcome, Outcome::Unschedulable(_)) && verdict.message.is_some() {
             let expected = preemption::post_filter(&reference, &api_pod, &verdict);
             victims = self.compare_preemption(&interned, &mut decision, &expected, &mut faults);
+            self.compare_preemption(&interned, &mut kept, &expected, &mut faults);
         }
         if !faults.is_empty() {
             faults.push(format!("pod: {pod}"));
@@ -268,7 +269,7 @@ impl Case {
                 faults.differ("message", &Some(diagnosis.message()), &verdict.message);
                 faults.differ("rejectors", &diagnosis.unschedulable_plugins, &verdict.rejectors);
                 let refused: BTreeMap<String, Refusal> =
-                    diagnosis.node_to_status.iter().map(|(row, status)| (name(*row), refusal(status))).collect();
+                    diagnosis.node_to_status.iter().map(|(row, status)| (name(row), refusal(status))).collect();
                 faults.differ("refused", &refused, &verdict.refused);
             }
             Outcome::Node(_) => {

@@ -57,10 +57,8 @@ impl<'a> Filtering<'a> {
         }
         let (mut rows, rejected) = candidates.into_parts();
         self.rejected = rejected;
-        let mut held: Vec<Row> = self.snapshot.nominated_rows().collect();
-        held.sort_unstable();
-        if !held.is_empty() {
-            rows.retain(|&row| held.binary_search(&row).is_err() || self.fits_beside_nominated(state, row));
+        if self.snapshot.has_nominated() {
+            rows.retain(|&row| self.snapshot.nominated(row).is_empty() || self.fits_beside_nominated(state, row));
         }
         Ok(rows)
     }
@@ -96,9 +94,9 @@ impl<'a> Filtering<'a> {
             }
         }
         for (row, status) in rejected {
-            diagnosis.add_plugin(&status);
             diagnosis.node_to_status.insert(row, status);
         }
+        diagnosis.add_plugins();
         diagnosis
     }
 }

@@ -3,13 +3,15 @@
 //! For each of the last few kinds of pods that came more than once, the verdicts and scores of plugins that look at one node
 //! at a time are kept in columns; only nodes that have changed since are asked again. Plugins that count pods elsewhere keep
 //! their notes and are told of the pods that came and went. If anything else has changed (labels, taints, namespaces,
-//! services) all is found out anew. Nodes that no plugin tells apart are in groups, of each of which one is asked.
+//! services) all is found out anew. Nodes that no plugin tells apart are in groups, of each of which one is asked. If no node is
+//! feasible, the answers that they got are kept in the same way, unless a plugin counts pods elsewhere.
 //! Source: KEP-5598 for the idea that equal pods need not be filtered again.
 //!
 //! The choice is the one that would have been made without it: same verdicts, same scores, same set of best nodes, in the
 //! same order. Held by `what_is_kept_is_what_would_be_found_out_anew`.
 
 mod groups;
+mod refusals;
 mod scores;
 
 use std::borrow::Cow;
@@ -17,6 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use groups::Groups;
+use refusals::Refusals;
 use scores::KeptScores;
 use steersman_machinery::random::Random;
 use tokio::time::Instant;
@@ -24,6 +27,7 @@ use tokio::time::Instant;
 use super::what_if::{WhatIf, filter_beside_nominated};
 use super::{Search, nodes_to_find};
 use crate::cycle_state::CycleState;
+use crate::diagnosis::Diagnosis;
 use crate::plugin::{Candidates, Dependence, Normalization, PodChange};
 use crate::pod::{Pod, PodSpec};
 use crate::profile::{Entry, Point, Profile};
@@ -56,8 +60,13 @@ struct Kept {
     last_use: u64,
     /// Notes of the plugins.
     state: CycleState,
+    /// Whether no filter counts pods elsewhere. Then what is kept of a node takes into account for whom it is held.
+    is_local: bool,
     /// By row: whether the plugins that look at one node pass it.
     passes: Vec<bool>,
+    /// How many nodes pass.
+    count: usize,
+    refusals: Refusals,
     /// The nodes that pass, in order; empty if it has to be put together again.
     passing: Vec<Row>,
     is_stale: bool,
@@ -66,6 +75,14 @@ struct Kept {
 }
 
 /// What was decided.
+pub(super) enum Known {
+    /// A node is best.
+    Choice(Choice),
+    /// No node is feasible.
+    Refusal(Box<Diagnosis>),
+}
+
+/// The node that was chosen.
 pub(super) struct Choice {
     pub(super) node: Row,
     pub(super) evaluated_nodes: usize,
@@ -74,16 +91,21 @@ pub(super) struct Choice {
 
 impl Memo {
     /// The decision for a pod; `None` if what is kept does not help: the pod is the first of its kind, a plugin's answers
-    /// can't be kept, no node is feasible (and why has to be told), or a plugin fails.
-    pub(super) fn decide(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Option<Choice> {
+    /// can't be kept, no node is feasible and why depends on pods elsewhere, or a plugin fails.
+    pub(super) fn decide(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Option<Known> {
         search.memo.as_ref()?;
         let begun = search.measuring.then(Instant::now);
-        let choice = Self::look_up(pod, snapshot, profile, search);
-        profile.batches.looked_up(begun, choice.is_some());
-        choice
+        // What is kept counts for others of its kind too, so a node that is held for this pod must not count as held.
+        let held = snapshot.let_go(&pod.uid);
+        let known = Self::look_up(pod, snapshot, profile, search);
+        if let Some((_, held)) = held {
+            snapshot.hold(held);
+        }
+        profile.batches.looked_up(begun, known.is_some());
+        known
     }
 
-    fn look_up(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Option<Choice> {
+    fn look_up(pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, search: &mut Search) -> Option<Known> {
         let memo = search.memo.as_mut()?;
         let place = memo.find(pod, snapshot, profile)?;
         let kept = &mut memo.kinds[place];
@@ -92,12 +114,16 @@ impl Memo {
             profile.batches.flushed("pod_failed");
             return None;
         }
+        if kept.is_local && kept.count == 0 {
+            return Some(Known::Refusal(kept.refused(pod, snapshot, profile)));
+        }
         let start = search.next_start_node_index;
         let nodes = snapshot.len();
-        let all = start == 0 && nodes_to_find(nodes, profile, false) == nodes && !snapshot.has_nominated();
+        let all = start == 0 && nodes_to_find(nodes, profile, false) == nodes;
+        let all = all && (kept.is_local || !snapshot.has_nominated());
         if all && kept.regroup(pod, snapshot, profile).is_some() {
             let (node, feasible) = kept.best_of_groups(pod, snapshot, profile, &search.random)?;
-            return Some(Choice { node, evaluated_nodes: nodes, feasible });
+            return Some(Known::Choice(Choice { node, evaluated_nodes: nodes, feasible }));
         }
         let (feasible, evaluated_nodes) = kept.filter(pod, snapshot, profile, start)?;
         let best = match feasible.as_slice() {
@@ -105,7 +131,7 @@ impl Memo {
             _ => kept.best((pod, snapshot), &feasible, &search.random)?,
         };
         search.next_start_node_index = (start + evaluated_nodes) % snapshot.len();
-        Some(Choice { node: feasible[best], evaluated_nodes, feasible })
+        Some(Known::Choice(Choice { node: feasible[best], evaluated_nodes, feasible }))
     }
 
     /// The place of what is kept of pods like this one, prepared if it is worth it.
@@ -146,7 +172,10 @@ impl Memo {
             generation: u64::MAX,
             last_use: uses,
             state: CycleState::default(),
+            is_local: false,
             passes: Vec::new(),
+            count: 0,
+            refusals: Refusals::default(),
             passing: Vec::new(),
             is_stale: true,
             scores: KeptScores::new(pod, profile),
@@ -173,7 +202,7 @@ fn depends_on_pods(entry: &Entry, pod: &Pod) -> bool {
 
 impl Kept {
     /// Brings everything up to date; `None` if PreFilter does more than prepare.
-    fn take_in(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Option<()> {
+    fn take_in(&mut self, pod: &Pod, snapshot: &mut Snapshot, profile: &Profile) -> Option<()> {
         let generation = std::mem::replace(&mut self.generation, snapshot.generation());
         let known = generation != u64::MAX;
         let changes = if known { snapshot.changes_since(generation) } else { None };
@@ -196,6 +225,9 @@ impl Kept {
             }
         }
         self.tell((pod, snapshot), &pods, profile)?;
+        if self.find_out_whether_local(pod, profile) {
+            rows.extend(snapshot.nominated_rows());
+        }
         rows.sort_unstable();
         rows.dedup();
         rows.retain(|row| snapshot.is_known(*row));
@@ -203,7 +235,18 @@ impl Kept {
         self.ask(pod, snapshot, profile, rows)
     }
 
-    fn begin(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile) -> Option<()> {
+    /// Whether that is another answer than before.
+    fn find_out_whether_local(&mut self, pod: &Pod, profile: &Profile) -> bool {
+        let elsewhere = profile.at(Point::Filter).iter().filter(|entry| depends_on_pods(entry, pod));
+        let is_local = elsewhere.into_iter().all(|entry| self.state.skips_filter(entry.plugin.name()));
+        let changed = std::mem::replace(&mut self.is_local, is_local) != is_local;
+        if changed {
+            self.refusals = Refusals::default();
+        }
+        changed
+    }
+
+    fn begin(&mut self, pod: &Pod, snapshot: &mut Snapshot, profile: &Profile) -> Option<()> {
         // What plugins depend on can change with what changed.
         if !can_be_kept(pod, profile) {
             return None;
@@ -212,7 +255,10 @@ impl Kept {
         for entry in profile.at(Point::PreFilter) {
             prepare(&mut self.state, pod, snapshot, entry)?;
         }
+        self.find_out_whether_local(pod, profile);
         self.passes = vec![false; snapshot.rows()];
+        self.count = 0;
+        self.refusals = Refusals::default();
         self.is_stale = true;
         self.groups.begin(snapshot);
         self.scores.begin((pod, &mut self.state), snapshot)?;
@@ -234,7 +280,7 @@ impl Kept {
     }
 
     /// Asks the plugins that look at one node again about these.
-    fn ask(&mut self, pod: &Pod, snapshot: &Snapshot, profile: &Profile, rows: Vec<Row>) -> Option<()> {
+    fn ask(&mut self, pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, rows: Vec<Row>) -> Option<()> {
         let mut candidates = Candidates::new(snapshot, rows.clone(), Vec::new());
         for entry in profile.at(Point::Filter).iter().filter(|entry| !depends_on_pods(entry, pod)) {
             let Some(filter) = entry.plugin.as_filter().filter(|plugin| !self.state.skips_filter(plugin.name())) else {
@@ -249,9 +295,37 @@ impl Kept {
         let (passing, rejected) = candidates.into_parts();
         for (row, passes) in passing.iter().map(|row| (*row, true)).chain(rejected.iter().map(|(row, _)| (*row, false)))
         {
-            self.is_stale |= std::mem::replace(&mut self.passes[row as usize], passes) != passes;
+            self.put(row, passes);
         }
+        if self.is_local && snapshot.has_nominated() {
+            for &row in &rows {
+                if !snapshot.nominated(row).is_empty() {
+                    let mut what_if = WhatIf { pod, profile, snapshot, state: &mut self.state };
+                    let status = filter_beside_nominated(&mut what_if, row);
+                    self.put(row, status.is_success());
+                }
+            }
+        }
+        self.refusals.touch(&rows);
         self.scores.ask((pod, &self.state), snapshot, &rows)
+    }
+
+    fn put(&mut self, row: Row, passes: bool) {
+        let before = std::mem::replace(&mut self.passes[row as usize], passes);
+        if before != passes {
+            self.is_stale = true;
+            self.count = self.count + usize::from(passes) - usize::from(before);
+        }
+    }
+
+    /// Why no node is feasible.
+    fn refused(&mut self, pod: &Pod, snapshot: &mut Snapshot, profile: &Profile) -> Box<Diagnosis> {
+        let nodes = snapshot.len();
+        let mut what_if = WhatIf { pod, profile, snapshot, state: &mut self.state };
+        let node_to_status = self.refusals.up_to_date(&mut what_if).clone();
+        let mut diagnosis = Diagnosis { nodes, node_to_status, ..Diagnosis::default() };
+        diagnosis.add_plugins();
+        Box::new(diagnosis)
     }
 
     /// Brings the groups up to date; `None` if a plugin doesn't say what tells nodes apart.
@@ -364,7 +438,7 @@ impl Kept {
         (snapshot, profile): (&mut Snapshot, &Profile),
         rows: &mut Vec<Row>,
     ) {
-        if !snapshot.has_nominated() {
+        if self.is_local || !snapshot.has_nominated() {
             return;
         }
         for held in snapshot.nominated_rows().collect::<Vec<_>>() {
@@ -375,8 +449,6 @@ impl Kept {
             if !filter_beside_nominated(&mut what_if, held).is_success() {
                 rows.retain(|row| *row != held);
             }
-            // What was changed for the sake of the question is as before.
-            self.generation = snapshot.generation();
         }
     }
 }

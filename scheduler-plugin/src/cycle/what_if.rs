@@ -74,9 +74,11 @@ pub fn filter_one(pod: &Pod, snapshot: &Snapshot, profile: &Profile, state: &Cyc
 pub fn filter_beside_nominated(what_if: &mut WhatIf<'_>, row: Row) -> Status {
     let nominated = nominated_beside(what_if.pod, what_if.snapshot, row);
     if !nominated.is_empty() {
+        what_if.snapshot.pretend();
         nominated.iter().for_each(|other| what_if.add(other));
         let status = what_if.filter(row);
         nominated.iter().for_each(|other| what_if.remove(other));
+        what_if.snapshot.pretended();
         if !status.is_success() {
             return status;
         }

@@ -2,8 +2,12 @@
 //! Source: `pkg/scheduler/framework/preemption`; Kubernetes doc "Pod Priority and Preemption".
 
 mod candidate;
+mod verdicts;
 mod victims;
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use serde::Deserialize;
 use steersman_machinery::random::Random;
 
@@ -15,11 +19,13 @@ use crate::pod::Pod;
 use crate::registry::{Handle, Preempting};
 use crate::snapshot::{Row, Snapshot};
 use crate::status::{Code, Status};
+use candidate::harm;
 pub(crate) use candidate::{Candidate, pick};
+use verdicts::{Best, Compared, Kinds};
 pub(super) use victims::{Rules, select_victims};
 
 pub(super) const NAME: &str = "DefaultPreemption";
-/// The nodes that were compared, for extenders to look over.
+/// The nodes that were compared, for extenders to look over: all with their victims if a list is there to begin with.
 pub(crate) const CANDIDATES: &str = "CandidatesDefaultPreemption";
 
 /// `DefaultPreemptionArgs`.
@@ -44,6 +50,8 @@ pub struct DefaultPreemption {
     args: DefaultPreemptionArgs,
     random: Random,
     preempting: Preempting,
+    /// What was found out for other pods.
+    kinds: Arc<Mutex<Kinds>>,
 }
 
 impl DefaultPreemption {
@@ -61,7 +69,8 @@ impl DefaultPreemption {
         if percentage == 0 && args.min_candidate_nodes_absolute == 0 {
             return Err("minCandidateNodesPercentage: Invalid value: 0: cannot both be zero".to_owned());
         }
-        Ok(Self { args, random: handle.random.clone(), preempting: handle.preempting.clone() })
+        let kinds = Arc::default();
+        Ok(Self { args, random: handle.random.clone(), preempting: handle.preempting.clone(), kinds })
     }
 
     /// On how many nodes victims are looked for.
@@ -70,42 +79,70 @@ impl DefaultPreemption {
         share.max(self.args.min_candidate_nodes_absolute as usize).min(nodes)
     }
 
+    /// The node on which the least important pods have to go; why not, if there is none.
     fn find(
         &self,
         state: &mut CycleState,
         pod: &Pod,
         context: &mut PostFilterContext<'_>,
-    ) -> Result<Candidate, Box<Diagnosis>> {
-        let mut why = Diagnosis {
-            nodes: context.diagnosis.nodes,
-            absent: Some(Status::unresolvable("Preemption is not helpful for scheduling")),
-            ..Diagnosis::default()
-        };
-        let helpful = |row: &&Row| {
-            let status = context.diagnosis.status_of(**row);
-            status.is_some_and(|status| status.code() == Code::Unschedulable)
-        };
-        let rows: Vec<Row> = context.snapshot.order().iter().filter(helpful).copied().collect();
-        let enough = self.candidates_to_find(rows.len());
-        let offset = usize::try_from(self.random.below(rows.len() as u64)).unwrap_or(0);
-        let mut candidates: Vec<Candidate> = Vec::new();
+    ) -> Result<Candidate, String> {
         let rules = Rules {
             may_go: &|other, _| other.spec.priority < pod.spec.priority,
             fits: &|_, _| true,
             nobody: "No preemption victims found for incoming pod".into(),
         };
-        for &row in rows.iter().cycle().skip(offset).take(rows.len()) {
-            match select_victims((state, pod), context, row, &rules) {
-                Ok(candidate) => candidates.push(candidate),
-                Err(status) => _ = why.node_to_status.insert(row, status),
+        let rows = helpful(context);
+        let enough = self.candidates_to_find(rows.len());
+        let offset = usize::try_from(self.random.below(rows.len() as u64)).unwrap_or(0);
+        let mut wanted: Option<Vec<Candidate>> = state.read::<Vec<Candidate>>(CANDIDATES).map(|_| Vec::new());
+        let mut kinds = self.kinds.lock();
+        let mut known = kinds.of((state, pod), context).filter(|_| wanted.is_none());
+        let mut compared = Compared::default();
+        for &row in rows[offset..].iter().chain(&rows[..offset]) {
+            let signature = known.as_ref().and_then(|known| known.signature(context, row));
+            let verdict = signature.and_then(|signature| known.as_ref()?.get(signature));
+            if let Some(verdict) = verdict {
+                compared.add(row, verdict, None);
+            } else {
+                let candidate = select_victims((state, pod), context, row, &rules);
+                let verdict = candidate.as_ref().map(harm).map_err(|status| Arc::new(status.clone()));
+                if let (Some(wanted), Ok(candidate)) = (&mut wanted, &candidate) {
+                    wanted.push(candidate.clone());
+                }
+                compared.add(row, &verdict, candidate.ok());
+                if let (Some(known), Some(signature)) = (&mut known, signature) {
+                    known.insert(signature, verdict);
+                }
             }
-            if candidates.len() >= enough && candidates.iter().any(|candidate| candidate.violations == 0) {
+            if compared.found >= enough && compared.is_harmless {
                 break;
             }
         }
-        state.write(CANDIDATES, candidates.clone());
-        pick(candidates).ok_or_else(|| Box::new(why))
+        drop(kinds);
+        if let Some(wanted) = wanted {
+            state.write(CANDIDATES, wanted);
+        }
+        match compared.best.take() {
+            Some(Best { candidate: Some(candidate), .. }) => Ok(candidate),
+            // It is only known what kind of pods they are.
+            Some(Best { row, .. }) => {
+                select_victims((state, pod), context, row, &rules).map_err(|status| status.message())
+            }
+            None => Err(compared.message(context.diagnosis.nodes)),
+        }
     }
+}
+
+/// The nodes where it could help that pods go, in order.
+fn helpful(context: &PostFilterContext<'_>) -> Arc<Vec<Row>> {
+    let Diagnosis { node_to_status, absent, .. } = context.diagnosis;
+    let may_help = |status: &Status| status.code() == Code::Unschedulable;
+    let order = context.snapshot.shared_order();
+    let count: usize = node_to_status.counts().filter(|(status, _)| may_help(status)).map(|(_, count)| count).sum();
+    if count == order.len() {
+        return order;
+    }
+    Arc::new(node_to_status.select(&order, absent.as_ref(), may_help))
 }
 
 /// Why this pod may not push others out now.
@@ -175,7 +212,7 @@ impl PostFilterPlugin for DefaultPreemption {
             }
             Err(why) => {
                 let cleared = PostFilterResult { nominated_node_name: Some(None), ..PostFilterResult::default() };
-                (cleared, Status::unschedulable(format!("preemption: {}", why.message())))
+                (cleared, Status::unschedulable(format!("preemption: {why}")))
             }
         }
     }

@@ -7,8 +7,8 @@ use crate::cycle_state::CycleState;
 use crate::node_selector::faults::{faults, preference_faults};
 use crate::node_selector::{RequiredNodeAffinity, Term, Terms, matches_node, named_nodes, selects_node};
 use crate::plugin::{
-    Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, PreScorePlugin,
-    ScorePlugin, Scored,
+    Candidates, Dependence, FilterPlugin, LooksAt, Normalization, Plugin, PreFilterPlugin, PreFilterResult,
+    PreScorePlugin, ScorePlugin, Scored,
 };
 use crate::plugins::normalize;
 use crate::pod::Pod;
@@ -128,6 +128,10 @@ impl PreFilterPlugin for NodeAffinity {
 }
 
 impl FilterPlugin for NodeAffinity {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Node
+    }
+
     fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         let (snapshot, row) = (node.snapshot(), node.row());
         let made;

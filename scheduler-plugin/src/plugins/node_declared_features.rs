@@ -2,7 +2,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
+use crate::plugin::{Dependence, FilterPlugin, LooksAt, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot};
 use crate::status::Status;
@@ -53,6 +53,10 @@ impl PreFilterPlugin for NodeDeclaredFeatures {
 }
 
 impl FilterPlugin for NodeDeclaredFeatures {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Node
+    }
+
     fn filter(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         let declared = node.declared_features();
         if pod.spec.required_features.iter().all(|feature| declared.iter().any(|it| it == feature)) {

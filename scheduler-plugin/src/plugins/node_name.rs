@@ -2,7 +2,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, Dependence, FilterPlugin, Plugin};
+use crate::plugin::{Candidates, Dependence, FilterPlugin, LooksAt, Plugin};
 use crate::pod::Pod;
 use crate::snapshot::NodeRef;
 use crate::status::Status;
@@ -30,6 +30,10 @@ impl Plugin for NodeName {
 }
 
 impl FilterPlugin for NodeName {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Node
+    }
+
     fn filter(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         match &pod.node_name {
             Some(name) if name != node.name() => Status::unresolvable("node(s) didn't match the requested node name"),

@@ -17,7 +17,8 @@ pub use scoring::{
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{
-    Candidates, Dependence, FilterPlugin, Normalization, Plugin, PreFilterPlugin, PreFilterResult, ScorePlugin, Scored,
+    Candidates, Dependence, FilterPlugin, LooksAt, Normalization, Plugin, PreFilterPlugin, PreFilterResult,
+    ScorePlugin, Scored,
 };
 use crate::plugins::dynamic_resources::is_left_to_devices;
 use crate::pod::{Pod, PodSpec};
@@ -211,6 +212,10 @@ fn lacks(want: &Want, snapshot: &Snapshot, row: Row) -> bool {
 }
 
 impl FilterPlugin for NodeResourcesFit {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Amounts
+    }
+
     fn filter(&self, state: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         let (snapshot, row) = (node.snapshot(), node.row());
         let made;

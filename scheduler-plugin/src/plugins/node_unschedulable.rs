@@ -2,7 +2,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, Dependence, FilterPlugin, Plugin};
+use crate::plugin::{Candidates, Dependence, FilterPlugin, LooksAt, Plugin};
 use crate::plugins::taint_toleration::tolerates;
 use crate::pod::Pod;
 use crate::snapshot::NodeRef;
@@ -55,6 +55,10 @@ impl Plugin for NodeUnschedulable {
 }
 
 impl FilterPlugin for NodeUnschedulable {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Node
+    }
+
     fn filter(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         if node.is_unschedulable() && !Self::tolerated(pod) {
             Status::unresolvable("node(s) were unschedulable")

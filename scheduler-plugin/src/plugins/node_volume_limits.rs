@@ -2,11 +2,11 @@
 
 mod driver;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
+use crate::plugin::{Candidates, Dependence, FilterPlugin, Plugin, PreFilterPlugin, PreFilterResult};
 use crate::plugins::volumes;
 use crate::pod::Pod;
 use crate::snapshot::{NodeRef, Snapshot, Storage};
@@ -71,17 +71,11 @@ impl Plugin for NodeVolumeLimits {
 struct Prepared {
     /// The volumes of the pod, if all claims are as they must be.
     wanted: Result<BTreeSet<Attachable>, Status>,
-    /// How many volumes the API shows as attached to nodes.
-    attachments: BTreeMap<String, usize>,
 }
 
 impl Prepared {
     fn new(pod: &Pod, storage: &Storage) -> Self {
-        let mut attachments = BTreeMap::new();
-        for attachment in storage.attachments.iter() {
-            *attachments.entry(attachment.spec.node_name.clone()).or_default() += 1;
-        }
-        Self { wanted: wanted(pod, storage), attachments }
+        Self { wanted: wanted(pod, storage) }
     }
 
     fn filter(&self, node: NodeRef<'_>) -> Status {
@@ -89,14 +83,12 @@ impl Prepared {
             Ok(wanted) => wanted,
             Err(status) => return status.clone(),
         };
-        let storage = node.snapshot().storage();
-        let csi_node = storage.csi_nodes.get("", node.name()).map(AsRef::as_ref);
-        let Some(lowest) = limits(csi_node).map(|(_, limit)| limit).min() else { return Status::success() };
-        // No more than these can be attached, whatever they are: mostly that is few enough.
-        let volumes: usize = node.pods().iter().map(|pod| pod.spec.volumes.len()).sum();
-        if volumes + self.attachments.get(&**node.name()).unwrap_or(&0) + wanted.len() <= lowest {
+        // No more than are counted can be attached, whatever they are: mostly that is few enough.
+        if node.snapshot().can_surely_attach(node.row(), wanted.len()) {
             return Status::success();
         }
+        let storage = node.snapshot().storage();
+        let csi_node = storage.csi_nodes.get("", node.name()).map(AsRef::as_ref);
         let wanted: BTreeSet<&Attachable> = wanted.iter().filter(|volume| volume.counts_on(csi_node)).collect();
         let attached = attached(node, storage, csi_node);
         let new = || wanted.iter().filter(|volume| !attached.contains(**volume));
@@ -128,6 +120,19 @@ impl FilterPlugin for NodeVolumeLimits {
             Some(prepared) => prepared.filter(node),
             None => Prepared::new(pod, node.snapshot().storage()).filter(node),
         }
+    }
+
+    fn filter_nodes(&self, state: &CycleState, pod: &Pod, candidates: &mut Candidates<'_>) {
+        let snapshot = candidates.snapshot();
+        let made;
+        let prepared = match state.read::<Prepared>(PRE_FILTER) {
+            Some(prepared) => prepared,
+            None => {
+                made = Prepared::new(pod, snapshot.storage());
+                &made
+            }
+        };
+        candidates.retain_success(|row| prepared.filter(snapshot.node(row)));
     }
 }
 

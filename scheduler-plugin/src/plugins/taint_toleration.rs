@@ -3,7 +3,7 @@
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventObject, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
-use crate::plugin::{Candidates, Dependence, FilterPlugin, Normalization, Plugin, ScorePlugin, Scored};
+use crate::plugin::{Candidates, Dependence, FilterPlugin, LooksAt, Normalization, Plugin, ScorePlugin, Scored};
 use crate::plugins::normalize;
 use crate::pod::Pod;
 use crate::snapshot::NodeRef;
@@ -92,6 +92,10 @@ impl Plugin for TaintToleration {
 }
 
 impl FilterPlugin for TaintToleration {
+    fn looks_at(&self) -> LooksAt {
+        LooksAt::Node
+    }
+
     fn filter(&self, _: &CycleState, pod: &Pod, node: NodeRef<'_>) -> Status {
         if repelled(&pod.spec.tolerations, node.taints()) {
             Status::unresolvable("node(s) had untolerated taint(s)")

@@ -17,7 +17,8 @@ use serde::Deserialize;
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
 use crate::plugin::{
-    Binding, Dependence, FilterPlugin, Plugin, PreBindPlugin, PreFilterPlugin, PreFilterResult, ReservePlugin,
+    Binding, Candidates, Dependence, FilterPlugin, Plugin, PreBindPlugin, PreFilterPlugin, PreFilterResult,
+    ReservePlugin,
 };
 use crate::plugins::volumes;
 use crate::pod::Pod;
@@ -148,6 +149,14 @@ impl FilterPlugin for VolumeBinding {
                 Status::success()
             }
             Err(status) => status,
+        }
+    }
+
+    fn filter_nodes(&self, state: &CycleState, pod: &Pod, candidates: &mut Candidates<'_>) {
+        let snapshot = candidates.snapshot();
+        // Most volumes that are bound can be had everywhere.
+        if state.read::<Prepared>(PRE_FILTER).is_some_and(|prepared| !prepared.is_everywhere()) {
+            candidates.retain_success(|row| self.filter(state, pod, snapshot.node(row)));
         }
     }
 }

@@ -58,6 +58,8 @@ impl Scheduler {
                     decision.outcome = outcome;
                     self.explain(&pod, profile, &decision)
                 });
+                // Extenders may be asked about all of them.
+                decision.state.write(CANDIDATES, Vec::<Candidate>::new());
                 let notes = (&mut decision.state, &mut *diagnosis);
                 let result = post_filter(&pod, self.cache.snapshot_mut(), profile, notes);
                 let result = self.ask_about_victims(&whole, result, (&decision, &mut diagnosis)).await;

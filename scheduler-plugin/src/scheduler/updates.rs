@@ -28,7 +28,7 @@ impl Scheduler {
             Update::Claims(change) => self.stored(8, change, |snapshot| &mut snapshot.storage_mut().claims),
             Update::Volumes(change) => self.stored(9, change, |snapshot| &mut snapshot.storage_mut().volumes),
             Update::Classes(change) => self.stored(10, change, |snapshot| &mut snapshot.storage_mut().classes),
-            Update::CsiNodes(change) => self.stored(11, change, |snapshot| &mut snapshot.storage_mut().csi_nodes),
+            Update::CsiNodes(change) => self.applied(11, change, Snapshot::apply_csi_nodes),
             Update::CsiDrivers(change) => self.stored(12, change, |snapshot| &mut snapshot.storage_mut().csi_drivers),
             Update::Capacities(change) => self.stored(13, change, |snapshot| &mut snapshot.storage_mut().capacities),
             Update::Watched(place, change) => self.watched(place, change),
@@ -42,7 +42,7 @@ impl Scheduler {
                 self.device_resources.set(self.cache.snapshot().devices().resources());
             }
             Update::ResourceSlices(change) => self.stored(17, change, |snapshot| &mut snapshot.devices_mut().slices),
-            Update::Attachments(change) => self.stored(14, change, |snapshot| &mut snapshot.storage_mut().attachments),
+            Update::Attachments(change) => self.applied(14, change, Snapshot::apply_attachments),
         }
     }
 
@@ -240,10 +240,19 @@ impl Scheduler {
 
     /// A change of what is kept as the API sends it.
     fn stored<T: Stored>(&mut self, source: u8, change: Change<T>, table: fn(&mut Snapshot) -> &mut Table<T>) {
+        self.applied(source, change, |snapshot, change| table(snapshot).apply(change));
+    }
+
+    fn applied<T>(
+        &mut self,
+        source: u8,
+        change: Change<T>,
+        apply: impl FnOnce(&mut Snapshot, Change<T>) -> Vec<(ClusterEvent, EventObject)>,
+    ) {
         if matches!(change, Change::Replaced(_)) {
             self.synced.insert(source);
         }
-        for (event, object) in table(self.cache.snapshot_mut()).apply(change) {
+        for (event, object) in apply(self.cache.snapshot_mut(), change) {
             self.handling.begin();
             self.happened(event, object);
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    CPU, Change, EPHEMERAL_STORAGE, MEMORY, NodeCell, PODS, ResourceColumn, ResourceId, Row, SelectingKind, Snapshot,
-    SpecPods, order,
+    CPU, Change, EPHEMERAL_STORAGE, MEMORY, NodeCell, PODS, ResourceColumn, ResourceId, Row, SelectingKind, Signature,
+    Snapshot, SpecPods, order,
 };
 use crate::pod::{Pod, PodSpec};
 use crate::resources::{Requests, amount, is_scalar};
@@ -78,6 +78,8 @@ impl Snapshot {
             self.with_affinity.insert(pod.spec_id);
         }
         self.storage.count(&pod, true);
+        self.attaching.count(row, &pod.spec, true);
+        self.signatures[row as usize].add(Signature::of_pod(&pod));
         let cell = &mut self.nodes[row as usize];
         cell.ports.extend(pod.spec.host_ports.iter().cloned());
         cell.pods.push(pod.clone());
@@ -112,6 +114,8 @@ impl Snapshot {
             }
         }
         self.storage.count(&pod, false);
+        self.attaching.count(row, &pod.spec, false);
+        self.signatures[row as usize].subtract(Signature::of_pod(&pod));
         self.account(row, &pod.spec, -1);
         self.touch(row, Change::Pod { row, pod, came: false });
         self.free_if_unused(row);
@@ -154,35 +158,25 @@ impl Snapshot {
             Some(budget) => self.budgets.insert(key, budget),
             None => self.budgets.remove(&key),
         };
+        self.budgets_version += 1;
     }
 
     /// Forgets all disruption budgets.
     pub(crate) fn clear_budgets(&mut self) {
         self.budgets.clear();
+        self.budgets_version += 1;
     }
 
-    /// Holds a node for a pod, or none any more; whether one was held before.
-    pub(crate) fn nominate(&mut self, pod: &Pod, node: Option<&Arc<str>>) -> bool {
-        let mut was_held = false;
-        for held in self.nominated.values_mut() {
-            let before = held.len();
-            held.retain(|other| other.uid != pod.uid);
-            was_held |= held.len() < before;
+    pub(super) fn touch(&mut self, row: Row, change: Change) {
+        // What is taken back before anybody else looks is no change.
+        if self.held.is_pretending() && matches!(change, Change::Pod { .. }) {
+            return;
         }
-        if let Some(node) = node {
-            let placed = Pod { node_name: Some(node.clone()), pending: None, ..pod.clone() };
-            self.nominated.entry(node.clone()).or_default().push(Arc::new(placed));
-        }
-        self.nominated.retain(|_, held| !held.is_empty());
-        was_held
-    }
-
-    fn touch(&mut self, row: Row, change: Change) {
         self.journal.note(change);
         self.nodes[row as usize].generation = self.journal.generation();
     }
 
-    fn row_of(&mut self, name: &str) -> Row {
+    pub(super) fn row_of(&mut self, name: &str) -> Row {
         if let Some(&row) = self.rows.get(name) {
             return row;
         }
@@ -190,11 +184,13 @@ impl Snapshot {
         let cell = NodeCell { name: name.clone(), ..NodeCell::default() };
         let row = if let Some(row) = self.free.pop() {
             self.nodes[row as usize] = cell;
+            self.signatures[row as usize] = Signature::default();
             row
         } else {
             self.nodes.push(cell);
             self.taints.push(0);
             self.unschedulable.push(false);
+            self.signatures.push(Signature::default());
             for column in &mut self.resources {
                 column.allocatable.push(0);
                 column.requested.push(0);
@@ -204,27 +200,32 @@ impl Snapshot {
             }
             Row::try_from(self.nodes.len() - 1).expect("fewer than four billion nodes")
         };
+        self.attaching.begin(row, &name, &self.storage);
         self.rows.insert(name, row);
         // The columns may be longer now.
         self.journal.note(Change::All);
         row
     }
 
-    fn free_if_unused(&mut self, row: Row) {
+    pub(super) fn free_if_unused(&mut self, row: Row) {
         let cell = &self.nodes[row as usize];
-        if !cell.known && cell.pods.is_empty() {
+        if !cell.known && cell.pods.is_empty() && self.held.on(row).is_empty() {
             self.rows.remove(&cell.name);
             self.free.push(row);
         }
     }
 
     fn set_allocatable(&mut self, row: Row, allocatable: &Map) {
-        for column in &mut self.resources {
-            column.allocatable[row as usize] = 0;
+        let index = row as usize;
+        for (id, column) in self.resources.iter_mut().enumerate() {
+            let old = std::mem::take(&mut column.allocatable[index]);
+            self.signatures[index].subtract(Signature::of_amount(id, old));
         }
         for (name, quantity) in allocatable {
             if let Some(id) = self.column_for(name) {
-                self.resources[id].allocatable[row as usize] = amount(name, quantity);
+                let old = std::mem::replace(&mut self.resources[id].allocatable[index], amount(name, quantity));
+                self.signatures[index].subtract(Signature::of_amount(id, old));
+                self.signatures[index].add(Signature::of_amount(id, self.resources[id].allocatable[index]));
             }
         }
     }

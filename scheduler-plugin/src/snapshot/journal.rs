@@ -36,10 +36,12 @@ pub(crate) enum Change {
 pub(super) struct Journal {
     changes: VecDeque<Change>,
     generation: u64,
+    epoch: u64,
 }
 
 impl Journal {
     pub(super) fn note(&mut self, change: Change) {
+        self.epoch += u64::from(matches!(change, Change::All));
         if self.changes.len() == REMEMBERED {
             self.changes.pop_front();
         }
@@ -50,6 +52,11 @@ impl Journal {
     /// The number of changes up to now.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// How many changes there were of which nothing more is known than that they happened.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The changes after a generation; `None` if they are not remembered any more.

@@ -1,6 +1,8 @@
 //! The order in which nodes are looked at: one of each zone in turn, so that the search is fair to zones.
 //! Source: `pkg/scheduler/backend/cache`, `nodeTree`.
 
+use std::sync::Arc;
+
 use super::Row;
 use crate::wire::Map;
 
@@ -11,7 +13,7 @@ const REGION: [&str; 2] = ["topology.kubernetes.io/region", "failure-domain.beta
 #[derive(Debug, Default)]
 pub(super) struct NodeOrder {
     zones: Vec<(String, Vec<Row>)>,
-    rows: Vec<Row>,
+    rows: Arc<Vec<Row>>,
     stale: bool,
 }
 
@@ -37,16 +39,21 @@ impl NodeOrder {
         if !std::mem::take(&mut self.stale) {
             return;
         }
-        self.rows.clear();
+        let all = Arc::make_mut(&mut self.rows);
+        all.clear();
         let longest = self.zones.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
         for turn in 0..longest {
             let in_turn = self.zones.iter().filter_map(|(_, rows)| rows.get(turn));
-            self.rows.extend(in_turn);
+            all.extend(in_turn);
         }
     }
 
     pub(super) fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    pub(super) fn shared(&self) -> Arc<Vec<Row>> {
+        self.rows.clone()
     }
 }
 

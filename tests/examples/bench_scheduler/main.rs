@@ -55,10 +55,9 @@ fn main() -> Result<()> {
             Ok(throughput) => print_throughput(workload, &throughput),
             Err(error) => print!(" {error:#}"),
         }
-        if let Some(decisions) = decide::decide(&tables, workload)? {
-            let micros = |time: std::time::Duration| format!("{:.1}us", time.as_secs_f64() * 1e6);
-            print!(" | {:>8} {:>8} {:>8}", micros(decisions.mean), micros(decisions.median), micros(decisions.p99));
-        }
+        let decisions = decide::decide(&tables, workload)?;
+        let micros = |time: std::time::Duration| format!("{:.1}us", time.as_secs_f64() * 1e6);
+        print!(" | {:>8} {:>8} {:>8}", micros(decisions.mean), micros(decisions.median), micros(decisions.p99));
         println!();
     }
     Ok(())

@@ -41,7 +41,7 @@ pub(super) fn preempt(
         let rules = Rules { may_go: &may_go, fits: &fits, nobody: nobody().into() };
         match select_victims((state, pod), context, row, &rules) {
             Ok(candidate) => candidates.push(candidate),
-            Err(status) => _ = why.node_to_status.insert(row, status),
+            Err(status) => why.node_to_status.insert(row, status),
         }
     }
     match pick(candidates) {

@@ -28,9 +28,12 @@ pub(crate) fn pick(candidates: Vec<Candidate>) -> Option<Candidate> {
     candidates.into_iter().min_by_key(harm)
 }
 
+/// What candidates are compared by; the first is the number of violations.
+pub(super) type Harm = (usize, i32, i64, usize, Reverse<Timestamp>);
+
 /// Fewer violations; then a less important most important victim; then a smaller sum of priorities; then fewer victims;
 /// then the one whose most important victims started last.
-fn harm(candidate: &Candidate) -> (usize, i32, i64, usize, Reverse<Timestamp>) {
+pub(super) fn harm(candidate: &Candidate) -> Harm {
     let priorities = || candidate.victims.iter().map(|victim| victim.spec.priority);
     let highest = priorities().max().unwrap_or(i32::MIN);
     // Shifted above zero, so that one more victim never makes the sum smaller.

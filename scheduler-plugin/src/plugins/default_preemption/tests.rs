@@ -1,5 +1,7 @@
 //! Who has to go, and when nobody has to.
 
+mod kept;
+
 use serde_json::{Value, json};
 
 use crate::testing::{Cluster, requests};

@@ -32,7 +32,22 @@ pub(in crate::plugins) fn select_victims(
     row: Row,
     rules: &Rules<'_>,
 ) -> Result<Candidate, Status> {
-    let mut all: Vec<Arc<Pod>> = context.snapshot.node(row).pods().to_vec();
+    let before = context.snapshot.node(row).pods().to_vec();
+    context.snapshot.pretend();
+    let victims = select((state, pod), context, (row, &before), rules);
+    context.snapshot.pretended();
+    // So that the next who asks finds the same, and not the same in another order.
+    context.snapshot.restore_order(row, before);
+    victims
+}
+
+fn select(
+    (state, pod): (&mut CycleState, &Pod),
+    context: &mut PostFilterContext<'_>,
+    (row, pods): (Row, &[Arc<Pod>]),
+    rules: &Rules<'_>,
+) -> Result<Candidate, Status> {
+    let mut all = pods.to_vec();
     by_importance(&mut all);
     let mut what_if = WhatIf { pod, profile: context.profile, snapshot: context.snapshot, state };
     let mut lower = Vec::new();

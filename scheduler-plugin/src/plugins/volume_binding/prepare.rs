@@ -79,6 +79,12 @@ impl Prepared {
         Ok(Self { bound, waiting, choices: Mutex::default() })
     }
 
+    /// Whether all volumes exist and none can be had on some nodes only.
+    pub(super) fn is_everywhere(&self) -> bool {
+        let free = |volume: &Option<Candidate>| volume.as_ref().is_some_and(|volume| volume.terms.is_none());
+        self.waiting.is_empty() && self.bound.iter().all(free)
+    }
+
     /// Notes what was found for a node.
     pub(super) fn choose(&self, node: &Arc<str>, choice: Choice) {
         if !choice.is_empty() {
