@@ -82,7 +82,7 @@ fn important_pods_push_others_out() {
     let mut simulation = simulation("", &[node("n1", "2"), class, running]);
     let high = json!({"priorityClassName": "high"});
     let report = simulation.schedule(&[pod("a", "1", json!({})), pod("b", "2", high)]).unwrap();
-    assert_eq!(told(&report), ["a - had to make room for default/b", "b n1 -old -a"]);
+    assert_eq!(told(&report), ["a - had to make room for default/b", "b n1 -a -old"]);
     assert_eq!((report.measures.placed, report.measures.unplaced, report.measures.evicted), (1, 1, 2));
 }
 

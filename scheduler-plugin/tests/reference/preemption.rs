@@ -103,7 +103,7 @@ fn harm(candidate: &Candidate) -> (usize, i32, i64, usize, std::cmp::Reverse<Tim
 
 fn victims_on(reference: &Reference<'_>, pod: &Pod, state: &State, info: &NodeInfo) -> Result<Candidate, Vec<String>> {
     let (mut state, mut info) = (state.clone(), info.clone());
-    let mut lower: Vec<Pod> = info.pods.iter().filter(|other| priority(other) < priority(pod)).cloned().collect();
+    let lower: Vec<Pod> = info.pods.iter().filter(|other| priority(other) < priority(pod)).cloned().collect();
     if lower.is_empty() {
         return Err(vec!["No preemption victims found for incoming pod".to_owned()]);
     }
@@ -111,6 +111,10 @@ fn victims_on(reference: &Reference<'_>, pod: &Pod, state: &State, info: &NodeIn
         reference.remove_pod(pod, other, &mut state, &mut info);
     }
     reference.filter_beside_nominated(pod, &state, &info).map_err(|refusal| refusal.reasons)?;
+    // Whoever has not started starts now, whenever now is: so of two the later one comes first.
+    let (unstarted, mut lower): (Vec<Pod>, Vec<Pod>) =
+        lower.into_iter().partition(|other| started(other) == Timestamp::MAX);
+    lower.extend(unstarted.into_iter().rev());
     sort_by_importance(&mut lower);
     let (violating, others) = split_by_budgets(&lower, &reference.world.budgets);
     let mut victims = Vec::new();

@@ -38,7 +38,19 @@ fn the_least_harm_is_done() {
     check(&[("n1", &[(20, "2"), (10, "2")]), ("n2", &[(20, "2"), (5, "2")])], "4", "n2: p3 p4");
     check(&[("n1", &[(20, "2"), (1, "2")]), ("n2", &[(20, "4")])], "4", "n2: p3");
     let small: &[(i32, &str)] = &[(9, "2"), (1, "1"), (1, "1")];
-    check(&[("n1", &[(10, "1"), (10, "1"), (200, "2")]), ("n2", small)], "2", "n2: p5 p6");
+    check(&[("n1", &[(10, "1"), (10, "1"), (200, "2")]), ("n2", small)], "2", "n2: p6 p5");
+}
+
+#[test]
+fn of_equals_that_have_not_started_the_last_is_spared() {
+    let lower: &[(i32, &str)] = &[(10, "1"), (10, "1"), (10, "1"), (10, "1")];
+    assert_eq!(cluster(&[("n1", lower)]).preempt(&wants(100, "1")), "n1: p1");
+    assert_eq!(cluster(&[("n1", lower)]).preempt(&wants(100, "2")), "n1: p2 p1");
+    let mut protected = cluster(&[("n1", &[(10, "2"), (10, "2")])]);
+    let budget = json!({"metadata": {"name": "b", "namespace": "default"}, "status": {"disruptionsAllowed": 1},
+        "spec": {"selector": {"matchLabels": {"app": "victim"}}}});
+    protected.cache.set_budget(serde_json::from_value(budget).unwrap());
+    assert_eq!(protected.preempt(&wants(100, "2")), "n1: p2", "the budget is used up by the most important");
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn select(
 ) -> Result<Candidate, Status> {
     let mut all = pods.to_vec();
     by_importance(&mut all);
+    turn_unstarted(&mut all);
     let mut what_if = WhatIf { pod, profile: context.profile, snapshot: context.snapshot, state };
     let mut lower = Vec::new();
     for other in all.into_iter().rev() {
@@ -96,6 +97,16 @@ fn select(
 /// The most important first: by priority, then by age.
 fn by_importance(pods: &mut [Arc<Pod>]) {
     pods.sort_by_key(|pod| (Reverse(pod.spec.priority), started(pod)));
+}
+
+/// Of pods of one priority that have not started the one that came last is the most important: upstream takes the moment of
+/// each comparison for their start, so that its sort, of which few elements are just inserted one after the other, turns them
+/// round. Source: `pkg/scheduler/util`, `GetPodStartTime`.
+fn turn_unstarted(pods: &mut [Arc<Pod>]) {
+    let alike = |a: &Arc<Pod>, b: &Arc<Pod>| a.spec.priority == b.spec.priority && started(a) == started(b);
+    for same in pods.chunk_by_mut(alike).filter(|same| same[0].start_time.is_none()) {
+        same.reverse();
+    }
 }
 
 /// Pods whose eviction would break a disruption budget, and the others; both in the order in which they came.
