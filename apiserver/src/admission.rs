@@ -213,7 +213,7 @@ fn all(configuration: &Configuration) -> Result<Vec<Box<dyn Plugin>>, String> {
         Box::new(pod_rules::TOLERATE_EXTENDED_RESOURCES),
         Box::new(default_class::STORAGE),
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
-        Box::new(always::elsewhere("PodGroupProtection")),
+        Box::new(pod_group::PodGroupProtection),
         Box::new(owner_references::OwnerReferencesPermissionEnforcement),
         Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),

@@ -226,7 +226,12 @@ fn start(context: &Context, options: &Options, shared: &Shared) -> FuturesUnorde
         Box::pin(EndpointSliceMirroringController::new(shared).run(syncs, shutdown))
     });
     start("endpoints-controller", &|syncs, shutdown| Box::pin(EndpointsController::new(shared).run(syncs, shutdown)));
-    for protected in [&storage_protection::CLAIM, &storage_protection::VOLUME, &storage_protection::CLASS] {
+    for protected in [
+        &storage_protection::CLAIM,
+        &storage_protection::VOLUME,
+        &storage_protection::CLASS,
+        &storage_protection::GROUP,
+    ] {
         start(protected.name, &|syncs, shutdown| {
             Box::pin(StorageProtectionController::new(shared, protected).run(syncs, shutdown))
         });

@@ -23,6 +23,8 @@ pub static NODES: Resource = Resource::cluster("", "v1", "Node", "nodes");
 pub static LEASES: Resource = Resource::namespaced("coordination.k8s.io", "v1", "Lease", "leases");
 /// `resourcequotas`.
 pub static RESOURCE_QUOTAS: Resource = Resource::namespaced("", "v1", "ResourceQuota", "resourcequotas");
+/// `podgroups.scheduling.k8s.io`, which are served behind a feature gate only.
+pub static POD_GROUPS: Resource = Resource::namespaced("scheduling.k8s.io", "v1alpha2", "PodGroup", "podgroups");
 /// `persistentvolumeclaims`.
 pub static CLAIMS: Resource = Resource::namespaced("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
 /// `persistentvolumes`.

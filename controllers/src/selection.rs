@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::storage_protection::POD_GROUP_PROTECTION;
+
 /// The controllers there are, by upstream's names.
 pub const NAMES: [&str; 18] = [
     "clusterrole-aggregation-controller",
@@ -26,8 +28,9 @@ pub const NAMES: [&str; 18] = [
     "volumeattributesclass-protection-controller",
 ];
 
-/// Controllers of scheduler-plugins: for kinds that a cluster need not have, so that they run where they are named only.
-pub const OPT_IN: [&str; 2] = ["elasticquota-controller", "podgroup-controller"];
+/// Controllers for kinds that a cluster need not have, so that they run where they are named only: those of
+/// scheduler-plugins, and that of the Workload API, which upstream's gate GenericWorkload switches on.
+pub const OPT_IN: [&str; 3] = ["elasticquota-controller", "podgroup-controller", POD_GROUP_PROTECTION];
 
 /// Names from before 1.28 that are more than a name of today without its ending.
 /// Source: `k8s.io/kubernetes/cmd/kube-controller-manager/names` (`KCMControllerAliases`).
@@ -62,6 +65,15 @@ impl ControllerSelection {
     /// No controller.
     pub fn none() -> Self {
         Self(BTreeSet::new())
+    }
+
+    /// The same and the one that lets groups of the Workload API go, for a server that holds them: upstream's gate
+    /// GenericWorkload. None stays none.
+    pub fn with_pod_group_protection(mut self) -> Self {
+        if !self.0.is_empty() {
+            self.0.insert(POD_GROUP_PROTECTION);
+        }
+        self
     }
 
     /// Whether the controller of this full name is to run.
@@ -137,6 +149,7 @@ mod tests {
         check("-namespace, *", &without(&["namespace"]));
         check("endpoint,garbagecollector", &["endpoints", "garbage-collector"]);
         check("podgroup,elasticquota-controller", &["elasticquota", "podgroup"]);
+        check("podgroup-protection", &["podgroup-protection"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Lets claims, volumes and classes of volume attributes go once nobody uses them any more.
-//! Source: `k8s.io/kubernetes/pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}`.
+//! Lets claims, volumes and classes of volume attributes go once nobody uses them any more, and groups of pods.
+//! Source: `k8s.io/kubernetes/pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}`,
+//! `pkg/controller/scheduling/podgroupprotection`.
 
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use steersman_framework::runtime::Shutdown;
 use steersman_machinery::meta;
 
 use crate::error::SyncError;
-use crate::objects::{CLAIMS, PODS, Pod, VOLUME_ATTRIBUTES_CLASSES, VOLUMES};
+use crate::objects::{CLAIMS, POD_GROUPS, PODS, Pod, VOLUME_ATTRIBUTES_CLASSES, VOLUMES};
 use crate::shared::Shared;
 
 pub mod plan;
@@ -47,6 +48,15 @@ pub(crate) static CLASS: Protected = Protected {
     resource: &VOLUME_ATTRIBUTES_CLASSES,
     finalizer: "kubernetes.io/vac-protection",
 };
+/// Groups of pods of the Workload API, while a pod that has not ended belongs to them.
+pub(crate) static GROUP: Protected = Protected {
+    name: POD_GROUP_PROTECTION,
+    queue: "podgroupprotection",
+    resource: &POD_GROUPS,
+    finalizer: "scheduling.k8s.io/podgroup-protection",
+};
+/// The name of the controller of groups.
+pub const POD_GROUP_PROTECTION: &str = "podgroup-protection-controller";
 
 /// The running controller.
 pub(crate) struct StorageProtectionController {
@@ -62,7 +72,7 @@ impl StorageProtectionController {
         let controller = Self {
             api: shared.api.clone(),
             protected,
-            // Classes are served since 1.34.
+            // Classes are served since 1.34, groups behind a feature gate.
             objects: shared.informers.optional(protected.resource),
             queue: shared.queue(protected.queue),
         };
@@ -73,7 +83,7 @@ impl StorageProtectionController {
                 queue.add(meta.key());
             }
         });
-        if std::ptr::eq(protected, &CLAIM) {
+        if std::ptr::eq(protected, &CLAIM) || std::ptr::eq(protected, &GROUP) {
             let waiting = controller.waiting();
             shared.informers.informer(&PODS).on_change(move |delta: &Delta<Pod>| {
                 let done = delta.new.as_ref().is_none_or(|pod| pod.phase.is_terminal());
@@ -123,7 +133,9 @@ impl StorageProtectionController {
                 meta::finalizers(&object).filter(|present| *present != finalizer).collect()
             }
             // Made while the admission plugin was off.
-            (false, false) => meta::finalizers(&object).chain([finalizer]).collect(),
+            (false, false) if !std::ptr::eq(self.protected, &GROUP) => {
+                meta::finalizers(&object).chain([finalizer]).collect()
+            }
             _ => return Ok(Outcome::Done),
         };
         let mut changed = object.clone();
@@ -146,6 +158,10 @@ impl StorageProtectionController {
         if std::ptr::eq(self.protected, &CLAIM) {
             let pods = list(&PODS, meta::namespace(object)).await?;
             return Ok(pods.iter().any(|pod| plan::uses_claim(pod, object)));
+        }
+        if std::ptr::eq(self.protected, &GROUP) {
+            let pods = list(&PODS, meta::namespace(object)).await?;
+            return Ok(pods.iter().any(|pod| plan::is_in_group(pod, meta::name(object))));
         }
         let name = meta::name(object);
         let claims = list(&CLAIMS, "").await?;

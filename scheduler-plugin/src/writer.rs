@@ -225,6 +225,13 @@ pub(crate) fn nomination(pod: &Pod, node: Option<&str>) -> Option<Write> {
     request("PATCH", format!("{}/status", path(pod)), STRATEGIC, &body)
 }
 
+/// The request that says on a group of pods of the Workload API how it is with it.
+pub(crate) fn group_condition((namespace, name, uid): (&str, &str, &str), condition: &Value) -> Option<Write> {
+    let path = format!("/apis/scheduling.k8s.io/v1alpha2/namespaces/{namespace}/podgroups/{name}/status");
+    let body = json!({"metadata": {"uid": uid}, "status": {"conditions": [condition]}});
+    request("PATCH", path, STRATEGIC, &body)
+}
+
 fn version(pod: &Pod) -> &str {
     pod.pending.as_ref().map_or("", |pending| pending.resource_version.as_str())
 }

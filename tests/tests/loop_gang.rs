@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
 use serde_json::{Value, json};
 use steersman::Cluster;
 use steersman::scheduler::{Configuration, Options};
@@ -35,8 +35,9 @@ async fn bound(pods: &Api<Pod>) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_gang_of_the_workload_api_is_bound_whole() {
-    let builder = Cluster::builder().nodes(2).without_controllers().virtual_time();
+    let builder = Cluster::builder().nodes(2).virtual_time();
     let builder = builder
+        .controllers("podgroup-protection".parse().unwrap())
         .api_features("GenericWorkload=true,GangScheduling=true".parse().unwrap())
         .runtime_config("scheduling.k8s.io/v1alpha2=true".parse().unwrap())
         .scheduler(Options { configuration: Configuration::default().with_gang_scheduling(), ..Options::default() });
@@ -56,5 +57,21 @@ async fn a_gang_of_the_workload_api_is_bound_whole() {
     assert_eq!(bound(&pods).await, 0, "there are two of three");
     add(&pods, "c", "1").await;
     assert_eq!(bound(&pods).await, 3);
+    let groups: Api<DynamicObject> = Api::default_namespaced_with(
+        cluster.client(),
+        &ApiResource::from_gvk(&GroupVersionKind::gvk("scheduling.k8s.io", "v1alpha2", "PodGroup")),
+    );
+    let condition = groups.get("g").await.unwrap().data["status"]["conditions"][0].clone();
+    let said = ["type", "status", "reason", "message"].map(|field| condition[field].as_str().unwrap());
+    assert_eq!(said, ["PodGroupScheduled", "True", "Scheduled", ""]);
+
+    // It stays while pods belong to it.
+    groups.delete("g", &DeleteParams::default()).await.unwrap();
+    for (name, last) in [("a", false), ("b", false), ("c", true)] {
+        assert!(groups.get("g").await.unwrap().metadata.deletion_timestamp.is_some());
+        pods.delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(groups.get_opt("g").await.unwrap().is_none(), last, "{name}");
+    }
     cluster.stop().await;
 }

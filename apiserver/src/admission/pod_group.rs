@@ -1,13 +1,32 @@
-//! `PodGroupWorkloadExists`: a group that is made from a template names one that there is.
-//! Source: `kubernetes/plugin/pkg/admission/podgroup`; KEP-4671.
+//! `PodGroupWorkloadExists`: a group that is made from a template names one that there is. `PodGroupProtection`: groups stay
+//! while pods belong to them; their controller takes the finalizer away.
+//! Source: `kubernetes/plugin/pkg/admission/{podgroup,scheduling/podgroupprotection}`; KEP-4671.
 
 use futures::future::FutureExt;
 use serde_json::Value;
 use steersman_machinery::meta;
 
+use super::storage_object_in_use_protection::protect;
 use super::{Attributes, Operation, Plugin, Verdict, pass};
 
+/// What holds a group.
+const FINALIZER: &str = "scheduling.k8s.io/podgroup-protection";
 const WORKLOADS: &str = "workloads.scheduling.k8s.io";
+
+pub(super) struct PodGroupProtection;
+
+impl Plugin for PodGroupProtection {
+    fn name(&self) -> &'static str {
+        "PodGroupProtection"
+    }
+
+    fn admit<'a>(&'a self, attributes: &'a Attributes<'a>, object: &'a mut Value) -> Verdict<'a> {
+        if attributes.operation == Operation::Create && attributes.is("scheduling.k8s.io", "podgroups") {
+            protect(object, FINALIZER);
+        }
+        pass()
+    }
+}
 
 pub(super) struct PodGroupWorkloadExists;
 

@@ -30,7 +30,8 @@ impl Plugin for StorageObjectInUseProtection {
     }
 }
 
-fn protect(object: &mut Value, finalizer: &str) {
+/// Gives a new object a finalizer, if it has it not yet.
+pub(super) fn protect(object: &mut Value, finalizer: &str) {
     if !meta::finalizers(object).any(|present| present == finalizer) {
         let mut finalizers = meta::items(object, &["metadata", "finalizers"]).to_vec();
         finalizers.push(json!(finalizer));

@@ -118,6 +118,18 @@ async fn groups_and_workloads_stay_as_they_are_but_for_the_status() {
 }
 
 #[tokio::test]
+async fn a_group_is_held_while_pods_may_belong_to_it() {
+    let client = on().await;
+    let made = client.post(GROUPS, group(json!({"schedulingPolicy": gang(2)}))).await;
+    assert_eq!(made.body["metadata"]["finalizers"], json!(["scheduling.k8s.io/podgroup-protection"]));
+    let path = format!("{GROUPS}/g");
+    assert_eq!(client.request(Method::DELETE, &path, "application/json", &json!({})).await.code, 200);
+    assert!(client.get(&path).await.body["metadata"]["deletionTimestamp"].is_string());
+    let freed = client.patch("merge", &path, json!({"metadata": {"finalizers": null}})).await;
+    assert_eq!((freed.code, client.get(&path).await.code), (200, 404));
+}
+
+#[tokio::test]
 async fn they_are_printed_with_their_age() {
     let client = on().await;
     client.post(GROUPS, group(json!({"schedulingPolicy": gang(2)}))).await;
@@ -140,6 +152,11 @@ async fn pods_name_their_group_if_the_gate_is_on() {
     let client = on().await;
     let made = client.post(PODS, pod("g")).await;
     assert_eq!((made.code, &made.body["spec"]["schedulingGroup"]), (201, &json!({"podGroupName": "g"})));
+    // In protobuf it is field 43, with the name as field 1.
+    let request = http::Request::get(format!("{PODS}/p")).header("Accept", "application/vnd.kubernetes.protobuf");
+    let response = client.send(request.body(http_body_util::Full::default()).unwrap()).await;
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    assert!(body.windows(6).any(|bytes| bytes == [0xda, 2, 3, 0x0a, 1, b'g']), "{body:?}");
     let invalid = client.request(Method::POST, PODS, "application/json", &pod("")).await;
     assert_eq!(invalid.code, 422, "{:?}", invalid.body);
     assert!(invalid.body["message"].as_str().unwrap().contains("spec.schedulingGroup.podGroupName: Required value"));

@@ -32,6 +32,12 @@ pub fn volume_uses_class(volume: &Value, class: &str) -> bool {
     meta::text(volume, &["spec", "volumeAttributesClassName"]) == class
 }
 
+/// Whether a pod belongs to a group and has not ended.
+pub fn is_in_group(pod: &Value, group: &str) -> bool {
+    let ended = matches!(meta::text(pod, &["status", "phase"]), "Succeeded" | "Failed");
+    !ended && meta::text(pod, &["spec", "schedulingGroup", "podGroupName"]) == group
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -50,6 +56,21 @@ mod tests {
         assert!(uses_claim(&pod("n", ephemeral.clone()), &own));
         assert!(!uses_claim(&pod("n", ephemeral), &json!({"metadata": {"name": "p-v"}})));
         assert!(!uses_claim(&pod("n", json!({"name": "v", "emptyDir": {}})), &claim));
+    }
+
+    #[test]
+    fn a_group_is_used_by_pods_that_have_not_ended() {
+        let pod = |group: &str, phase: &str| json!({"spec": {"schedulingGroup": {"podGroupName": group}}, "status": {"phase": phase}});
+        for (pod, used) in [
+            (pod("g", "Pending"), true),
+            (pod("g", "Running"), true),
+            (pod("g", "Succeeded"), false),
+            (pod("g", "Failed"), false),
+            (pod("h", "Running"), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_in_group(&pod, "g"), used, "{pod}");
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ struct Member {
     bound: bool,
     /// A node was chosen.
     reserved: bool,
+    /// No node was found, the last time that one was looked for.
+    failed: bool,
 }
 
 impl PodObserver for Members {
@@ -87,8 +89,24 @@ impl Members {
         let mut state = self.state.lock();
         let Some(group) = state.group_of.get(uid).cloned() else { return };
         if let Some(member) = state.groups.get_mut(&group).and_then(|members| members.get_mut(uid)) {
-            member.reserved = reserved;
+            (member.reserved, member.failed) = (reserved, false);
         }
+    }
+
+    /// No node was found for a pod.
+    pub(super) fn fail(&self, uid: &str) {
+        let mut state = self.state.lock();
+        let Some(group) = state.group_of.get(uid).cloned() else { return };
+        if let Some(member) = state.groups.get_mut(&group).and_then(|members| members.get_mut(uid)) {
+            member.failed = true;
+        }
+    }
+
+    /// How many pods have a node, or may still get one.
+    pub(super) fn hopeful(&self, group: &GroupKey) -> usize {
+        let state = self.state.lock();
+        let members = state.groups.get(group).into_iter().flat_map(BTreeMap::values);
+        members.filter(|member| !member.failed).count()
     }
 
     /// How many pods there are.

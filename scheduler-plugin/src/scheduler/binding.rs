@@ -58,6 +58,7 @@ impl Scheduler {
             Ok(held) => held,
             Err(status) => return self.undo(queued, &placed, (state, &status)),
         };
+        self.send_outbox();
         for uid in state.take_activated() {
             self.queue.force_activate(&uid, Instant::now());
         }

@@ -274,6 +274,9 @@ impl ClusterBuilder {
             Time::Virtual => Arc::new(TokioClock::starting_at(VIRTUAL_EPOCH)),
             Time::Given(clock) => clock,
         };
+        if self.api_features.has(features::Feature::GenericWorkload) {
+            self.components.controllers = self.components.controllers.with_pod_group_protection();
+        }
         let mut api_server = ApiServer::builder(clock.clone(), random.fork())
             .authentication(self.authentication)
             .flow_control(self.flow_control)

@@ -123,26 +123,112 @@ async fn two_gangs_with_room_for_one_do_not_hold_each_other_up() {
     beside(&world, options("Coscheduling"), script).await;
 }
 
+/// A group of the Workload API.
+fn pod_group(name: &str, policy: Value) -> Value {
+    json!({"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "spec": {"schedulingPolicy": policy},
+        "metadata": {"name": name, "namespace": "default", "uid": name, "generation": 1}})
+}
+
+/// Adds pods of one cpu to a group of the Workload API.
+fn scheduled_with(world: &World, group: &str, numbers: std::ops::Range<usize>, spec: &Value) {
+    for number in numbers {
+        let mut pod = pod(&format!("{group}{number:03}"), "1");
+        world::merge(&mut pod, json!({ "spec": spec }));
+        pod["spec"]["schedulingGroup"] = json!({ "podGroupName": group });
+        world.set("pods", pod);
+    }
+}
+
+/// Status, reason and message of the group's condition.
+fn condition(world: &World, group: &str) -> [String; 3] {
+    let condition = world.get("podgroups", group)["status"]["conditions"][0].clone();
+    ["status", "reason", "message"].map(|field| condition[field].as_str().unwrap_or("none").to_owned())
+}
+
+const SCHEDULED: [&str; 3] = ["True", "Scheduled", ""];
+const UNSCHEDULABLE: [&str; 3] = ["False", "Unschedulable", "pod group is unschedulable"];
+
 #[tokio::test(start_paused = true)]
 async fn the_gang_policy_of_the_workload_api_binds_all_or_none() {
     let world = World::default();
     world.set("nodes", node("n1", "2"));
-    let add = |number: usize| {
-        let mut pod = pod(&format!("w{number:03}"), "1");
-        pod["spec"]["schedulingGroup"] = json!({"podGroupName": "w"});
-        world.set("pods", pod);
-    };
-    add(0);
+    let add = |numbers| scheduled_with(&world, "w", numbers, &json!({}));
+    add(0..1);
     let script = async {
         seconds(5).await;
-        world.set("podgroups", json!({"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup",
-            "metadata": {"name": "w", "namespace": "default"}, "spec": {"schedulingPolicy": {"gang": {"minCount": 3}}}}));
-        (1..3).for_each(add);
+        world.set("podgroups", pod_group("w", json!({"gang": {"minCount": 3}})));
+        add(1..3);
         seconds(100).await;
         assert_eq!(bound(&world, "w"), 0, "there is room for two");
-        world.set("nodes", node("n2", "1"));
+        assert_eq!(condition(&world, "w"), UNSCHEDULABLE);
+        world.set("pods", pod("single", "2"));
+        seconds(10).await;
+        assert!(world.node_of("single").is_some(), "those that can not run hold nothing: {:?}", world.writes());
+        world.set("nodes", node("n2", "3"));
         seconds(30).await;
         assert_eq!(bound(&world, "w"), 3);
+        assert_eq!(condition(&world, "w"), SCHEDULED);
+        // More come, for whom there is no room: what was said stays.
+        add(3..4);
+        seconds(30).await;
+        assert_eq!((bound(&world, "w"), condition(&world, "w")), (3, SCHEDULED.map(str::to_owned)));
     };
     beside(&world, options("GangScheduling"), script).await;
+    let written = world.writes().iter().filter(|write| *write == "patch podgroups w").count();
+    assert_eq!(written, 2, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pod_group_scheduling() {
+    // The policy, how many pods there are, how many of those get a node where there is room for three, and what is said.
+    let gang = |count: usize| json!({"gang": {"minCount": count}});
+    for (policy, pods, expected, said) in [
+        (gang(2), 1, 0, ["none"; 3]),
+        (gang(2), 2, 2, SCHEDULED),
+        (gang(2), 5, 3, SCHEDULED),
+        (gang(3), 3, 3, SCHEDULED),
+        (gang(4), 4, 0, UNSCHEDULABLE),
+        (gang(4), 6, 0, UNSCHEDULABLE),
+        (json!({"basic": {}}), 2, 2, SCHEDULED),
+        (json!({"basic": {}}), 5, 3, SCHEDULED),
+    ] {
+        let world = World::default();
+        world.set("nodes", node("n1", "3"));
+        world.set("podgroups", pod_group("w", policy.clone()));
+        scheduled_with(&world, "w", 0..pods, &json!({}));
+        beside(&world, options("GangScheduling"), seconds(60)).await;
+        assert_eq!(bound(&world, "w"), expected, "{policy} {pods}: {:?}", world.writes());
+        assert_eq!(condition(&world, "w"), said, "{policy} {pods}: {:?}", world.writes());
+    }
+    // Two compete for room that suffices for one of them, and come turn by turn.
+    let world = World::default();
+    world.set("nodes", node("n1", "4"));
+    for name in ["a", "b"] {
+        world.set("podgroups", pod_group(name, gang(3)));
+    }
+    for number in 0..3 {
+        ["a", "b"].iter().for_each(|name| scheduled_with(&world, name, number..number + 1, &json!({})));
+    }
+    let script = async {
+        seconds(60).await;
+        let (first, second) = if bound(&world, "a") > 0 { ("a", "b") } else { ("b", "a") };
+        assert_eq!((bound(&world, first), bound(&world, second)), (3, 0), "{:?}", world.writes());
+        (0..3).for_each(|number| world.delete("pods", &format!("{first}{number:03}")));
+        seconds(60).await;
+        assert_eq!(bound(&world, second), 3);
+    };
+    beside(&world, options("GangScheduling"), script).await;
+    // An important one pushes others out.
+    let world = World::default();
+    world.set("nodes", node("n1", "2"));
+    for name in ["x", "y"] {
+        let mut low = pod(name, "1");
+        world::merge(&mut low, json!({"spec": {"nodeName": "n1", "priority": 1}}));
+        world.set("pods", low);
+    }
+    world.set("podgroups", pod_group("w", gang(2)));
+    scheduled_with(&world, "w", 0..2, &json!({"priority": 10}));
+    beside(&world, options("GangScheduling"), seconds(60)).await;
+    assert_eq!(bound(&world, "w"), 2, "{:?}", world.writes());
+    assert_eq!(condition(&world, "w"), SCHEDULED);
 }

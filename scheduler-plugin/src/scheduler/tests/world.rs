@@ -119,6 +119,9 @@ impl World {
             (["status", name], Method::PATCH) if path.contains(&"resourceclaims".to_owned()) => {
                 self.patch("resourceclaims", name, &body)
             }
+            (["status", name], Method::PATCH) if path.contains(&"podgroups".to_owned()) => {
+                self.patch("podgroups", name, &body)
+            }
             (["status", name], Method::PATCH) => self.patch_status(name, &body),
             (["events", _], Method::POST) => {
                 let note = format!("{} {}", body["reason"].as_str().unwrap(), body["note"].as_str().unwrap());
