@@ -33,6 +33,11 @@ use serde::de::DeserializeOwned;
 
 use crate::meta::{Meta, ObjectKey, null_default};
 
+/// A mark for the extensions of a request: whoever awaits it does nothing else meanwhile, so that a server in the same process may
+/// answer it in the task that awaits it. Over a socket it means nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone;
+
 /// Names one resource of the API, for instance `apps/v1` `replicasets`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resource {

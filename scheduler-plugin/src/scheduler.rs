@@ -44,8 +44,11 @@ use preemption::Evicted;
 const MAX_BINDINGS: usize = 128;
 /// Writes of events under way at once; beyond it events are dropped, as upstream drops them when its buffer is full.
 const MAX_EVENT_WRITES: usize = 1000;
-/// Updates taken in before the next decision; so that neither a flood of updates nor one of pods starves the other.
+/// Updates taken in before the next decisions; so that neither a flood of updates nor one of pods starves the other.
 const UPDATES_A_TURN: usize = 256;
+/// Decisions made before others on the thread have their turn: a tenth of a millisecond. To be called back after each costs as
+/// much as to decide.
+const DECISIONS_A_TURN: usize = 8;
 /// How long writes that are under way may take after the word to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -223,13 +226,7 @@ impl Scheduler {
         loop {
             self.take_in(&mut updates);
             let timer = self.queue.tick(Instant::now());
-            let ready = self.is_synced() && self.bindings_under_way() < MAX_BINDINGS;
-            if ready && let Some(queued) = self.next() {
-                if self.extenders.is_empty() {
-                    self.attempt(queued);
-                } else {
-                    self.attempt_extended(queued).await;
-                }
+            if self.decide().await {
                 // Let the others on this thread have their turn: bindings, the API server in the same process.
                 tokio::task::yield_now().await;
                 if context.shutdown.is_requested() {
@@ -257,6 +254,25 @@ impl Scheduler {
         };
         // What does not finish in time is given up; the next scheduler sees what became of it.
         let _ = tokio::time::timeout(DRAIN, drain).await;
+    }
+
+    /// Decides for the next pods; whether there were any. Whoever takes long is the last one for now: a pod that has found no
+    /// node, and one that extenders were asked about.
+    async fn decide(&mut self) -> bool {
+        for decided in 0..DECISIONS_A_TURN {
+            let under_way = self.bindings.len();
+            let ready = self.is_synced() && self.bindings_under_way() < MAX_BINDINGS;
+            let Some(queued) = ready.then(|| self.next()).flatten() else { return decided > 0 };
+            if !self.extenders.is_empty() {
+                self.attempt_extended(queued).await;
+                return true;
+            }
+            self.attempt(queued);
+            if self.bindings.len() == under_way {
+                return true;
+            }
+        }
+        true
     }
 
     /// Takes in what has come, but not for ever.

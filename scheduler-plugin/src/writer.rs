@@ -7,6 +7,7 @@ use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde_json::{Value, json};
+use steersman_framework::api::Alone;
 use steersman_machinery::clock::{format_micro_time, format_time};
 
 use crate::pod::Pod;
@@ -84,6 +85,7 @@ fn request(method: &str, path: String, content_type: &str, body: &Value) -> Opti
         .method(method)
         .uri(path)
         .header(http::header::CONTENT_TYPE, content_type)
+        .extension(Alone)
         .body(body.to_string().into_bytes());
     // Names come from the API server, so that paths are always well-formed.
     request.ok()

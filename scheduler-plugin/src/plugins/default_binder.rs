@@ -4,6 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Request;
 use serde_json::json;
+use steersman_framework::api::Alone;
 
 use crate::cluster_event::ClusterEvent;
 use crate::plugin::{BindPlugin, Binding, Plugin};
@@ -50,6 +51,7 @@ async fn post(binding: &Binding) -> Result<(), kube::Error> {
     });
     let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods/{}/binding", pod.name))
         .header(http::header::CONTENT_TYPE, "application/json")
+        .extension(Alone)
         .body(body.to_string().into_bytes())
         .map_err(kube::Error::HttpError)?;
     binding.client.request_text(request).await.map(drop)

@@ -4,19 +4,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use http::Request;
+use steersman_framework::api::Alone;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tower::{BoxError, Service};
 
 /// Makes the server's part of a request a task of its own, as it is behind a socket, if the runtime has several threads: a
 /// controller that has a hundred requests under way in one task would keep only one of them busy. On a single thread
-/// requests are served where they are made, so that they keep their order.
+/// requests are served where they are made, so that they keep their order; so are those whose task has nothing else to do.
 #[derive(Clone, Debug)]
 pub(super) struct Parallel<S>(pub(super) S);
 
-impl<R, S> Service<R> for Parallel<S>
+impl<B, S> Service<Request<B>> for Parallel<S>
 where
-    S: Service<R, Error = BoxError>,
+    S: Service<Request<B>, Error = BoxError>,
     S::Response: Send + 'static,
     S::Future: Send + 'static,
 {
@@ -28,10 +30,11 @@ where
         self.0.poll_ready(context)
     }
 
-    fn call(&mut self, request: R) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let alone = request.extensions().get::<Alone>().is_some();
         let served = self.0.call(request);
         match Handle::try_current() {
-            Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread && !alone => {
                 Box::pin(OwnTask(runtime.spawn(served)))
             }
             _ => Box::pin(served),
@@ -72,30 +75,42 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_several_threads_requests_of_one_task_do_not_wait_for_each_other() {
         let both = Arc::new(Barrier::new(2));
-        let service = Parallel(service_fn(move |()| {
+        let service = Parallel(service_fn(move |_: Request<()>| {
             let both = both.clone();
             async move {
                 both.wait().await;
                 Ok::<_, BoxError>(tokio::task::id())
             }
         }));
-        let (first, second) = tokio::join!(service.clone().oneshot(()), service.oneshot(()));
+        let (first, second) =
+            tokio::join!(service.clone().oneshot(Request::new(())), service.oneshot(Request::new(())));
         assert_ne!(first.unwrap(), second.unwrap(), "each is a task");
     }
 
     #[tokio::test]
     async fn on_one_thread_a_request_is_served_by_whoever_makes_it() {
-        let service =
-            Parallel(service_fn(|()| async { Ok::<_, BoxError>((tokio::task::try_id(), thread::current().id())) }));
-        let (task, thread): (_, ThreadId) = service.oneshot(()).await.unwrap();
+        let service = Parallel(service_fn(|_: Request<()>| async {
+            Ok::<_, BoxError>((tokio::task::try_id(), thread::current().id()))
+        }));
+        let (task, thread): (_, ThreadId) = service.oneshot(Request::new(())).await.unwrap();
         assert_eq!((task, thread), (tokio::task::try_id(), thread::current().id()));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_request_whose_task_does_nothing_else_is_served_there() {
+        let service = Parallel(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(tokio::task::id()) }));
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Alone);
+        let asked = tokio::spawn(async { (tokio::task::id(), service.oneshot(request).await.unwrap()) });
+        let (task, served) = asked.await.unwrap();
+        assert_eq!(served, task);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_request_that_nobody_waits_for_ends() {
         let (alive, gone) = tokio::sync::oneshot::channel::<()>();
         let alive = Arc::new(parking_lot::Mutex::new(Some(alive)));
-        let service = Parallel(service_fn(move |()| {
+        let service = Parallel(service_fn(move |_: Request<()>| {
             let alive = alive.lock().take();
             async move {
                 std::future::pending::<()>().await;
@@ -103,7 +118,7 @@ mod tests {
                 Ok::<_, BoxError>(())
             }
         }));
-        let mut request = Box::pin(service.oneshot(()));
+        let mut request = Box::pin(service.oneshot(Request::new(())));
         assert!(futures::poll!(&mut request).is_pending());
         drop(request);
         assert!(gone.await.is_err(), "the task was dropped with what it held");

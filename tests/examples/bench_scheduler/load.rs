@@ -9,6 +9,7 @@ use futures::io::AsyncReadExt;
 use http::Request;
 use kube::Client;
 use parking_lot::Mutex;
+use steersman_framework::api::Alone;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A request with a body.
 pub(crate) async fn send(client: &Client, method: &str, path: &str, body: String) -> Result<String> {
     let request = Request::builder().method(method).uri(path);
-    let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.into_bytes())?;
+    let request = request.header(http::header::CONTENT_TYPE, "application/json").extension(Alone);
+    let request = request.body(body.into_bytes())?;
     client.request_text(request).await.with_context(|| format!("{method} {path}"))
 }
 
@@ -58,6 +60,8 @@ pub(crate) const WITH_NODE: &str = "spec.nodeName!%3D";
 /// Counts the pods of a namespace that have come so far, from a watch, without decoding them.
 pub(crate) struct Observer {
     counts: watch::Receiver<usize>,
+    /// Who waits is woken from this count on.
+    awaited: Arc<AtomicUsize>,
     samples: Arc<Mutex<Vec<Sample>>>,
     task: JoinHandle<()>,
 }
@@ -73,7 +77,8 @@ impl Observer {
         let mut stream = Box::pin(client.request_stream(Request::get(path).body(Vec::new())?).await?);
         let (sender, counts) = watch::channel(0);
         let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();
-        let seen = samples.clone();
+        let awaited = Arc::new(AtomicUsize::new(usize::MAX));
+        let (seen, enough) = (samples.clone(), awaited.clone());
         let task = tokio::spawn(async move {
             let (mut buffer, mut rest, mut count) = (vec![0; BUFFER], 0, 0);
             while let Ok(read @ 1..) = stream.read(&mut buffer[rest..]).await {
@@ -83,24 +88,32 @@ impl Observer {
                 buffer.copy_within(end..filled, 0);
                 rest = filled - end;
                 seen.lock().push((Instant::now(), count));
-                sender.send_replace(count);
+                sender.send_if_modified(|known| {
+                    *known = count;
+                    count >= enough.load(Ordering::Relaxed)
+                });
             }
         });
-        Ok(Self { counts, samples, task })
+        Ok(Self { counts, awaited, samples, task })
     }
 
     /// Waits until that many pods have a node.
     pub(crate) async fn wait(&mut self, expect: usize) -> Result<()> {
-        while *self.counts.borrow_and_update() < expect {
+        self.awaited.store(expect, Ordering::Relaxed);
+        let mut before = 0;
+        loop {
+            let count = *self.counts.borrow_and_update();
+            if count >= expect {
+                return Ok(());
+            }
             match tokio::time::timeout(PATIENCE, self.counts.changed()).await {
                 Ok(changed) => changed.context("the watch ended")?,
-                Err(_) => {
-                    let count = *self.counts.borrow();
+                Err(_) if *self.counts.borrow() == before => {
                     bail!("after {PATIENCE:?} without progress {count} of {expect} pods have a node");
                 }
+                Err(_) => before = *self.counts.borrow(),
             }
         }
-        Ok(())
     }
 
     /// What was seen.
