@@ -85,7 +85,7 @@ fn core(resource: &str) -> Arc<dyn Strategy> {
         "nodes" => Arc::new(node::Node),
         "persistentvolumeclaims" => Arc::new(persistent_volume_claim::PersistentVolumeClaim),
         "persistentvolumes" => Arc::new(persistent_volume::PersistentVolume),
-        "pods" => Arc::new(pod::Pod),
+        "pods" => Arc::<pod::Pod>::default(),
         "podtemplates" => Arc::new(pod_template::PodTemplate),
         "replicationcontrollers" => Arc::new(replication_controller::ReplicationController),
         "resourcequotas" => Arc::new(quota::ResourceQuota),

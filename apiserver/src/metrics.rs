@@ -44,17 +44,17 @@ static OBJECTS: Family =
 static STORED: Family =
     Family::gauge("apiserver_storage_objects", "The number of objects that are stored, by resource.");
 
-/// What it is that a request asks for.
+/// What it is that a request asks for. What tells most kinds apart stands first: each request is looked up by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kind {
-    component: &'static str,
-    dry_run: &'static str,
-    group: String,
     resource: String,
-    scope: &'static str,
-    subresource: String,
     verb: &'static str,
+    subresource: String,
+    group: String,
+    scope: &'static str,
     version: String,
+    dry_run: &'static str,
+    component: &'static str,
 }
 
 /// What counts the requests of a kind.

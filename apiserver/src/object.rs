@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 use steersman_machinery::{Object, meta};
 use steersman_store::{Attributes, Draft, Entry, Expect, Key, Write as StoreWrite};
 
@@ -145,9 +145,14 @@ pub fn set_type(object: &mut Value, api_version: &str, kind: &str) {
 /// How the objects of a resource begin on the wire: `{"kind":"Pod","apiVersion":"v1",`. What follows is the stored form
 /// without its opening brace.
 pub fn type_prefix(resource: &Resource) -> Bytes {
-    let kind = json!(resource.kind);
-    let api_version = json!(resource.api_version());
-    Bytes::from(format!("{{\"kind\":{kind},\"apiVersion\":{api_version},"))
+    let mut out = Writer::default();
+    out.open();
+    out.name("kind");
+    out.value(&resource.kind);
+    out.name("apiVersion");
+    out.value(resource.api_version());
+    out.json.push(b',');
+    out.json.into()
 }
 
 /// The stored form without its opening brace.
@@ -157,6 +162,8 @@ pub fn tail(entry: &Entry) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn check(object: Value, expect: &str) {

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde_json::Value;
 use steersman_machinery::clock::SharedClock;
+use steersman_machinery::managed_fields::Alike;
 use steersman_machinery::random::Random;
 use steersman_machinery::status::Status;
 use steersman_store::{At, Key, Snapshot, Store, StoreError};
@@ -77,6 +78,8 @@ pub struct Server {
     /// What goes on after its request was answered: connections that changed their protocol. Ends with the server.
     streams: Mutex<JoinSet<()>>,
     parsed: parsed::Parsed,
+    /// What is remembered of the objects of built-in kinds that were created.
+    pub(crate) created: Alike,
     catalog: ArcSwap<Catalog>,
     catalog_changes: watch::Sender<()>,
     /// Which state of each definition the catalog shows, by group and plural name.
@@ -128,6 +131,7 @@ impl Server {
             front_proxy: OnceLock::new(),
             streams: Mutex::default(),
             parsed: parsed::Parsed::default(),
+            created: Alike::default(),
             catalog: ArcSwap::from_pointee(parts.catalog),
             catalog_changes: watch::Sender::new(()),
             definitions_served: Mutex::default(),

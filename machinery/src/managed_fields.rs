@@ -11,12 +11,14 @@ use crate::meta;
 use crate::patch::apply::{self, Comparison, Duplicates};
 use crate::schema::TypeRef;
 
+mod alike;
 mod entries;
 mod error;
 mod last_applied;
 mod prune;
 pub mod scale;
 
+pub use alike::Alike;
 use entries::{Entries, Operation};
 pub use error::{ApplyError, Conflict};
 
@@ -55,6 +57,8 @@ pub struct Writer<'a> {
     pub ty: TypeRef<'a>,
     /// What this endpoint does not write, whatever the client sends: `status` for an object with a status subresource.
     pub reset_fields: &'a [&'a [&'a str]],
+    /// What is remembered of earlier creates.
+    pub alike: Option<&'a Alike>,
 }
 
 impl Writer<'_> {
@@ -64,6 +68,15 @@ impl Writer<'_> {
     #[must_use]
     pub fn update(&self, live: Option<&Value>, mut new: Value) -> Value {
         let sent = meta::remove(&mut new, &MANAGED_FIELDS);
+        if let (None, None, Some(alike)) = (live, &sent, self.alike) {
+            let known = alike.list(self, &new, &crate::clock::format_time(self.now));
+            let list = known.unwrap_or_else(|| {
+                let list = self.list_of_new(&new);
+                alike.note(self, &new, &list);
+                list
+            });
+            return with_list(new, list);
+        }
         let Some(base) = self.base_of_update(live, sent) else {
             return new;
         };
@@ -75,6 +88,13 @@ impl Writer<'_> {
         entries.record(self, changes);
         entries.cap();
         with_list(new, entries.encode())
+    }
+
+    /// The managedFields of an object that is created, if its client sends none.
+    fn list_of_new(&self, new: &Value) -> Value {
+        let mut entries = Entries::default();
+        entries.record(self, self.changes(&json!({}), new));
+        entries.encode()
     }
 
     /// Applies a configuration: returns the object with the configuration merged in, with what its manager applied

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use steersman_framework::api::Alone;
 use steersman_machinery::clock::{format_micro_time, format_time};
 
@@ -26,7 +27,7 @@ pub(crate) struct EventText {
     pub(crate) action: &'static str,
     pub(crate) note: String,
     /// The pod for whose sake it happened.
-    pub(crate) related: Option<Value>,
+    pub(crate) related: Option<Reference>,
 }
 
 impl EventText {
@@ -44,7 +45,7 @@ impl EventText {
     pub(crate) fn preempted(by: &Pod, node: &str, in_memory: bool) -> Self {
         let how = if in_memory { " (in kube-scheduler memory)." } else { "" };
         let note = format!("Preempted by pod {} on node {node}{how}", by.uid);
-        Self { warning: false, reason: "Preempted", action: "Preempting", note, related: Some(reference(by)) }
+        Self { warning: false, reason: "Preempted", action: "Preempting", note, related: Some(Reference::of(by)) }
     }
 
     pub(crate) fn waiting_for_devices(node: &str) -> Self {
@@ -80,13 +81,13 @@ pub(crate) async fn send(client: &Client, write: Write) {
     }
 }
 
-fn request(method: &str, path: String, content_type: &str, body: &Value) -> Option<Write> {
+fn request(method: &str, path: String, content_type: &str, body: &impl Serialize) -> Option<Write> {
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(http::header::CONTENT_TYPE, content_type)
         .extension(Alone)
-        .body(body.to_string().into_bytes());
+        .body(serde_json::to_vec(body).ok()?);
     // Names come from the API server, so that paths are always well-formed.
     request.ok()
 }
@@ -130,25 +131,24 @@ impl EventWriter {
         }
         self.last_name = now.as_nanosecond().max(self.last_name + 1);
         let name = format!("{}.{:x}", pod.name, self.last_name);
-        let mut body = json!({
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
-            "eventTime": format_micro_time(now),
-            "reportingController": controller,
-            "reportingInstance": format!("{controller}-steersman"),
-            "action": text.action,
-            "reason": text.reason,
-            "regarding": reference(pod),
-            "note": text.note,
-            "type": if text.warning { "Warning" } else { "Normal" },
-        });
-        if let Some(related) = &text.related {
-            body["related"] = related.clone();
-        }
+        let event = Event {
+            api_version: "events.k8s.io/v1",
+            kind: "Event",
+            metadata: Named { name: &name, namespace },
+            event_time: format_micro_time(now),
+            reporting_controller: controller,
+            reporting_instance: format!("{controller}-steersman"),
+            action: text.action,
+            reason: text.reason,
+            regarding: Reference::of(pod),
+            related: text.related.as_ref(),
+            note: &text.note,
+            event_type: if text.warning { "Warning" } else { "Normal" },
+        };
+        let write = request("POST", collection, "application/json", &event);
         let last = Last { key, name, time: now, count: 1 };
         self.last.insert(pod.uid.clone(), last);
-        request("POST", collection, "application/json", &body)
+        write
     }
 
     /// Nothing more will be told of this pod.
@@ -238,15 +238,55 @@ fn version(pod: &Pod) -> &str {
     pod.pending.as_ref().map_or("", |pending| pending.resource_version.as_str())
 }
 
-fn reference(pod: &Pod) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "namespace": &*pod.spec.namespace,
-        "name": &*pod.name,
-        "uid": &*pod.uid,
-        "resourceVersion": version(pod),
-    })
+/// An event as it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Named<'a>,
+    event_time: String,
+    reporting_controller: &'a str,
+    reporting_instance: String,
+    action: &'static str,
+    reason: &'static str,
+    regarding: Reference<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related: Option<&'a Reference>,
+    note: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    namespace: &'a str,
+}
+
+/// A pod as events refer to it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Reference<Text = String> {
+    api_version: &'static str,
+    kind: &'static str,
+    namespace: Text,
+    name: Text,
+    uid: Text,
+    resource_version: Text,
+}
+
+impl Reference {
+    fn of<'a, Text: From<&'a str>>(pod: &'a Pod) -> Reference<Text> {
+        Reference {
+            api_version: "v1",
+            kind: "Pod",
+            namespace: (*pod.spec.namespace).into(),
+            name: (*pod.name).into(),
+            uid: (*pod.uid).into(),
+            resource_version: version(pod).into(),
+        }
+    }
 }
 
 fn path(pod: &Pod) -> String {
@@ -255,6 +295,8 @@ fn path(pod: &Pod) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::pod::PendingPod;
     use crate::testing::Cluster;

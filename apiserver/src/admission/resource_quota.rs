@@ -96,6 +96,7 @@ fn used(server: &Server, resource: &Resource, quota: &Value, charge: &Charge) ->
         now: server.clock.now(),
         ty: resource.object_type.root(),
         reset_fields: &[&["spec"]],
+        alike: None,
     };
     writer.update(Some(quota), charged)
 }

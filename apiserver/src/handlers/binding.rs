@@ -1,6 +1,5 @@
 //! `pods/binding`: a pod gets its node.
 
-use futures::future::FutureExt;
 use serde_json::{Value, json};
 use steersman_machinery::clock::format_time;
 use steersman_machinery::field::{FieldError, Path, aggregate};
@@ -9,7 +8,7 @@ use steersman_machinery::meta;
 use steersman_machinery::schema::builtin;
 use steersman_machinery::status::Status;
 
-use super::write::{self, Change};
+use super::write;
 use super::{Answer, input, output};
 use crate::options::{WriteKind, WriteOptions};
 use crate::registry::resource::Resource;
@@ -29,9 +28,9 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     }
     write::admit_posted(call, (resource, "binding"), &mut binding, &options).await?;
     let node = target(&binding)?.to_owned();
-    let how = Change::internal(resource, "binding", &options);
     let now = format_time(call.server.clock.now());
-    write::update(call, resource, &how, |_, pod| bind(pod, &binding, (&node, &now))).boxed().await?;
+    let bound = |pod: &mut Value| bind(pod, &binding, (&node, &now)).map(|()| true);
+    write::internal::change(call, resource, &binding, options.dry_run, bound).await?;
     Ok(output::created(output))
 }
 
@@ -47,7 +46,7 @@ fn target(binding: &Value) -> Result<&str, Status> {
     if errors.is_empty() { Ok(name) } else { Err(Status::untyped(aggregate(&errors))) }
 }
 
-fn bind(pod: &Value, binding: &Value, (node, now): (&str, &str)) -> Result<Value, Status> {
+fn bind(pod: &mut Value, binding: &Value, (node, now): (&str, &str)) -> Result<(), Status> {
     let name = meta::name(pod);
     let conflict = |why: String| Err(Status::conflict(&GroupResource::new("", "pods/binding"), name, why));
     if meta::deletion_timestamp(pod).is_some() {
@@ -60,38 +59,35 @@ fn bind(pod: &Value, binding: &Value, (node, now): (&str, &str)) -> Result<Value
     if !meta::items(pod, &["spec", "schedulingGates"]).is_empty() {
         return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
-    let mut pod = pod.clone();
-    meta::set(&mut pod, &["spec", "nodeName"], node);
-    meta::remove(&mut pod, &["status", "nominatedNodeName"]);
+    meta::set(pod, &["spec", "nodeName"], node);
+    meta::remove(pod, &["status", "nominatedNodeName"]);
     for map in ["annotations", "labels"] {
         for (key, value) in meta::pairs(binding, &["metadata", map]) {
-            meta::set(&mut pod, &["metadata", map, key], value);
+            meta::set(pod, &["metadata", map, key], value);
         }
     }
-    for precondition in ["uid", "resourceVersion"] {
-        let wanted = meta::text(binding, &["metadata", precondition]);
-        if !wanted.is_empty() {
-            meta::set(&mut pod, &["metadata", precondition], wanted);
-        }
-    }
-    set_condition(&mut pod, json!({"type": "PodScheduled", "status": "True"}), now);
-    Ok(pod)
+    set_condition(pod, json!({"type": "PodScheduled", "status": "True"}), now);
+    Ok(())
 }
 
-/// Sets a condition of a pod; the time of the last transition changes only with the status.
-pub(super) fn set_condition(pod: &mut Value, mut condition: Value, now: &str) {
-    let kind = meta::text(&condition, &["type"]).to_owned();
-    let mut conditions = meta::items(pod, &["status", "conditions"]).to_vec();
-    let present = conditions.iter().position(|it| meta::text(it, &["type"]) == kind);
-    let same = present.filter(|at| conditions[*at]["status"] == condition["status"]);
-    let since = same.and_then(|at| conditions[at].get("lastTransitionTime").cloned());
+/// Sets a condition of a pod; whether that changes it. The time of the last transition changes only with the status.
+pub(super) fn set_condition(pod: &mut Value, mut condition: Value, now: &str) -> bool {
+    let conditions = meta::object_at(pod, &["status"]).entry("conditions").or_insert_with(|| json!([]));
+    if !conditions.is_array() {
+        *conditions = json!([]);
+    }
+    let conditions = conditions.as_array_mut().expect("it was just made a list");
+    let present = conditions.iter_mut().find(|it| it["type"] == condition["type"]);
+    let same = present.as_deref().filter(|it| it["status"] == condition["status"]);
+    let since = same.and_then(|it| it.get("lastTransitionTime").cloned());
     condition["lastTransitionTime"] = since.unwrap_or_else(|| json!(now));
     condition["lastProbeTime"] = Value::Null;
     match present {
-        Some(at) => conditions[at] = condition,
+        Some(present) if *present == condition => return false,
+        Some(present) => *present = condition,
         None => conditions.push(condition),
     }
-    meta::set(pod, &["status", "conditions"], conditions);
+    true
 }
 
 #[cfg(test)]

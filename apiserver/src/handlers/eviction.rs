@@ -11,7 +11,7 @@ use steersman_machinery::status::Status;
 use steersman_store::{Expect, StoreError};
 
 use super::binding::set_condition;
-use super::write::{self, Change};
+use super::write;
 use super::{Answer, delete, input, output};
 use crate::object;
 use crate::options::{DeleteOptions, WriteKind, WriteOptions};
@@ -46,23 +46,21 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource) -> Answer {
     if needs_budget(&pod) {
         ask_budget(call, &pod, &options).await?;
     }
-    let how = Change::internal(resource, "eviction", &options);
     let now = format_time(call.server.clock.now());
     if meta::deletion_timestamp(&pod).is_none() {
-        write::update(call, resource, &how, |_, pod| Ok(disrupted(pod, &now))).await?;
+        let disrupted = |pod: &mut Value| Ok(disrupt(pod, &now));
+        write::internal::change(call, resource, &Value::Null, options.dry_run, disrupted).await?;
     }
     delete::delete_unasked(call, resource, &url, &delete_options).await?;
     Ok(output::created(output))
 }
 
-fn disrupted(pod: &Value, now: &str) -> Value {
-    let mut pod = pod.clone();
+fn disrupt(pod: &mut Value, now: &str) -> bool {
     let condition = json!({
         "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
         "message": "Eviction API: evicting",
     });
-    set_condition(&mut pod, condition, now);
-    pod
+    set_condition(pod, condition, now)
 }
 
 /// Pods that run nothing any more, or not yet, are evicted without asking.

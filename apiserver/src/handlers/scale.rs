@@ -140,6 +140,7 @@ where
             now,
             ty: scale_type(),
             reset_fields: &[],
+            alike: None,
         };
         let mut scale = new(call, &writer, &present)?;
         write::check_place(call, resource, &mut scale)?;

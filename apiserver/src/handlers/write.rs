@@ -5,6 +5,7 @@
 mod admitted;
 mod commit;
 mod identity;
+pub(super) mod internal;
 mod ownership;
 
 use std::collections::BTreeSet;
@@ -51,8 +52,6 @@ pub(super) enum Part {
     Status,
     /// What the strategy of the subresource says.
     Subresource,
-    /// What the server itself changes by way of a subresource: nothing is held back and nothing validated.
-    Internal,
 }
 
 /// What a write has made.
@@ -117,12 +116,6 @@ impl<'a> Change<'a> {
     pub(super) fn scale(resource: &Resource, options: &'a WriteOptions) -> Self {
         let main = Self::apply(resource, "", options);
         Self { subresource: "scale", uid: Uid::Precondition, ..main }
-    }
-
-    /// A change that the server makes on behalf of a client, by way of a subresource. Nobody owns what it sets.
-    pub(super) fn internal(resource: &Resource, subresource: &'a str, options: &'a WriteOptions) -> Self {
-        let main = Self::apply(resource, "", options);
-        Self { subresource, part: Part::Internal, uid: Uid::Precondition, ..main }
     }
 }
 
@@ -347,9 +340,7 @@ async fn attempt_update(
     unique_owners(call, &mut new);
     escalation::check(call, resource, &new, Some(live)).await?;
     prepare(how, live, &mut new);
-    if how.part != Part::Internal {
-        how.strategy.stamp(&mut new, live, server.clock.now());
-    }
+    how.strategy.stamp(&mut new, live, server.clock.now());
     let _allocation = match how.part {
         Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,
         _ => None,
@@ -494,7 +485,7 @@ fn isolate(resource: &Resource, part: Part, live: &Value, new: &mut Value) {
         Part::Main if resource.strategy.rules().has_status => {
             crate::registry::strategy::restore(new, live, &["status"])
         }
-        Part::Main | Part::Subresource | Part::Internal => {}
+        Part::Main | Part::Subresource => {}
         Part::Status => {
             let objects = [live, &*new].into_iter().filter_map(Value::as_object);
             let fields: BTreeSet<String> = objects.flat_map(|object| object.keys().cloned()).collect();
@@ -519,7 +510,6 @@ fn prepare(how: &Change<'_>, live: &Value, new: &mut Value) {
             }
         }
         Part::Status => strategy.prepare_for_status_update(new, live),
-        Part::Internal => {}
     }
 }
 
@@ -543,21 +533,18 @@ fn keep_metadata(live: &Value, new: &mut Value) {
 fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) -> (ErrorList, Vec<String>) {
     let mut errors = ErrorList::new();
     let strategy = &how.strategy;
-    if how.part != Part::Internal {
-        // Upstream looks at the metadata once for all kinds and again for this one, and shows all that it finds.
-        errors.extend(object_meta::validate_common(new, resource.namespaced));
-        let of_update = object_meta::validate_update(new, live);
-        errors.extend(of_update.iter().cloned());
-        if how.part != Part::Status && strategy.revalidates_metadata() {
-            let name_check = |name: &str| resource.strategy.validate_name(name);
-            errors.extend(object_meta::validate(new, resource.namespaced, &name_check));
-        }
-        errors.extend(of_update);
+    // Upstream looks at the metadata once for all kinds and again for this one, and shows all that it finds.
+    errors.extend(object_meta::validate_common(new, resource.namespaced));
+    let of_update = object_meta::validate_update(new, live);
+    errors.extend(of_update.iter().cloned());
+    if how.part != Part::Status && strategy.revalidates_metadata() {
+        let name_check = |name: &str| resource.strategy.validate_name(name);
+        errors.extend(object_meta::validate(new, resource.namespaced, &name_check));
     }
+    errors.extend(of_update);
     let (found, warnings) = match how.part {
         Part::Main | Part::Subresource => strategy.check_update(new, live),
         Part::Status => strategy.check_status_update(new, live),
-        Part::Internal => Default::default(),
     };
     errors.extend(found);
     (errors, warnings)

@@ -6,6 +6,7 @@ use steersman_machinery::field::{ErrorList, FieldError};
 use steersman_machinery::meta;
 use steersman_machinery::pod::qos;
 
+use self::proven::Proven;
 use super::check;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
@@ -15,6 +16,7 @@ pub(crate) mod defaults;
 pub(crate) mod environment;
 pub(crate) mod mounts;
 pub(crate) mod probes;
+mod proven;
 pub(crate) mod resources;
 pub(crate) mod scheduling;
 pub(crate) mod security;
@@ -33,8 +35,10 @@ pub(crate) fn is_about_privileges(error: &FieldError) -> bool {
 }
 
 /// The strategy of pods.
-#[derive(Clone, Copy, Debug)]
-pub struct Pod;
+#[derive(Debug, Default)]
+pub struct Pod {
+    proven: Proven,
+}
 
 const RULES: Rules =
     Rules { tracks_generation: true, has_status: true, returns_deleted_object: true, ..Rules::DEFAULT };
@@ -49,14 +53,7 @@ impl Strategy for Pod {
     }
 
     fn default(&self, object: &mut Value) {
-        if !object.get("spec").is_some_and(Value::is_object) {
-            meta::set(object, &["spec"], json!({}));
-        }
-        if let Some(spec) = object.get_mut("spec") {
-            defaults::pod_spec(spec);
-            defaults::pod_only(spec);
-        }
-        defaults::pod_status(object);
+        default(object);
     }
 
     fn prepare_for_create(&self, object: &mut Value, now: Timestamp) {
@@ -94,10 +91,17 @@ impl Strategy for Pod {
     }
 
     fn validate(&self, object: &Value) -> ErrorList {
-        check::collect(object, |root| {
+        if self.proven.knows(object) {
+            return ErrorList::new();
+        }
+        let errors = check::collect(object, |root| {
             validation::pod(&root);
             validation::new_pod(&root);
-        })
+        });
+        if errors.is_empty() && warnings::all(object, &[]).is_empty() {
+            self.proven.note(object);
+        }
+        errors
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> ErrorList {
@@ -111,6 +115,7 @@ impl Strategy for Pod {
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
         match old {
             Some(old) if !self.spec_changed(object, old) => Vec::new(),
+            None if self.proven.knows(object) => Vec::new(),
             _ => warnings::all(object, &[]),
         }
     }
@@ -145,6 +150,18 @@ impl Strategy for Pod {
             ("status.nominatedNodeName", text(&["status", "nominatedNodeName"])),
         ]
     }
+}
+
+/// Fills in what a pod leaves open.
+fn default(object: &mut Value) {
+    if !object.get("spec").is_some_and(Value::is_object) {
+        meta::set(object, &["spec"], json!({}));
+    }
+    if let Some(spec) = object.get_mut("spec") {
+        defaults::pod_spec(spec);
+        defaults::pod_only(spec);
+    }
+    defaults::pod_status(object);
 }
 
 /// A negative grace period means the shortest one.

@@ -123,7 +123,7 @@ pub struct Resource {
 impl Resource {
     /// The group and version as in `apiVersion`.
     pub fn api_version(&self) -> String {
-        self.gvk().api_version()
+        if self.group.is_empty() { self.version.clone() } else { [&self.group, "/", &self.version].concat() }
     }
 
     /// Group, version and kind of the objects.

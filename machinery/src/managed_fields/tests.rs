@@ -32,6 +32,7 @@ impl World {
                 "status" => &[&["spec"]],
                 _ => &[&["status"]],
             },
+            alike: None,
         };
         f(writer, self.live.as_ref())
     }

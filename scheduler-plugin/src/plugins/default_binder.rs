@@ -3,7 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Request;
-use serde_json::json;
+use serde::Serialize;
 use steersman_framework::api::Alone;
 
 use crate::cluster_event::ClusterEvent;
@@ -40,19 +40,42 @@ impl BindPlugin for DefaultBinder {
     }
 }
 
+/// A binding as it is posted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Posted<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    target: Target<'a>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    uid: &'a str,
+}
+
+#[derive(Serialize)]
+struct Target<'a> {
+    kind: &'static str,
+    name: &'a str,
+}
+
 async fn post(binding: &Binding) -> Result<(), kube::Error> {
     let pod = &binding.pod;
     let namespace = &*pod.spec.namespace;
-    let body = json!({
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": {"name": pod.name, "namespace": namespace, "uid": &*pod.uid},
-        "target": {"kind": "Node", "name": &*binding.node_name},
-    });
+    let body = Posted {
+        api_version: "v1",
+        kind: "Binding",
+        metadata: Metadata { name: &pod.name, namespace, uid: &pod.uid },
+        target: Target { kind: "Node", name: &binding.node_name },
+    };
     let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods/{}/binding", pod.name))
         .header(http::header::CONTENT_TYPE, "application/json")
         .extension(Alone)
-        .body(body.to_string().into_bytes())
+        .body(serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?)
         .map_err(kube::Error::HttpError)?;
     binding.client.request_text(request).await.map(drop)
 }

@@ -74,6 +74,7 @@ impl Prepared {
             now: TIME.parse().expect("a time"),
             ty: resource.object_type.root(),
             reset_fields: &[],
+            alike: None,
         };
         let mut object = writer.update(None, object);
         meta::set(&mut object, &["metadata", "uid"], UID);

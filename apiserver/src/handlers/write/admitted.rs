@@ -3,7 +3,7 @@
 use serde_json::Value;
 use steersman_machinery::status::Status;
 
-use super::{Change, Part};
+use super::Change;
 use crate::admission::Attributes;
 use crate::handlers::scale;
 use crate::registry::resource::Resource;
@@ -14,15 +14,12 @@ pub(super) enum Admitted<'a> {
     Object,
     /// Its scale; this is the present one.
     Scale(&'a Resource, Value),
-    /// Nothing: it was asked before about what led to this.
-    Nothing,
 }
 
 impl<'a> Admitted<'a> {
     pub(super) fn of(resource: &'a Resource, how: &Change<'_>, live: &Value) -> Result<Self, Status> {
-        Ok(match how.part {
-            Part::Internal => Self::Nothing,
-            _ if how.subresource == "scale" => Self::Scale(resource, scale::present(resource, live)?),
+        Ok(match how.subresource {
+            "scale" => Self::Scale(resource, scale::present(resource, live)?),
             _ => Self::Object,
         })
     }
@@ -36,7 +33,6 @@ impl<'a> Admitted<'a> {
     pub(super) async fn admit(&self, attributes: &Attributes<'_>, new: &mut Value) -> Result<(), Status> {
         match self {
             Self::Object => attributes.server.admission.admit(attributes, new).await,
-            Self::Nothing => Ok(()),
             Self::Scale(resource, _) => {
                 let mut shown = scale::present(resource, new)?;
                 attributes.server.admission.admit(attributes, &mut shown).await?;
@@ -49,7 +45,6 @@ impl<'a> Admitted<'a> {
     pub(super) async fn validate(&self, attributes: &Attributes<'_>, new: &Value) -> Result<(), Status> {
         match self {
             Self::Object => attributes.server.admission.validate(attributes, Some(new)).await,
-            Self::Nothing => Ok(()),
             Self::Scale(resource, _) => {
                 let shown = scale::present(resource, new)?;
                 attributes.server.admission.validate(attributes, Some(&shown)).await

@@ -69,15 +69,8 @@ pub(in crate::handlers) fn check_place(call: &Call, resource: &Resource, object:
 }
 
 pub(super) fn check_identity(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) -> Result<(), Status> {
-    let (want, have) = (meta::uid(new), meta::uid(live));
-    if how.uid != Uid::Field && !want.is_empty() && want != have {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: {}, AdditionalErrorMsg: Precondition \
-             failed: UID in precondition: {want}, UID in object meta: {have}",
-            registry_key(resource, live),
-            if how.uid == Uid::Replaces { "0" } else { meta::resource_version(live) },
-        );
-        return Err(Status::conflict(&resource.group_resource(), meta::name(live), why));
+    if how.uid != Uid::Field {
+        check_uid(resource, live, meta::uid(new), how.uid)?;
     }
     let version = sent_version(new)?;
     if version == 0 && !how.strategy.rules().unconditional_update {
@@ -87,10 +80,30 @@ pub(super) fn check_identity(resource: &Resource, how: &Change<'_>, live: &Value
         let kind = GroupKind::new(resource.group.clone(), resource.name.clone());
         return Err(Status::invalid(&kind, meta::name(live), &[error]));
     }
-    if version != 0 && version.to_string() != meta::resource_version(live) {
-        return Err(Status::stale(&resource.group_resource(), meta::name(live)));
+    check_version(resource, live, version)
+}
+
+/// Whether an object is the one that was meant. No uid means any.
+pub(super) fn check_uid(resource: &Resource, live: &Value, wanted: &str, how: Uid) -> Result<(), Status> {
+    let have = meta::uid(live);
+    if wanted.is_empty() || wanted == have {
+        return Ok(());
     }
-    Ok(())
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: {}, AdditionalErrorMsg: Precondition \
+         failed: UID in precondition: {wanted}, UID in object meta: {have}",
+        registry_key(resource, live),
+        if how == Uid::Replaces { "0" } else { meta::resource_version(live) },
+    );
+    Err(Status::conflict(&resource.group_resource(), meta::name(live), why))
+}
+
+/// Whether an object still has the version that was meant. 0 means any.
+pub(super) fn check_version(resource: &Resource, live: &Value, wanted: u64) -> Result<(), Status> {
+    if wanted == 0 || wanted.to_string() == meta::resource_version(live) {
+        return Ok(());
+    }
+    Err(Status::stale(&resource.group_resource(), meta::name(live)))
 }
 
 /// The resource version of an object from a client; 0 if it has none.

@@ -1,15 +1,19 @@
 //! Who owns what a write says.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use steersman_machinery::managed_fields;
 use steersman_machinery::status::Status;
 
 use crate::options::WriteOptions;
 use crate::registry::resource::Resource;
+use crate::server::Server;
 use crate::service::Call;
 
 /// Records who owns which fields.
 pub(in crate::handlers) struct Recorder {
+    server: Arc<Server>,
     manager: String,
     subresource: String,
     now: jiff::Timestamp,
@@ -17,8 +21,9 @@ pub(in crate::handlers) struct Recorder {
 
 /// A recorder for the manager of a request.
 pub(in crate::handlers) fn writer(call: &Call, subresource: &str, options: &WriteOptions) -> Recorder {
-    let now = call.server.clock.now();
-    Recorder { manager: options.field_manager.clone(), subresource: subresource.to_owned(), now }
+    let server = call.server.clone();
+    let now = server.clock.now();
+    Recorder { server, manager: options.field_manager.clone(), subresource: subresource.to_owned(), now }
 }
 
 impl Recorder {
@@ -32,6 +37,8 @@ impl Recorder {
             now: self.now,
             ty: resource.object_type.root(),
             reset_fields: &reset,
+            // The types of custom resources change.
+            alike: (!resource.custom).then_some(&self.server.created),
         })
     }
 

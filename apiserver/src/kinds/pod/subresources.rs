@@ -7,7 +7,7 @@ use steersman_machinery::field::{ErrorList, FieldError, Path};
 use steersman_machinery::meta;
 use steersman_machinery::pod::qos;
 
-use super::{Pod, annotations, update, validation};
+use super::{annotations, update, validation};
 use crate::kinds::check::{self, Cursor, same};
 use crate::registry::strategy::{Rules, Strategy, restore};
 
@@ -33,11 +33,11 @@ fn keep_all(object: &Value, old: &Value) -> Value {
 
 impl Strategy for EphemeralContainers {
     fn rules(&self) -> Rules {
-        Pod.rules()
+        super::RULES
     }
 
     fn default(&self, object: &mut Value) {
-        Pod.default(object);
+        super::default(object);
     }
 
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
@@ -74,7 +74,7 @@ impl Strategy for EphemeralContainers {
 
 impl Strategy for Resize {
     fn rules(&self) -> Rules {
-        Pod.rules()
+        super::RULES
     }
 
     fn owns_what_it_ignores(&self) -> bool {
@@ -82,7 +82,7 @@ impl Strategy for Resize {
     }
 
     fn default(&self, object: &mut Value) {
-        Pod.default(object);
+        super::default(object);
     }
 
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
@@ -249,13 +249,16 @@ fn nothing_removed(resources: &Cursor<'_>, before: &Value, whose: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::Pod;
     use super::*;
 
     fn pod(resources: Value) -> Value {
         let mut pod = json!({"metadata": {"name": "web"}, "spec": {"containers": [
             {"name": "web", "image": "nginx:1", "resources": resources}]}});
-        Pod.default(&mut pod);
-        Pod.prepare_for_create(&mut pod, jiff::Timestamp::UNIX_EPOCH);
+        super::super::default(&mut pod);
+        Arc::<Pod>::default().prepare_for_create(&mut pod, jiff::Timestamp::UNIX_EPOCH);
         pod
     }
 
@@ -296,7 +299,7 @@ mod tests {
         check(&Resize, &old, &policy, &["spec: Forbidden: only cpu and memory resources are mutable"]);
         let mut init = old.clone();
         init["spec"]["initContainers"] = json!([{"name": "i", "image": "b", "resources": {"requests": {"cpu": "1"}}}]);
-        Pod.default(&mut init);
+        super::super::default(&mut init);
         let mut more = init.clone();
         more["spec"]["initContainers"][0]["resources"]["requests"]["cpu"] = json!("2");
         check(&Resize, &init, &more, &["spec: Forbidden: resources for non-sidecar init containers are immutable"]);

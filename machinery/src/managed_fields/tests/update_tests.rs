@@ -174,6 +174,7 @@ fn a_deployment_is_recorded_as_upstream_records_it() {
         now: Timestamp::UNIX_EPOCH,
         ty: crate::schema::builtin::type_ref(&deployment).expect("a built-in kind"),
         reset_fields: &[&["status"]],
+        alike: None,
     };
     let new = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"app": "web"}},
@@ -195,4 +196,45 @@ fn a_deployment_is_recorded_as_upstream_records_it() {
                             ".": {}, "f:containerPort": {}, "f:protocol": {}}}}},
                     "f:dnsPolicy": {}, "f:securityContext": {}}}}})
     );
+}
+
+#[test]
+fn objects_of_one_shape_have_the_same_owners_as_if_nothing_were_remembered() {
+    let pod = |name: &str, change: &[(&str, Value)]| {
+        let mut pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {"nodeName": name, "containers": [{"name": "a", "image": "b"}], "hostNetwork": true, "priority": 7},
+        });
+        change.iter().for_each(|(field, value)| pod["spec"][*field] = value.clone());
+        pod
+    };
+    let alike = Alike::default();
+    let objects = [
+        pod("a", &[]),
+        pod("b", &[]),
+        pod("b", &[("priority", json!("7"))]),
+        pod("b", &[("hostNetwork", json!(false))]),
+        pod("b", &[("nodeName", Value::Null)]),
+        pod("b", &[("containers", json!([{"name": "c", "image": "b"}]))]),
+        pod("b", &[("subdomain", json!("d"))]),
+        pod("b", &[("containers", json!([]))]),
+        pod("c", &[]),
+    ];
+    let kind = crate::group::GroupVersionKind::new("", "v1", "Pod");
+    for manager in ["x", "y"] {
+        for (second, object) in objects.iter().enumerate() {
+            let mut writer = Writer {
+                manager,
+                subresource: "",
+                api_version: "v1",
+                now: Timestamp::from_second(i64::try_from(second).unwrap()).unwrap(),
+                ty: crate::schema::builtin::type_ref(&kind).expect("a built-in kind"),
+                reset_fields: &[&["status"]],
+                alike: Some(&alike),
+            };
+            let remembered = writer.update(None, object.clone());
+            writer.alike = None;
+            assert_eq!(remembered, writer.update(None, object.clone()), "{object}");
+        }
+    }
 }
