@@ -15,7 +15,8 @@ pub(crate) const LEAST_EVENTS: usize = 16;
 #[derive(Clone)]
 pub(crate) struct History {
     objects: Objects,
-    events: Vector<Event>,
+    /// Behind a pointer each: the last of them are copied with every write.
+    events: Vector<Arc<Event>>,
     /// Bytes of the objects as they are now.
     live: usize,
     /// Bytes of objects that only `events` holds.
@@ -79,7 +80,7 @@ impl History {
             Ok(index) => index + 1,
             Err(index) => index,
         };
-        self.events.get(index)
+        self.events.get(index).map(Arc::as_ref)
     }
 
     /// Applies a write, and drops the oldest events that are over the limits.
@@ -92,7 +93,7 @@ impl History {
         }
         self.superseded += superseded_by(&event);
         self.live = self.live.saturating_add_signed(growth(&event));
-        self.events.push_back(event);
+        self.events.push_back(Arc::new(event));
         let most = limits.history.max(limits.rewrites * self.objects.len()).max(LEAST_EVENTS);
         let most_bytes = limits.history_bytes.max(limits.rewrites * self.live);
         while self.events.len() > most || (self.superseded > most_bytes && self.events.len() > LEAST_EVENTS) {

@@ -21,7 +21,7 @@ mod stage;
 mod tests;
 
 /// Events that a resource keeps. Binding pods at full speed is about a thousand writes a second to one resource: a watcher
-/// may then pause for eight seconds. Each costs 32 bytes besides the object that it superseded.
+/// may then pause for eight seconds. Each costs 56 bytes besides the object that it superseded.
 pub const DEFAULT_HISTORY: usize = 8192;
 
 /// Bytes of superseded objects that a resource keeps. Three resources are written all the time in a large cluster (pods,
