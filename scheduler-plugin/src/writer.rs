@@ -7,7 +7,7 @@ use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use steersman_framework::api::Alone;
 use steersman_machinery::clock::{format_micro_time, format_time};
 
