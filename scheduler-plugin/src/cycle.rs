@@ -220,6 +220,7 @@ fn decide_from_memory(
         None => Ok(None),
         Some(Known::Choice(choice)) => {
             decision.feasible = choice.feasible;
+            decision.state = choice.state;
             decision.evaluated_nodes = choice.evaluated_nodes;
             Ok(Some(Outcome::Node(snapshot.node(choice.node).name().clone())))
         }

@@ -111,12 +111,15 @@ pub trait Plugin: Send + Sync + 'static {
     }
 }
 
-/// What the answers of a plugin depend on besides its configuration. Pods of one `spec` count as equal: who looks at their
-/// names or at other objects says [`Anything`](Self::Anything), and so does who needs its notes after Score.
+/// What the answers of a plugin depend on besides its configuration. Pods of one `spec` count as equal, also if they have other
+/// volumes: who looks at their names, their volumes or at other objects says [`Anything`](Self::Anything) or
+/// [`Anew`](Self::Anew), and so does who needs its notes after Score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependence {
     /// Whatever it is: nothing is kept.
     Anything,
+    /// Whatever it is, but only PreFilter and Filter are asked: these are asked anew for each pod, and what others say is kept.
+    Anew,
     /// On labels, taints and images of all nodes, on namespaces and services, and on the amounts, ports and pods of the one
     /// node that is asked about. Answers are kept until the node changes. PreScore must not look at the list of nodes, and
     /// NormalizeScore must be none, or set for all nodes with [`ScorePlugin::normalization`].

@@ -43,6 +43,8 @@ pub struct PendingPod {
     pub generation: i64,
     /// Its `PodScheduled` condition.
     pub condition: Option<wire::PodCondition>,
+    /// What it has in common with pods that are equal but for their volumes; `None` if it has no volumes.
+    pub without_volumes: Option<Arc<PodSpec>>,
 }
 
 /// What equal pods have in common: everything about a pod that scheduling looks at, except identity and place.
@@ -136,6 +138,11 @@ impl Pod {
     /// `namespace/name`.
     pub fn key(&self) -> String {
         format!("{}/{}", self.spec.namespace, self.name)
+    }
+
+    /// What it has in common with its siblings, which may have other volumes.
+    pub(crate) fn kind(&self) -> &Arc<PodSpec> {
+        self.pending.as_ref().and_then(|pending| pending.without_volumes.as_ref()).unwrap_or(&self.spec)
     }
 
     /// The names of its claims on devices, each with whether it is made from a template; `None` for one that is still to
@@ -279,12 +286,16 @@ impl Specs {
         let (spec, spec_id) = self.intern(PodSpec::of(pod));
         let optional = |name: &str| (!name.is_empty()).then(|| Arc::from(name));
         let node_name = optional(&pod.spec.node_name);
+        let has_volumes = node_name.is_none() && !spec.volumes.is_empty();
+        let without_volumes =
+            has_volumes.then(|| self.intern(PodSpec { volumes: Vec::new(), ..(*spec).clone() })).map(|(spec, _)| spec);
         let pending = node_name.is_none().then(|| {
             let scheduled = |condition: &&wire::PodCondition| condition.condition_type == "PodScheduled";
             Box::new(PendingPod {
                 resource_version: pod.metadata.resource_version.clone(),
                 generation: pod.metadata.generation,
                 condition: pod.status.conditions.iter().find(scheduled).cloned(),
+                without_volumes,
             })
         });
         Pod {

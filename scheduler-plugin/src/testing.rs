@@ -133,7 +133,8 @@ pub(crate) fn requests(requests: &Value) -> Value {
     json!({"containers": [{"name": "c", "image": "app:1", "resources": {"requests": requests}}]})
 }
 
-fn merge(into: &mut Value, change: &Value) {
+/// Puts what a change says into an object.
+pub(crate) fn merge(into: &mut Value, change: &Value) {
     match (into, change) {
         (Value::Object(into), Value::Object(change)) => {
             for (key, value) in change {

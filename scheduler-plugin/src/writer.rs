@@ -308,7 +308,7 @@ mod tests {
 
     fn pod(condition: Option<PodCondition>) -> Pod {
         let pod = Cluster::new(&[]).pod("", &json!({}));
-        let pending = PendingPod { resource_version: "7".to_owned(), generation: 1, condition };
+        let pending = PendingPod { resource_version: "7".to_owned(), generation: 1, condition, without_volumes: None };
         Pod { pending: Some(Box::new(pending)), ..(*pod).clone() }
     }
 

@@ -10,6 +10,7 @@
 //! The choice is the one that would have been made without it: same verdicts, same scores, same set of best nodes, in the
 //! same order. Held by `what_is_kept_is_what_would_be_found_out_anew`.
 
+mod anew;
 mod groups;
 mod refusals;
 mod scores;
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use anew::Anew;
 use groups::Groups;
 use refusals::Refusals;
 use scores::KeptScores;
@@ -53,6 +55,10 @@ pub(super) struct Memo {
 #[derive(Debug)]
 struct Kept {
     spec: Arc<PodSpec>,
+    /// Whether the pods have volumes, though not the same.
+    has_volumes: bool,
+    /// Whether some plugins are asked anew for each pod.
+    asks_anew: bool,
     profile: Arc<()>,
     snapshot: Arc<()>,
     /// How far changes were taken in.
@@ -87,6 +93,8 @@ pub(super) struct Choice {
     pub(super) node: Row,
     pub(super) evaluated_nodes: usize,
     pub(super) feasible: Vec<Row>,
+    /// Notes that were made for this pod.
+    pub(super) state: CycleState,
 }
 
 impl Memo {
@@ -117,21 +125,23 @@ impl Memo {
         if kept.is_local && kept.count == 0 {
             return Some(Known::Refusal(kept.refused(pod, snapshot, profile)));
         }
+        let anew = kept.ask_anew(pod, snapshot, profile)?;
         let start = search.next_start_node_index;
         let nodes = snapshot.len();
         let all = start == 0 && nodes_to_find(nodes, profile, false) == nodes;
         let all = all && (kept.is_local || !snapshot.has_nominated());
+        let all = all && (anew.is_empty() || anew.passes_all(pod, snapshot, kept.passing(snapshot))?);
         if all && kept.regroup(pod, snapshot, profile).is_some() {
             let (node, feasible) = kept.best_of_groups(pod, snapshot, profile, &search.random)?;
-            return Some(Known::Choice(Choice { node, evaluated_nodes: nodes, feasible }));
+            return Some(Known::Choice(Choice { node, evaluated_nodes: nodes, feasible, state: anew.state }));
         }
-        let (feasible, evaluated_nodes) = kept.filter(pod, snapshot, profile, start)?;
+        let (feasible, evaluated_nodes) = kept.filter(pod, snapshot, profile, (start, &anew))?;
         let best = match feasible.as_slice() {
             [_] => 0,
             _ => kept.best((pod, snapshot), &feasible, &search.random)?,
         };
         search.next_start_node_index = (start + evaluated_nodes) % snapshot.len();
-        Some(Known::Choice(Choice { node: feasible[best], evaluated_nodes, feasible }))
+        Some(Known::Choice(Choice { node: feasible[best], evaluated_nodes, feasible, state: anew.state }))
     }
 
     /// The place of what is kept of pods like this one, prepared if it is worth it.
@@ -139,7 +149,8 @@ impl Memo {
         self.uses += 1;
         let uses = self.uses;
         let fits = |kept: &Kept| {
-            Arc::ptr_eq(&kept.spec, &pod.spec)
+            Arc::ptr_eq(&kept.spec, pod.kind())
+                && kept.has_volumes != pod.spec.volumes.is_empty()
                 && Arc::ptr_eq(&kept.profile, profile.identity())
                 && Arc::ptr_eq(&kept.snapshot, snapshot.identity())
         };
@@ -147,10 +158,10 @@ impl Memo {
             self.kinds[place].last_use = uses;
             return Some(place);
         }
-        if let Some(place) = self.seen_once.iter().position(|spec| Arc::ptr_eq(spec, &pod.spec)) {
+        if let Some(place) = self.seen_once.iter().position(|spec| Arc::ptr_eq(spec, pod.kind())) {
             self.seen_once.remove(place);
         } else {
-            self.seen_once.push_back(pod.spec.clone());
+            self.seen_once.push_back(pod.kind().clone());
             if self.seen_once.len() > SEEN_ONCE {
                 self.seen_once.pop_front();
             }
@@ -166,7 +177,9 @@ impl Memo {
             profile.batches.flushed("pod_incompatible");
         }
         self.kinds.push(Kept {
-            spec: pod.spec.clone(),
+            spec: pod.kind().clone(),
+            has_volumes: !pod.spec.volumes.is_empty(),
+            asks_anew: false,
             profile: profile.identity().clone(),
             snapshot: snapshot.identity().clone(),
             generation: u64::MAX,
@@ -190,6 +203,7 @@ fn can_be_kept(pod: &Pod, profile: &Profile) -> bool {
     let points = [Point::PreFilter, Point::Filter, Point::PreScore, Point::Score];
     let depends = |entry: &Entry| match entry.plugin.dependence(pod) {
         Dependence::Anything => false,
+        Dependence::Anew => entry.plugin.as_score().is_none(),
         Dependence::Pods => true,
         Dependence::Node => entry.plugin.as_score().is_none_or(|score| score.normalization() != Normalization::Own),
     };
@@ -198,6 +212,10 @@ fn can_be_kept(pod: &Pod, profile: &Profile) -> bool {
 
 fn depends_on_pods(entry: &Entry, pod: &Pod) -> bool {
     entry.plugin.dependence(pod) == Dependence::Pods
+}
+
+fn is_asked_anew(entry: &Entry, pod: &Pod) -> bool {
+    entry.plugin.dependence(pod) == Dependence::Anew
 }
 
 impl Kept {
@@ -238,7 +256,7 @@ impl Kept {
     /// Whether that is another answer than before.
     fn find_out_whether_local(&mut self, pod: &Pod, profile: &Profile) -> bool {
         let elsewhere = profile.at(Point::Filter).iter().filter(|entry| depends_on_pods(entry, pod));
-        let is_local = elsewhere.into_iter().all(|entry| self.state.skips_filter(entry.plugin.name()));
+        let is_local = !self.asks_anew && elsewhere.into_iter().all(|it| self.state.skips_filter(it.plugin.name()));
         let changed = std::mem::replace(&mut self.is_local, is_local) != is_local;
         if changed {
             self.refusals = Refusals::default();
@@ -252,7 +270,9 @@ impl Kept {
             return None;
         }
         self.state = CycleState::default();
-        for entry in profile.at(Point::PreFilter) {
+        let mut filters = [Point::PreFilter, Point::Filter].into_iter().flat_map(|point| profile.at(point));
+        self.asks_anew = filters.any(|entry| is_asked_anew(entry, pod));
+        for entry in profile.at(Point::PreFilter).iter().filter(|entry| !is_asked_anew(entry, pod)) {
             prepare(&mut self.state, pod, snapshot, entry)?;
         }
         self.find_out_whether_local(pod, profile);
@@ -282,7 +302,8 @@ impl Kept {
     /// Asks the plugins that look at one node again about these.
     fn ask(&mut self, pod: &Pod, snapshot: &mut Snapshot, profile: &Profile, rows: Vec<Row>) -> Option<()> {
         let mut candidates = Candidates::new(snapshot, rows.clone(), Vec::new());
-        for entry in profile.at(Point::Filter).iter().filter(|entry| !depends_on_pods(entry, pod)) {
+        let others = |entry: &&Entry| entry.plugin.dependence(pod) == Dependence::Node;
+        for entry in profile.at(Point::Filter).iter().filter(others) {
             let Some(filter) = entry.plugin.as_filter().filter(|plugin| !self.state.skips_filter(plugin.name())) else {
                 continue;
             };
@@ -377,20 +398,36 @@ impl Kept {
         Some(super::score::select(&totals, random))
     }
 
+    /// Lets the plugins prepare that are asked anew for each pod; `None` if they do more than that, or have to be asked beside
+    /// pods for which nodes are held.
+    fn ask_anew<'p>(&self, pod: &Pod, snapshot: &Snapshot, profile: &'p Profile) -> Option<Anew<'p>> {
+        match self.asks_anew {
+            false => Some(Anew::default()),
+            true if snapshot.has_nominated() => None,
+            true => Anew::new(pod, snapshot, profile),
+        }
+    }
+
+    /// The nodes that pass, in order.
+    fn passing(&mut self, snapshot: &Snapshot) -> &[Row] {
+        if std::mem::take(&mut self.is_stale) {
+            let order = snapshot.order().iter();
+            self.passing = order.filter(|row| self.passes[**row as usize]).copied().collect();
+        }
+        &self.passing
+    }
+
     /// The feasible nodes in order, and how many were looked at; `None` if there are none.
     fn filter(
         &mut self,
         pod: &Pod,
         snapshot: &mut Snapshot,
         profile: &Profile,
-        start: usize,
+        (start, anew): (usize, &Anew<'_>),
     ) -> Option<(Vec<Row>, usize)> {
         let nodes = snapshot.len();
         let find = nodes_to_find(nodes, profile, false);
-        if std::mem::take(&mut self.is_stale) {
-            let order = snapshot.order().iter();
-            self.passing = order.filter(|row| self.passes[**row as usize]).copied().collect();
-        }
+        self.passing(snapshot);
         let elsewhere: Vec<&Entry> =
             profile.at(Point::Filter).iter().filter(|entry| depends_on_pods(entry, pod)).collect();
         let mut feasible = Vec::new();
@@ -404,7 +441,8 @@ impl Kept {
                 let rows = (start + looked_at..start + looked_at + batch).map(|place| order[place % nodes]);
                 rows.filter(|row| self.passes[*row as usize]).collect()
             };
-            let mut found = self.filter_elsewhere(pod, snapshot, &elsewhere, rows.into_owned())?;
+            let found = self.filter_elsewhere(pod, snapshot, &elsewhere, rows.into_owned())?;
+            let mut found = anew.filter(pod, snapshot, found)?;
             self.retain_beside_nominated(pod, (snapshot, profile), &mut found);
             if feasible.is_empty() {
                 feasible = found;

@@ -26,7 +26,7 @@ impl Plugin for NodeVolumeLimits {
     }
 
     fn dependence(&self, pod: &Pod) -> Dependence {
-        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anything }
+        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anew }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

@@ -74,7 +74,7 @@ impl Plugin for VolumeBinding {
     }
 
     fn dependence(&self, pod: &Pod) -> Dependence {
-        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anything }
+        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anew }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

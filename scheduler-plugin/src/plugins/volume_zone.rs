@@ -69,7 +69,7 @@ impl Plugin for VolumeZone {
     }
 
     fn dependence(&self, pod: &Pod) -> Dependence {
-        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anything }
+        if pod.spec.volumes.is_empty() { Dependence::Node } else { Dependence::Anew }
     }
 
     fn events_to_register(&self) -> Vec<ClusterEvent> {

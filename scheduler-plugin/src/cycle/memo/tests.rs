@@ -65,7 +65,39 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ),
         ("", with(small(), "nodeSelector", json!({"disk": "ssd"}))),
         ("", requests(&json!({"cpu": "9"}))),
+        ("color=red", with(small(), "volumes", json!([{"name": "v", "persistentVolumeClaim": {"claimName": "any"}}]))),
     ]
+}
+
+/// Claims of all sorts, and limits of some nodes.
+fn volumes(cluster: &mut Cluster, nodes: usize) {
+    let zone_a = json!({"required": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}});
+    let sorts = [
+        ("free", json!({}), "ReadWriteOnce"),
+        ("local", json!({"nodeAffinity": zone_a}), "ReadWriteOnce"),
+        ("lonely", json!({}), "ReadWriteOncePod"),
+    ];
+    for (sort, spec, mode) in sorts {
+        for number in 0..6 {
+            let name = format!("{sort}-{number}");
+            let mut volume = json!({"kind": "PersistentVolume", "metadata": {"name": name}, "status": {"phase": "Bound"},
+                "spec": {"csi": {"driver": "csi", "volumeHandle": name}, "capacity": {"storage": "1Gi"}}});
+            crate::testing::merge(&mut volume["spec"], &spec);
+            cluster.object(&volume);
+            cluster.object(
+                &json!({"kind": "PersistentVolumeClaim", "spec": {"volumeName": name, "accessModes": [mode]},
+                "metadata": {"name": name, "namespace": "default", "uid": name,
+                    "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+                "status": {"phase": "Bound"}}),
+            );
+        }
+    }
+    for number in (0..nodes).step_by(3) {
+        let drivers = json!([{"name": "csi", "allocatable": {"count": 1}}]);
+        let node = json!({"metadata": {"name": format!("n{number}")}, "spec": {"drivers": drivers}, "kind": "CSINode"});
+        cluster.object(&node);
+    }
 }
 
 struct World {
@@ -170,6 +202,7 @@ fn check(seed: u64, nodes: usize, percentage: u32) -> usize {
     let (running, nominated) = (Vec::new(), Vec::new());
     let mut world = World { cluster, random: Random::seeded(seed), running, nominated, nodes };
     (0..nodes).for_each(|number| world.node(number));
+    volumes(&mut world.cluster, nodes);
     let kinds = kinds();
     let (mut remembering, mut anew) = (Search::remembering(Random::seeded(0)), Search::new(Random::seeded(0)));
     let mut from_memory = 0;
@@ -177,6 +210,12 @@ fn check(seed: u64, nodes: usize, percentage: u32) -> usize {
         world.happen();
         let (labels, spec) = world.one_of(&kinds[..if step < 40 { 3 } else { kinds.len() }]);
         for _ in 0..=world.below(4) {
+            let mut spec = spec.clone();
+            if spec.get("volumes").is_some() {
+                let sort = world.one_of(&["free", "free", "free", "local", "lonely"]);
+                let claim = json!({"claimName": format!("{sort}-{}", world.below(6))});
+                spec["volumes"] = json!([{"name": "v", "persistentVolumeClaim": claim}]);
+            }
             let pod = world.cluster.pod(labels, &spec);
             // Both draw the same lots.
             let lots = world.random.next_u64();
