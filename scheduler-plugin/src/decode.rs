@@ -16,17 +16,20 @@ pub(crate) fn decode<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     })
 }
 
-/// The smallest part without which the complaint is another one, or none.
+/// The smallest part without which the complaint is another one, or none; of several that give the same, the first.
 fn place(value: &Value, complaint: &dyn Fn(&Value) -> Option<String>) -> String {
     let original = complaint(value);
     let (mut path, mut pointer) = (String::new(), String::new());
-    while let Some(step) = parts(value.pointer(&pointer).unwrap_or(&Value::Null)).into_iter().find(|step| {
-        let mut rest = value.clone();
-        if let Some(parent) = rest.pointer_mut(&pointer) {
-            step.remove(parent);
-        }
-        complaint(&rest) != original
-    }) {
+    loop {
+        let steps = parts(value.pointer(&pointer).unwrap_or(&Value::Null));
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut rest = value.clone();
+            rest.pointer_mut(&pointer).into_iter().for_each(change);
+            complaint(&rest)
+        };
+        let matters = |step: &&Step| changed(&|part| step.remove(part)) != original;
+        let suffices = |step: &&Step| changed(&|part| step.keep_alone(part)) == original;
+        let Some(step) = steps.iter().find(matters).or_else(|| steps.iter().find(suffices)) else { return path };
         match step {
             Step::Key(key) => {
                 let dot = if path.is_empty() { "" } else { "." };
@@ -39,7 +42,6 @@ fn place(value: &Value, complaint: &dyn Fn(&Value) -> Option<String>) -> String 
             }
         }
     }
-    path
 }
 
 enum Step {
@@ -52,6 +54,15 @@ impl Step {
         match (self, from) {
             (Self::Key(key), Value::Object(fields)) => _ = fields.remove(key),
             (Self::Item(number), Value::Array(items)) => _ = items.remove(*number),
+            _ => {}
+        }
+    }
+
+    /// Removes everything beside it.
+    fn keep_alone(&self, from: &mut Value) {
+        match (self, from) {
+            (Self::Key(key), Value::Object(fields)) => fields.retain(|other, _| other == key),
+            (Self::Item(number), Value::Array(items)) => *items = vec![items[*number].take()],
             _ => {}
         }
     }
@@ -84,6 +95,10 @@ mod tests {
         check(
             json!({"spec": {"containers": [{"name": "c"}, {"name": "d", "ports": [{"hostPort": "http"}]}]}}),
             "spec.containers[1].ports[0].hostPort: invalid type: string \"http\", expected i32",
+        );
+        check(
+            json!({"metadata": {"labels": {"a": null}}, "spec": {"nodeSelector": {"b": null}, "containers": null}}),
+            "metadata.labels.a: invalid type: null, expected a string",
         );
         check(json!("a"), "invalid type: string \"a\", expected struct Pod");
     }

@@ -43,10 +43,14 @@ impl Requests {
     }
 }
 
+/// The most that a pod counts for, so that the sum of all pods of a node stays a number: a thousand pods of 8 PiB each.
+const MAX_AMOUNT: i64 = 1 << 53;
+
 impl From<List> for Requests {
     fn from(list: List) -> Self {
         let mut requests = Self::default();
         for (name, amount) in list {
+            let amount = amount.min(MAX_AMOUNT);
             match name.as_str() {
                 "cpu" => requests.cpu = amount,
                 "memory" => requests.memory = amount,
@@ -159,7 +163,7 @@ pub fn pod_requests(pod: &wire::Pod) -> PodRequests {
         missing.retain(|name, _| !requests.contains_key(name));
     }
     let non_zero = total(pod, &missing, &pod_level);
-    let of = |name: &str| non_zero.get(name).copied().unwrap_or(0);
+    let of = |name: &str| non_zero.get(name).copied().unwrap_or(0).min(MAX_AMOUNT);
     PodRequests {
         non_zero: [of("cpu"), of("memory")],
         requests: requests.into(),
@@ -298,6 +302,12 @@ mod tests {
         let mut container = cpu(name, request);
         container["restartPolicy"] = json!("Always");
         container
+    }
+
+    #[test]
+    fn the_sum_of_the_largest_pods_is_still_a_number() {
+        let found = requests(json!({"containers": [cpu("a", "9E"), cpu("b", "9223372036854775807")]}));
+        assert!(found.requests.cpu.checked_mul(1000).is_some() && found.non_zero[0].checked_mul(1000).is_some());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Source: `pkg/apis/core/v1/defaults.go`, the admission plugin Priority.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
@@ -68,6 +69,7 @@ pub(super) fn pod(mut pod: Value, classes: &PriorityClasses, number: usize) -> R
         }
     };
     amounts(&mut pod)?;
+    numbers(&pod)?;
     set(&mut pod["metadata"]["namespace"], json!("default"));
     let uid = format!("{}/{}", pod["metadata"]["namespace"].as_str().unwrap_or_default(), name(&pod));
     set(&mut pod["metadata"]["uid"], json!(uid));
@@ -103,6 +105,33 @@ fn default_requests(resources: &mut Value) {
         }
     }
 }
+
+/// Refuses numbers that the API server would refuse: no sum is reckoned with them.
+fn numbers(pod: &Value) -> Result<(), ObjectError> {
+    const LISTS: [(&str, &str, RangeInclusive<i64>, &str); 5] = [
+        ("/spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution", "weight", WEIGHTS, WEIGHT),
+        ("/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution", "weight", WEIGHTS, WEIGHT),
+        ("/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution", "weight", WEIGHTS, WEIGHT),
+        ("/spec/topologySpreadConstraints", "maxSkew", COUNTS, COUNT),
+        ("/spec/topologySpreadConstraints", "minDomains", COUNTS, COUNT),
+    ];
+    for (list, field, range, why) in LISTS {
+        let items = pod.pointer(list).and_then(Value::as_array).into_iter().flatten().enumerate();
+        for (place, item) in items.filter(|(_, item)| !item[field].is_null()) {
+            if !item[field].as_i64().is_some_and(|number| range.contains(&number)) {
+                let path = list.trim_start_matches('/').replace('/', ".");
+                let why = format!("{path}[{place}].{field}: Invalid value: {}: {why}", item[field]);
+                return Err(ObjectError::of(pod, why));
+            }
+        }
+    }
+    Ok(())
+}
+
+const WEIGHTS: RangeInclusive<i64> = 1..=100;
+const WEIGHT: &str = "must be in the range 1-100";
+const COUNTS: RangeInclusive<i64> = 1..=i32::MAX as i64;
+const COUNT: &str = "must be an integer from 1 to 2147483647";
 
 /// Where amounts of resources stand, as maps from resources.
 const AMOUNTS: [&str; 6] = ["requests", "limits", "overhead", "allocatable", "capacity", "allocatedResources"];
@@ -206,6 +235,24 @@ mod tests {
         wrong(json!("-1"), "must be greater than or equal to 0");
         let mut device = json!({"spec": {"devices": [{"capacity": {"memory": {"value": "1Gi"}}}]}});
         assert!(amounts(&mut device).is_ok(), "capacities of devices are objects");
+    }
+
+    #[test]
+    fn numbers_are_those_that_the_api_server_lets_through() {
+        let check = |spec: Value, expect: &str| {
+            let given = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": spec});
+            let error = super::pod(given, &PriorityClasses::default(), 0).unwrap_err().to_string();
+            assert_eq!(error, format!("Pod \"a\": {expect}"));
+        };
+        check(
+            json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 101}]}}}),
+            "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 101: must \
+             be in the range 1-100",
+        );
+        check(
+            json!({"topologySpreadConstraints": [{"maxSkew": 1}, {"maxSkew": 0}]}),
+            "spec.topologySpreadConstraints[1].maxSkew: Invalid value: 0: must be an integer from 1 to 2147483647",
+        );
     }
 
     #[test]

@@ -43,9 +43,9 @@ pub struct Use {
 pub(super) fn measure(snapshot: &Snapshot, workload: &[&Pod], (placed, evicted): (usize, usize)) -> Measures {
     let rows: Vec<Row> =
         snapshot.order().iter().copied().filter(|&row| !snapshot.unschedulable_column()[row as usize]).collect();
-    let mean = |amount: fn(&Pod) -> i64| match i64::try_from(workload.len()) {
-        Ok(count) if count > 0 => workload.iter().map(|pod| amount(pod)).sum::<i64>() / count,
-        _ => 0,
+    let mean = |amount: fn(&Pod) -> i64| {
+        let sum: i128 = workload.iter().map(|pod| i128::from(amount(pod))).sum();
+        i64::try_from(sum / workload.len().max(1) as i128).unwrap_or(i64::MAX)
     };
     let average = [mean(|pod| pod.spec.requests.cpu), mean(|pod| pod.spec.requests.memory)];
     let full = |row: Row| (CPU..=MEMORY).any(|id| free(snapshot, id, row) < average[id]);
@@ -68,11 +68,11 @@ fn free(snapshot: &Snapshot, id: ResourceId, row: Row) -> i64 {
 #[expect(clippy::cast_precision_loss, reason = "shares are for people")]
 fn usage(snapshot: &Snapshot, id: ResourceId, rows: &[Row], full: impl Fn(Row) -> bool) -> Use {
     let column = snapshot.resource(id);
-    let share = |part: i64, whole: i64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
-    let sum = |values: &[i64]| rows.iter().map(|&row| values[row as usize]).sum::<i64>();
-    let lost = rows.iter().filter(|&&row| full(row)).map(|&row| free(snapshot, id, row)).sum();
-    let all_free = rows.iter().map(|&row| free(snapshot, id, row)).sum();
-    let of_node = |&row: &Row| share(column.requested[row as usize], column.allocatable[row as usize]);
+    let share = |part: i128, whole: i128| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
+    let sum = |values: &[i64]| rows.iter().map(|&row| i128::from(values[row as usize])).sum();
+    let lost = rows.iter().filter(|&&row| full(row)).map(|&row| i128::from(free(snapshot, id, row))).sum();
+    let all_free = rows.iter().map(|&row| i128::from(free(snapshot, id, row))).sum();
+    let of_node = |&row: &Row| share(column.requested[row as usize].into(), column.allocatable[row as usize].into());
     let mut by_node: Vec<f64> = rows.iter().map(of_node).collect();
     by_node.sort_by(|a, b| b.total_cmp(a));
     let count = by_node.len().max(1) as f64;
