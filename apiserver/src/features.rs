@@ -17,16 +17,19 @@ pub enum Feature {
     GangScheduling,
     /// `GenericWorkload`: `Workload`, `PodGroup`, and pods that name their group (KEP-4671).
     GenericWorkload,
+    /// `TaintTolerationComparisonOperators`: tolerations can compare numbers (KEP-5471).
+    TaintTolerationComparisonOperators,
     /// `TopologyAwareWorkloadScheduling`: groups can ask for one topology domain (KEP-5732).
     TopologyAwareWorkloadScheduling,
     /// `WorkloadAwarePreemption`: groups have a priority, and say how they may be disrupted (KEP-5710).
     WorkloadAwarePreemption,
 }
 
-const GATES: [(&str, Feature); 5] = [
+const GATES: [(&str, Feature); 6] = [
     ("DRAWorkloadResourceClaims", Feature::DraWorkloadResourceClaims),
     ("GangScheduling", Feature::GangScheduling),
     ("GenericWorkload", Feature::GenericWorkload),
+    ("TaintTolerationComparisonOperators", Feature::TaintTolerationComparisonOperators),
     ("TopologyAwareWorkloadScheduling", Feature::TopologyAwareWorkloadScheduling),
     ("WorkloadAwarePreemption", Feature::WorkloadAwarePreemption),
 ];
@@ -96,7 +99,8 @@ impl FromStr for Features {
             }
         }
         let foundation = on.contains(&Feature::GenericWorkload);
-        let others = GATES.iter().find(|(_, feature)| on.contains(feature));
+        let stands_alone = |feature: &Feature| *feature == Feature::TaintTolerationComparisonOperators;
+        let others = GATES.iter().find(|(_, feature)| on.contains(feature) && !stands_alone(feature));
         match others {
             Some((name, _)) if !foundation => Err(Invalid::Dependency(name, "GenericWorkload")),
             _ => Ok(Self(on)),
@@ -249,6 +253,7 @@ mod tests {
         check("GenericWorkload=true", Ok(&[Feature::GenericWorkload]));
         check("GenericWorkload=true, GangScheduling=t", Ok(&[Feature::GenericWorkload, Feature::GangScheduling]));
         check("AllAlpha=true,AllAlpha=false", Ok(&[]));
+        check("TaintTolerationComparisonOperators=true", Ok(&[Feature::TaintTolerationComparisonOperators]));
         check("Nothing=true", Err("unrecognized feature gate: Nothing"));
         check("GenericWorkload", Err("missing bool value for GenericWorkload"));
         let syntax = r#"invalid value of GenericWorkload: yes, err: strconv.ParseBool: parsing "yes": invalid syntax"#;

@@ -66,6 +66,8 @@ pub struct Server {
     pub definitions: tokio::sync::Mutex<()>,
     /// Whether pods may not have privileged containers.
     pub(crate) refuse_privileged: bool,
+    /// Which features are on that are off by default.
+    pub(crate) features: Features,
     pub(crate) events: crate::events::Expiry,
     /// OpenAPI documents.
     pub(crate) openapi: crate::openapi::cache::Cache,
@@ -124,6 +126,7 @@ impl Server {
             service_allocation: tokio::sync::Mutex::default(),
             definitions: tokio::sync::Mutex::default(),
             refuse_privileged: parts.refuse_privileged,
+            features: parts.features,
             events: crate::events::Expiry::default(),
             openapi: crate::openapi::cache::Cache::default(),
             ready_at: std::sync::atomic::AtomicU64::default(),

@@ -57,8 +57,8 @@ impl FromStr for Gates {
             let value = value.parse().map_err(|_| format!("invalid value of {name}: {value}"))?;
             match name {
                 "GangScheduling" => gates.gang_scheduling = value,
-                // What else the Workload API needs is a matter of the API server.
-                "GenericWorkload" => {}
+                // What else the Workload API needs, and which tolerations there can be, is a matter of the API server.
+                "GenericWorkload" | "TaintTolerationComparisonOperators" => {}
                 _ => return Err(format!("unrecognized feature gate: {name}")),
             }
         }

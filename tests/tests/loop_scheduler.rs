@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{LimitRange, Node, Pod};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -18,7 +18,13 @@ struct Scheduling {
 
 impl Scheduling {
     async fn start(nodes: usize) -> Self {
+        Self::with(nodes, "").await
+    }
+
+    /// The same with features of the API.
+    async fn with(nodes: usize, features: &str) -> Self {
         let builder = Cluster::builder().nodes(nodes).without_controllers().virtual_time();
+        let builder = builder.api_features(features.parse().unwrap());
         let cluster = builder.disable_admission(["ServiceAccount"]).start().await.unwrap();
         let pods = Api::default_namespaced(cluster.client());
         Self { cluster, pods }
@@ -170,9 +176,99 @@ async fn a_pod_of_high_priority_takes_the_place_of_a_lower_one() {
     scheduling.create("high", spec).await;
     assert_eq!(scheduling.node_of("high").await, "node-0");
     assert!(scheduling.pods.get_opt("low").await.unwrap().is_none());
+    // It was nominated until it was bound.
+    let status = scheduling.pods.get("high").await.unwrap().status.unwrap();
+    assert_eq!(status.nominated_node_name, None);
     let events = scheduling.events("low").await;
     assert!(
         events.iter().any(|event| event.starts_with("Normal Preempted Preempting Preempted by pod ")),
         "{events:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pod_priority_resolution() {
+    let scheduling = Scheduling::start(1).await;
+    for (class, priority) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] {
+        scheduling.create(class, json!({ "priorityClassName": class })).await;
+        let spec = scheduling.pods.get(class).await.unwrap().spec.unwrap();
+        assert_eq!(spec.priority, Some(priority));
+    }
+    let unknown = json!({ "metadata": { "name": "x" },
+        "spec": { "priorityClassName": "unknown", "containers": [{ "name": "c", "image": "i" }] } });
+    let error = scheduling.pods.create(&PostParams::default(), &serde_json::from_value(unknown).unwrap()).await;
+    assert!(error.unwrap_err().to_string().contains("no PriorityClass with name unknown was found"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pod_affinity_match_label_keys() {
+    // Pods of one version stay away from each other, and only from each other: the API server has put the version into the
+    // selector.
+    let scheduling = Scheduling::start(2).await;
+    let term = |field: &str| {
+        json!({ "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [
+            { "labelSelector": { "matchLabels": { "app": "web" } }, "topologyKey": "kubernetes.io/hostname",
+              field: ["version"] }] } } })
+    };
+    let create = async |name: &str, version: &str, field: &str| {
+        let mut pod = json!({ "metadata": { "name": name, "labels": { "app": "web", "version": version } },
+            "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+        pod["spec"]["affinity"] = term(field)["affinity"].clone();
+        scheduling.pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    };
+    for (name, version) in [("a1", "1"), ("a2", "1"), ("b1", "2"), ("b2", "2")] {
+        create(name, version, "matchLabelKeys").await;
+    }
+    let (a1, a2) = (scheduling.node_of("a1").await, scheduling.node_of("a2").await);
+    let (b1, b2) = (scheduling.node_of("b1").await, scheduling.node_of("b2").await);
+    assert!(a1 != a2 && b1 != b2, "{a1} {a2} {b1} {b2}");
+    create("a3", "1", "matchLabelKeys").await;
+    assert!(scheduling.refused("a3").await.1.contains("didn't match pod anti-affinity rules"));
+    // It stays away from those of other versions: there is no node without one.
+    create("c1", "3", "mismatchLabelKeys").await;
+    assert!(scheduling.refused("c1").await.1.contains("didn't match pod anti-affinity rules"));
+    // A selector that makes no sense does not get this far.
+    let mut pod = json!({ "metadata": { "name": "x" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+    pod["spec"]["affinity"] = term("matchLabelKeys")["affinity"].clone();
+    pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]["labelSelector"] =
+        json!({ "matchExpressions": [{ "key": "app", "operator": "Near" }] });
+    let error = scheduling.pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await;
+    assert!(error.unwrap_err().to_string().contains("is invalid"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn taint_toleration_gt_lt() {
+    let scheduling = Scheduling::with(1, "TaintTolerationComparisonOperators=true").await;
+    let nodes: Api<Node> = Api::all(scheduling.cluster.client());
+    let taint = json!({ "spec": { "taints": [{ "key": "sla", "value": "950", "effect": "NoSchedule" }] } });
+    nodes.patch("node-0", &PatchParams::default(), &Patch::Merge(taint)).await.unwrap();
+    let tolerates = |operator: &str, value: &str| json!({ "tolerations": [{ "key": "sla", "operator": operator, "value": value }] });
+    scheduling.create("above", tolerates("Gt", "900")).await;
+    scheduling.create("below", tolerates("Lt", "1000")).await;
+    scheduling.create("higher", tolerates("Gt", "950")).await;
+    for name in ["above", "below"] {
+        assert_eq!(scheduling.node_of(name).await, "node-0");
+    }
+    assert!(scheduling.refused("higher").await.1.contains("1 node(s) had untolerated taint(s)"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_range_and_pods_that_name_their_node() {
+    let scheduling = Scheduling::start(1).await;
+    let nodes: Api<Node> = Api::all(scheduling.cluster.client());
+    let status = nodes.get("node-0").await.unwrap().status.unwrap();
+    let cpu = status.allocatable.unwrap()["cpu"].0.clone();
+    // Who names a node is not scheduled; what it takes is taken.
+    let all = json!([{ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu } } }]);
+    scheduling.create("pinned", json!({ "nodeName": "node-0", "containers": all })).await;
+    scheduling.create("none", json!({})).await;
+    assert_eq!(scheduling.node_of("none").await, "node-0");
+    assert_eq!(scheduling.events("pinned").await, [""; 0]);
+    // What a LimitRange gives to those who ask for nothing counts.
+    let limits: Api<LimitRange> = Api::default_namespaced(scheduling.cluster.client());
+    let limit = json!({ "metadata": { "name": "l" },
+        "spec": { "limits": [{ "type": "Container", "defaultRequest": { "cpu": "100m" } }] } });
+    limits.create(&PostParams::default(), &serde_json::from_value(limit).unwrap()).await.unwrap();
+    scheduling.create("limited", json!({})).await;
+    assert!(scheduling.refused("limited").await.1.contains("1 Insufficient cpu"));
 }

@@ -30,6 +30,7 @@ use crate::addresses;
 use crate::admission::{Attributes, Operation};
 use crate::authorization::{self, escalation, parameters};
 use crate::conversion;
+use crate::features::Feature;
 use crate::kinds;
 use crate::object;
 use crate::options::WriteOptions;
@@ -201,7 +202,7 @@ async fn attempt_create(
     let strategy = &resource.strategy;
     let mut errors = object_meta::validate(object, resource.namespaced, &|name| strategy.validate_name(name));
     errors.extend(strategy.validate(object));
-    refuse_invalid(&call.server, resource, object, errors)?;
+    refuse_invalid(&call.server, resource, (object, None), errors)?;
     parameters::check(call, resource, object, None).await?;
     call.warnings.extend(strategy.warnings(object, None));
     if call.info.verb != "create" {
@@ -347,7 +348,7 @@ async fn attempt_update(
     };
     let (problems, warnings) = problems(resource, how, live, &new);
     call.warnings.extend(warnings);
-    refuse_invalid(&server, resource, &new, problems)?;
+    refuse_invalid(&server, resource, (&new, Some(live)), problems)?;
     parameters::check(call, resource, &new, Some(live)).await?;
     if matches!(how.part, Part::Main | Part::Subresource) {
         call.warnings.extend(how.strategy.warnings(&new, Some(live)));
@@ -553,11 +554,15 @@ fn problems(resource: &Resource, how: &Change<'_>, live: &Value, new: &Value) ->
 fn refuse_invalid(
     server: &Server,
     resource: &Resource,
-    object: &Value,
+    (object, old): (&Value, Option<&Value>),
     mut errors: Vec<FieldError>,
 ) -> Result<(), Status> {
     if !server.refuse_privileged {
         errors.retain(|error| !kinds::pod::is_about_privileges(error));
+    }
+    if !resource.custom {
+        let on = server.features.has(Feature::TaintTolerationComparisonOperators);
+        errors = kinds::pod::comparison::judge(errors, object, old, on);
     }
     match errors.as_slice() {
         [] => Ok(()),

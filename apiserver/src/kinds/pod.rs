@@ -11,6 +11,7 @@ use super::check;
 use crate::registry::strategy::{Rules, Strategy, restore};
 
 pub(crate) mod annotations;
+pub(crate) mod comparison;
 pub(crate) mod containers;
 pub(crate) mod defaults;
 pub(crate) mod environment;

@@ -161,3 +161,37 @@ async fn pods_name_their_group_if_the_gate_is_on() {
     assert_eq!(invalid.code, 422, "{:?}", invalid.body);
     assert!(invalid.body["message"].as_str().unwrap().contains("spec.schedulingGroup.podGroupName: Required value"));
 }
+
+/// Besides the Workload API: another gate of the scheduler's realm.
+#[tokio::test]
+async fn tolerations_compare_numbers_if_their_gate_is_on() {
+    let template = |operator: &str, value: &str| {
+        let toleration = json!({"key": "k", "operator": operator, "value": value});
+        json!({"metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}], "tolerations": [toleration]}})
+    };
+    let pod = |operator: &str, value: &str| {
+        let mut pod = template(operator, value);
+        pod["metadata"]["name"] = json!("p");
+        pod
+    };
+    let deployment = |operator: &str, value: &str| {
+        json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}},
+            "template": template(operator, value)}})
+    };
+    const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+    for (gates, codes) in [("", [422, 422]), ("TaintTolerationComparisonOperators=true", [201, 422])] {
+        let client = with(gates, "").await;
+        for (value, code) in [("5", codes[0]), ("05", codes[1])] {
+            for (path, object) in [(PODS, pod("Gt", value)), (DEPLOYMENTS, deployment("Lt", value))] {
+                let reply = client.post(path, object).await;
+                assert_eq!(reply.code, code, "{gates} {value} {:?}", reply.body["message"]);
+            }
+        }
+    }
+    let client = with("TaintTolerationComparisonOperators=true", "").await;
+    let refused = client.post(DEPLOYMENTS, deployment("Lt", "05")).await;
+    let why = "Deployment.apps \"d\" is invalid: spec.template.spec.tolerations[0].value: Invalid value: \"05\": must be a \
+               valid decimal integer in canonical form";
+    assert_eq!(refused.body["message"], why);
+}
