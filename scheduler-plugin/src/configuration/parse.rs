@@ -172,22 +172,19 @@ pub(super) fn configuration(text: &str) -> Result<Configuration> {
 }
 
 fn backoffs(root: &Node<'_>, defaults: &Configuration) -> Result<(Duration, Duration)> {
-    let seconds = |key: &str, default: Duration, least: i64| match root.integer(key)? {
-        None => Ok(default),
-        Some(seconds) if seconds < least => {
-            let message = format!("Invalid value: {seconds}: must be at least {least}");
-            Err(invalid(key, message))
-        }
-        Some(seconds) => Ok(Duration::from_secs(seconds.unsigned_abs())),
-    };
-    let initial = seconds("podInitialBackoffSeconds", defaults.pod_initial_backoff, 1)?;
-    let max = seconds("podMaxBackoffSeconds", defaults.pod_max_backoff, 1)?;
-    if max < initial {
-        let message =
-            format!("Invalid value: {}: must be greater than or equal to PodInitialBackoffSeconds", max.as_secs());
-        return Err(invalid("podMaxBackoffSeconds", message));
+    const INITIAL: &str = "podInitialBackoffSeconds";
+    const MAX: &str = "podMaxBackoffSeconds";
+    let initial = root.integer(INITIAL)?.unwrap_or(defaults.pod_initial_backoff.as_secs().cast_signed());
+    let max = root.integer(MAX)?.unwrap_or(defaults.pod_max_backoff.as_secs().cast_signed());
+    if initial <= 0 {
+        return Err(invalid(INITIAL, format!("Invalid value: {initial}: must be greater than 0")));
     }
-    Ok((initial, max))
+    if max < initial {
+        let why = "must be greater than or equal to PodInitialBackoffSeconds";
+        return Err(invalid(MAX, format!("Invalid value: {max}: {why}")));
+    }
+    let seconds = |number: i64| Duration::from_secs(number.unsigned_abs());
+    Ok((seconds(initial), seconds(max)))
 }
 
 fn profile(node: &Node<'_>) -> Result<ProfileConfiguration> {

@@ -51,7 +51,7 @@ fn complaints_name_the_field() {
     check("profiles:\n- schedulerName: 3", "profiles[0].schedulerName: must be a string");
     check("profiles:\n- schedulerName: a\n- schedulerName: a", "profiles[1].schedulerName: Duplicate value: \"a\"");
     check("percentageOfNodesToScore: 101", "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]");
-    check("podInitialBackoffSeconds: 0", "podInitialBackoffSeconds: Invalid value: 0: must be at least 1");
+    check("podInitialBackoffSeconds: 0", "podInitialBackoffSeconds: Invalid value: 0: must be greater than 0");
     check(
         "podInitialBackoffSeconds: 20",
         "podMaxBackoffSeconds: Invalid value: 10: must be greater than or equal to PodInitialBackoffSeconds",
