@@ -110,7 +110,10 @@ pub(crate) fn registry() -> Registry {
         let plugin: Arc<dyn Plugin> = Arc::new(gang_scheduling::GangScheduling::new(handle));
         Ok(plugin)
     });
-    with_args(&mut registry, volume_binding::NAME, volume_binding::VolumeBinding::new);
+    registry.register(volume_binding::NAME, |args, handle| {
+        let plugin: Arc<dyn Plugin> = Arc::new(volume_binding::VolumeBinding::new(args.parse()?, handle)?);
+        Ok(plugin)
+    });
     with_args(&mut registry, node_affinity::NAME, node_affinity::NodeAffinity::new);
     registry.register(node_resources_fit::NAME, |args, handle| {
         let devices = handle.device_resources.clone();

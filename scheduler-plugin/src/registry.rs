@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use steersman_framework::metrics::Metrics;
 use steersman_framework::reflector::Change;
 use steersman_machinery::clock::{FixedClock, SharedClock};
 use steersman_machinery::random::Random;
@@ -36,6 +37,8 @@ pub struct Handle {
     pub outbox: Outbox,
     /// To have objects of any resource at hand.
     pub watches: Watches,
+    /// To count.
+    pub metrics: Metrics,
 }
 
 /// The uids of pods for which others are being evicted. Clones share the set.
@@ -145,6 +148,7 @@ impl Handle {
             device_resources: DeviceResources::default(),
             outbox: Outbox::default(),
             watches: Watches::default(),
+            metrics: Metrics::default(),
         }
     }
 }

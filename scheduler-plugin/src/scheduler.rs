@@ -175,6 +175,7 @@ impl Scheduler {
             device_resources: DeviceResources::default(),
             outbox: Outbox::default(),
             watches: Watches::default(),
+            metrics: context.metrics.clone(),
         };
         let mut profiles = profiles(options, &handle)?;
         profiles.values_mut().for_each(|profile| profile.measure(&context.metrics));

@@ -5,6 +5,7 @@ mod allocate;
 mod bind;
 mod capacity;
 mod conditions;
+mod counted;
 mod extended;
 mod in_flight;
 mod pools;
@@ -17,6 +18,7 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use serde::Deserialize;
+use steersman_framework::metrics::Metrics;
 use steersman_machinery::clock::SharedClock;
 use steersman_machinery::random::Random;
 
@@ -65,6 +67,7 @@ pub struct DynamicResources {
     outbox: Outbox,
     clock: SharedClock,
     random: Random,
+    metrics: Metrics,
     filter_timeout: SignedDuration,
     binding_timeout: SignedDuration,
     selectors: Selectors,
@@ -92,6 +95,7 @@ impl DynamicResources {
             outbox: handle.outbox.clone(),
             clock: handle.clock.clone(),
             random: handle.random.clone(),
+            metrics: handle.metrics.clone(),
             filter_timeout,
             binding_timeout,
             selectors: Selectors::default(),
@@ -351,7 +355,8 @@ impl PreBindPlugin for DynamicResources {
             return futures::future::ready(Status::success()).boxed();
         };
         async move {
-            let site = Site { binding, clock: self.clock.as_ref(), patience: self.binding_timeout };
+            let (clock, metrics) = (self.clock.as_ref(), &self.metrics);
+            let site = Site { binding, clock, metrics, patience: self.binding_timeout };
             match bind::bind(&site, &work).await {
                 Ok(()) => {
                     self.in_flight.lock().settle(&binding.pod.uid);

@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use steersman_framework::metrics::{Family, Metrics};
 
 use crate::cluster_event::{ActionType, ClusterEvent, EventResource, Happening, QueueingHint};
 use crate::cycle_state::CycleState;
@@ -22,6 +23,7 @@ use crate::plugin::{
 };
 use crate::plugins::volumes;
 use crate::pod::Pod;
+use crate::registry::Handle;
 use crate::snapshot::{NodeRef, Snapshot};
 use crate::status::Status;
 use crate::wire::{CsiDriver, CsiNode, CsiStorageCapacity, StorageClass, Volume};
@@ -51,20 +53,27 @@ pub struct Args {
 pub struct VolumeBinding {
     timeout: Duration,
     assumed: Mutex<Assumed>,
+    metrics: Metrics,
 }
+
+static FAILURES: Family = Family::counter(
+    "scheduler_volume_scheduling_stage_error_total",
+    "Times that volumes could not be bound before their pod, by operation.",
+);
 
 impl VolumeBinding {
     /// Makes the plugin.
     ///
     /// # Errors
     /// If the time is negative.
-    pub fn new(args: Args) -> Result<Self, String> {
+    pub fn new(args: Args, handle: &Handle) -> Result<Self, String> {
         let seconds = args.bind_timeout_seconds.unwrap_or(BIND_TIMEOUT_SECONDS);
         let seconds = u64::try_from(seconds).map_err(|_| {
             let why = "invalid BindTimeoutSeconds, should not be a negative value";
             format!("bindTimeoutSeconds: Invalid value: {seconds}: {why}")
         })?;
-        Ok(Self { timeout: Duration::from_secs(seconds), assumed: Mutex::default() })
+        let metrics = handle.metrics.clone();
+        Ok(Self { timeout: Duration::from_secs(seconds), assumed: Mutex::default(), metrics })
     }
 }
 
@@ -190,7 +199,10 @@ impl PreBindPlugin for VolumeBinding {
                     self.assumed.lock().settle(&binding.pod.uid);
                     Status::success()
                 }
-                Err(why) => Status::error(why),
+                Err(why) => {
+                    self.metrics.counter(&FAILURES, &[("operation", "bind")]).increment();
+                    Status::error(why)
+                }
             }
         }
         .boxed()

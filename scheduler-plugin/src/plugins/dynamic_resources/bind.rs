@@ -8,11 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Error;
 use serde_json::{Value, json};
 use steersman_framework::api::{is_conflict, message};
+use steersman_framework::metrics::Metrics;
 use steersman_machinery::clock::{Clock, format_time};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::allocate;
 use super::conditions;
+use super::counted::{self, InVain};
 use super::in_flight::{Work, key};
 use crate::plugin::Binding;
 use crate::wire::ResourceClaim;
@@ -30,6 +32,7 @@ const TRIES: usize = 5;
 pub(super) struct Site<'a> {
     pub(super) binding: &'a Binding,
     pub(super) clock: &'a dyn Clock,
+    pub(super) metrics: &'a Metrics,
     /// How long devices may take.
     pub(super) patience: SignedDuration,
 }
@@ -51,7 +54,14 @@ pub(super) async fn bind(site: &Site<'_>, work: &Work) -> Result<(), String> {
     if let Some(allocation) = extended {
         claims.push(make(site, work, &allocation.result).await?);
     }
-    if claims.iter().any(conditions::has_any) { until_ready(site, claims).await } else { Ok(()) }
+    if !claims.iter().any(conditions::has_any) {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let ended = until_ready(site, claims.clone()).await;
+    let in_vain = ended.as_ref().err().map(|(how, _)| *how);
+    counted::waited(site.metrics, &site.binding.pod.spec.scheduler_name, &claims, (begun, in_vain));
+    ended.map_err(|(_, why)| why)
 }
 
 fn note_reservation(work: &Work, claim: &ResourceClaim) {
@@ -64,10 +74,11 @@ async fn make(site: &Site<'_>, work: &Work, allocation: &Value) -> Result<Resour
     let pod = &site.binding.pod;
     let asked = &work.choice.asked;
     let collection = format!("/apis/resource.k8s.io/v1/namespaces/{}/resourceclaims", pod.spec.namespace);
-    let made: ResourceClaim =
-        send(site, "POST", &collection, ("application/json", &asked.claim(pod))).await.map_err(|error| {
-            format!("create claim for extended resources {}: {}", collection_name(work), message(&error))
-        })?;
+    let made = send(site, "POST", &collection, ("application/json", &asked.claim(pod))).await;
+    counted::made_claim(site.metrics, made.is_ok());
+    let made: ResourceClaim = made.map_err(|error| {
+        format!("create claim for extended resources {}: {}", collection_name(work), message(&error))
+    })?;
     *work.progress.made.lock() = Some(key(&made));
     let claim = reserve(site, work, &made, Some(allocation)).await?;
     let status = json!({"status": {"extendedResourceClaimStatus": asked.status(&claim.metadata.common.name)}});
@@ -147,7 +158,7 @@ async fn try_to_reserve(
 }
 
 /// Waits for the conditions of devices.
-async fn until_ready(site: &Site<'_>, mut claims: Vec<ResourceClaim>) -> Result<(), String> {
+async fn until_ready(site: &Site<'_>, mut claims: Vec<ResourceClaim>) -> Result<(), (InVain, String)> {
     let pod = &site.binding.pod;
     let text = EventText::waiting_for_devices(&site.binding.node_name);
     let event = EventWriter::default().event(&pod.spec.scheduler_name, pod, &text, site.clock.now());
@@ -159,10 +170,10 @@ async fn until_ready(site: &Site<'_>, mut claims: Vec<ResourceClaim>) -> Result<
     loop {
         let mut ready = true;
         for claim in &mut claims {
-            *claim = get(site, claim).await.map_err(|error| message(&error))?;
-            if !conditions::is_ready(claim)? {
+            *claim = get(site, claim).await.map_err(|error| (InVain::Error, message(&error)))?;
+            if !conditions::is_ready(claim).map_err(|why| (InVain::Failed, why))? {
                 if conditions::is_timed_out(claim, &is_late) {
-                    return Err(format!("claim {} binding timeout", claim.metadata.common.name));
+                    return Err((InVain::TimedOut, format!("claim {} binding timeout", claim.metadata.common.name)));
                 }
                 ready = false;
                 break;
@@ -172,7 +183,7 @@ async fn until_ready(site: &Site<'_>, mut claims: Vec<ResourceClaim>) -> Result<
             return Ok(());
         }
         if is_late(begun) {
-            return Err("device binding timeout".to_owned());
+            return Err((InVain::TimedOut, "device binding timeout".to_owned()));
         }
         sleep(POLL).await;
     }

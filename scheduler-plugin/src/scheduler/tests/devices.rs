@@ -100,7 +100,15 @@ async fn a_pod_is_bound_when_its_devices_are_ready() {
         seconds(6).await;
         assert_eq!(world.node_of("p").as_deref(), Some("n1"));
     };
-    beside(&world, Options::default(), script).await;
+    let metrics = Metrics::recording();
+    counted(&world, Options::default(), metrics.clone(), script).await;
+    let labels = r#"{driver="x",profile="default-scheduler",status="success"}"#;
+    for line in [
+        format!("scheduler_dra_bindingconditions_allocations_total{labels} 1"),
+        format!("scheduler_dra_bindingconditions_wait_duration_seconds_count{labels} 1"),
+    ] {
+        assert!(metrics.render().contains(&line), "{line} in\n{}", metrics.render());
+    }
     let event = "BindingConditionsPending waiting for binding conditions for device on node n1";
     assert!(world.writes().contains(&event.to_owned()), "{:?}", world.writes());
 }
@@ -124,7 +132,9 @@ async fn an_extended_resource_that_is_a_device_gets_a_claim() {
     let mut pod = pod("p", "1");
     pod["spec"]["containers"][0]["resources"]["requests"]["example.com/gpu"] = json!("1");
     world.set("pods", pod);
-    beside(&world, Options::default(), seconds(2)).await;
+    let metrics = Metrics::recording();
+    counted(&world, Options::default(), metrics.clone(), seconds(2)).await;
+    assert!(metrics.render().contains("scheduler_resourceclaim_creates_total{status=\"success\"} 1\n"));
     let name = "p-extended-resources-1";
     let patch = format!("patch resourceclaims {name}");
     let mapping = r#"[{"containerName":"c","requestName":"container-0-request-1","resourceName":"example.com/gpu"}]"#;

@@ -332,3 +332,27 @@ async fn events_are_cut_and_conditions_are_not() {
     let note = world.events()[0]["note"].as_str().unwrap().to_owned();
     assert!(note.len() <= 1024 && note.ends_with(" ...") && condition.starts_with(&note[..1000]), "{note}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_of_which_one_node_is_unknown() {
+    // A volume can be had from a node that is not there and from one that is.
+    let world = World::default();
+    ["n1", "n2"].into_iter().for_each(|name| world.set("nodes", node(name, "4")));
+    let expression = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": ["gone", "n2"]});
+    let affinity = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}});
+    world.set(
+        "persistentvolumes",
+        json!({"metadata": {"name": "v"}, "status": {"phase": "Bound"},
+        "spec": {"local": {"path": "/v"}, "nodeAffinity": affinity}}),
+    );
+    world.set(
+        "persistentvolumeclaims",
+        json!({"metadata": {"name": "c", "namespace": "default", "uid": "c",
+            "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+        "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}),
+    );
+    let volumes = json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]});
+    world.set("pods", wants("p", volumes));
+    beside(&world, Options::default(), seconds(2)).await;
+    assert_eq!(world.node_of("p").as_deref(), Some("n2"), "{:?}", world.writes());
+}
