@@ -25,13 +25,38 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use http_body_util::BodyExt;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::Request;
+use kube::client::Body;
+use kube::core::{Request, Status};
 use kube::{Client, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::meta::{Meta, ObjectKey, null_default};
+
+/// Sends a request of whose answer nothing matters but whether it is a success. The answer is read, so that the connection can be
+/// used again, but not kept.
+///
+/// # Errors
+/// As [`Client::request_text`]: [`Error::Api`] with what the server says, and whatever keeps a request from being answered.
+pub async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<(), Error> {
+    let response = client.send(request.map(Body::from)).await?;
+    let code = response.status();
+    let mut body = response.into_body();
+    if !(code.is_client_error() || code.is_server_error()) {
+        while let Some(frame) = body.frame().await {
+            frame?;
+        }
+        return Ok(());
+    }
+    let body = body.collect_bytes().await?;
+    let unreadable = |_| {
+        let text = String::from_utf8_lossy(&body);
+        Status::failure(text.trim(), "Failed to parse error data").with_code(code.as_u16())
+    };
+    Err(Error::Api(serde_json::from_slice(&body).unwrap_or_else(unreadable).boxed()))
+}
 
 /// A mark for the extensions of a request: whoever awaits it does nothing else meanwhile, so that a server in the same process may
 /// answer it in the task that awaits it. Over a socket it means nothing.
@@ -268,8 +293,7 @@ impl Api {
     /// Asks for the deletion of an object.
     pub async fn delete(&self, resource: &Resource, key: &ObjectKey, params: &DeleteParams) -> Result<(), Error> {
         let request = Request::new(resource.path(&key.namespace)).delete(&key.name, params);
-        self.client.request_text(request.map_err(Error::BuildRequest)?).await?;
-        Ok(())
+        send(&self.client, request.map_err(Error::BuildRequest)?).await
     }
 
     /// Asks for the deletion of all objects of a resource in a namespace.
@@ -280,8 +304,7 @@ impl Api {
         params: &DeleteParams,
     ) -> Result<(), Error> {
         let request = Request::new(resource.path(namespace)).delete_collection(params, &ListParams::default());
-        self.client.request_text(request.map_err(Error::BuildRequest)?).await?;
-        Ok(())
+        send(&self.client, request.map_err(Error::BuildRequest)?).await
     }
 
     fn post_params(&self) -> PostParams {

@@ -8,6 +8,7 @@ use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Precond
 use kube::core::Request;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use steersman_framework::api::send;
 
 /// Writes that each of the two loops (nodes and pods) has under way at most. Thirty-two keep an API server busy that
 /// answers in a millisecond over a network with ten times that latency; more would only wait at its other end.
@@ -74,7 +75,7 @@ pub(crate) async fn patch(client: &Client, place: Place<'_>, patch: Patch<&serde
         None => request.patch(place.name, &params, &patch),
     };
     let request = request.map_err(kube::Error::BuildRequest)?;
-    client.request_text(request).await.map(drop)
+    send(client, request).await
 }
 
 /// Removes an object that has come to its end, if it is still the one with that uid.
@@ -86,7 +87,7 @@ pub(crate) async fn delete_now(client: &Client, path: &str, name: &str, uid: &st
     };
     let request = Request::new(path).delete(name, &params);
     let request = request.map_err(kube::Error::BuildRequest)?;
-    client.request_text(request).await.map(drop)
+    send(client, request).await
 }
 
 /// Where an object is.

@@ -1,6 +1,6 @@
 //! Pods as the scheduler keeps them: a few words each, and one shared part for all pods of a template.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -273,17 +273,40 @@ pub type SpecId = u64;
 #[derive(Debug, Default)]
 pub struct Specs {
     known: HashMap<Arc<PodSpec>, SpecId>,
+    /// What was read last: the next pod is probably of the same template.
+    recent: VecDeque<Recent>,
     next: SpecId,
     sweep_at: usize,
 }
 
+/// What a spec was made of.
+#[derive(Debug)]
+struct Recent {
+    metadata: wire::Metadata,
+    wish: wire::PodSpec,
+    spec: (Arc<PodSpec>, SpecId),
+}
+
+impl Recent {
+    fn is_of(&self, pod: &wire::Pod) -> bool {
+        let (mine, theirs) = (&self.metadata, &pod.metadata);
+        mine.namespace == theirs.namespace
+            && mine.labels == theirs.labels
+            && mine.owner_references == theirs.owner_references
+            && mine.deletion_timestamp.is_some() == theirs.deletion_timestamp.is_some()
+            && self.wish.wishes_the_same(&pod.spec)
+    }
+}
+
+/// How many specs are remembered with what they were made of.
+const MOST_RECENT: usize = 8;
 /// Below this many distinct specs it is not worth looking for unused ones.
 const MIN_SWEEP: usize = 1024;
 
 impl Specs {
     /// The pod as the scheduler keeps it.
     pub fn pod(&mut self, pod: &wire::Pod) -> Pod {
-        let (spec, spec_id) = self.intern(PodSpec::of(pod));
+        let (spec, spec_id) = self.spec(pod);
         let optional = |name: &str| (!name.is_empty()).then(|| Arc::from(name));
         let node_name = optional(&pod.spec.node_name);
         let has_volumes = node_name.is_none() && !spec.volumes.is_empty();
@@ -316,6 +339,23 @@ impl Specs {
         }
     }
 
+    fn spec(&mut self, pod: &wire::Pod) -> (Arc<PodSpec>, SpecId) {
+        let status = &pod.status;
+        let mut statuses = status.container_statuses.iter().chain(&status.init_container_statuses);
+        if status.resources.is_some() || statuses.any(|status| status.resources.is_some()) {
+            // What it has counts besides what it wishes.
+            return self.intern(PodSpec::of(pod));
+        }
+        if let Some(at) = self.recent.iter().position(|recent| recent.is_of(pod)) {
+            self.recent.swap(0, at);
+            return self.recent[0].spec.clone();
+        }
+        let spec = self.intern(PodSpec::of(pod));
+        self.recent.truncate(MOST_RECENT - 1);
+        self.recent.push_front(Recent { metadata: pod.metadata.clone(), wish: pod.spec.clone(), spec: spec.clone() });
+        spec
+    }
+
     fn intern(&mut self, spec: PodSpec) -> (Arc<PodSpec>, SpecId) {
         if let Some((known, id)) = self.known.get_key_value(&spec) {
             return (known.clone(), *id);
@@ -331,6 +371,7 @@ impl Specs {
 
     /// Drops specs that no pod uses any more; the next sweep comes when as many have been added again.
     fn sweep(&mut self) {
+        self.recent.clear();
         self.known.retain(|spec, _| Arc::strong_count(spec) > 1);
         self.sweep_at = self.known.len() * 2;
     }

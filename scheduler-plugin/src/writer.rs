@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde::Serialize;
 use serde_json::{Value, json};
-use steersman_framework::api::Alone;
+use steersman_framework::api::{self, Alone};
 use steersman_machinery::clock::{format_micro_time, format_time};
 
 use crate::pod::Pod;
@@ -76,7 +76,7 @@ pub(crate) type Write = Request<Vec<u8>>;
 /// Sends a write. What the server refuses is only logged: the next attempt says it again.
 pub(crate) async fn send(client: &Client, write: Write) {
     let path = write.uri().path().to_owned();
-    if let Err(error) = client.request_text(write).await {
+    if let Err(error) = api::send(client, write).await {
         tracing::debug!(%path, %error, "a write about a pod failed");
     }
 }
@@ -295,8 +295,6 @@ fn path(pod: &Pod) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::pod::PendingPod;
     use crate::testing::Cluster;

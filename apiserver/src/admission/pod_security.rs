@@ -17,7 +17,7 @@ use self::checks::{Pod, Violations, evaluate};
 use self::policy::{Level, Policy, Standard};
 use self::settings::Exemptions;
 use super::configuration::Configuration;
-use super::{Attributes, Operation, Plugin, Verdict};
+use super::{Attributes, Operation, Plugin, Verdict, pass};
 
 /// Before the keys of what is noted for the audit log.
 const NOTES: &str = "pod-security.kubernetes.io/";
@@ -54,23 +54,18 @@ impl Plugin for PodSecurity {
     }
 
     fn validate<'a>(&'a self, attributes: &'a Attributes<'a>, object: Option<&'a Value>) -> Verdict<'a> {
-        async move {
-            let Some(object) = object.filter(|_| attributes.operation != Operation::Delete) else { return Ok(()) };
-            let place = (attributes.resource.group.as_str(), attributes.resource.name.as_str());
-            match place {
-                ("", "namespaces") if attributes.subresource.is_empty() => {
-                    self.check_namespace(attributes, object).await
-                }
-                ("", "pods") if !HARMLESS.contains(&attributes.subresource) => self.check_pod(attributes, object).await,
-                _ if attributes.subresource.is_empty() => {
-                    let Some((_, path)) = TEMPLATES.iter().find(|(of, _)| *of == place) else { return Ok(()) };
-                    self.check_template(attributes, meta::at(object, path)).await
-                }
-                _ => Ok(()),
+        let Some(object) = object.filter(|_| attributes.operation != Operation::Delete) else { return pass() };
+        let place = (attributes.resource.group.as_str(), attributes.resource.name.as_str());
+        let check = match place {
+            ("", "namespaces") if attributes.subresource.is_empty() => self.check_namespace(attributes, object).boxed(),
+            ("", "pods") if !HARMLESS.contains(&attributes.subresource) => self.check_pod(attributes, object).boxed(),
+            _ if attributes.subresource.is_empty() => {
+                let Some((_, path)) = TEMPLATES.iter().find(|(of, _)| *of == place) else { return pass() };
+                self.check_template(attributes, meta::at(object, path)).boxed()
             }
-        }
-        .boxed()
-        .right_future()
+            _ => return pass(),
+        };
+        check.right_future()
     }
 }
 

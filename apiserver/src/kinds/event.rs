@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use steersman_machinery::field::ErrorList;
-use steersman_machinery::{meta, names};
+use steersman_machinery::{Object, meta, names};
 
 use super::check::{self, Cursor};
 use crate::registry::strategy::{Rules, Strategy};
@@ -230,10 +230,23 @@ fn core_name(field: &str) -> &str {
     }
 }
 
+/// The core form of an event, without who owns what of it: that is most of it, and nobody looks there.
 fn core_form(object: &Value) -> Value {
-    let mut core = object.clone();
+    let part = |(name, value): (&String, &Value)| {
+        let value = match value.as_object().filter(|_| name == "metadata") {
+            Some(metadata) => without_owners(metadata),
+            None => value.clone(),
+        };
+        (name.clone(), value)
+    };
+    let mut core = object.as_object().into_iter().flatten().map(part).collect();
     to_core(&mut core);
     core
+}
+
+fn without_owners(metadata: &Object) -> Value {
+    let others = metadata.iter().filter(|(name, _)| *name != "managedFields");
+    others.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// What holds for events of both groups. Those with an event time say more about who reports them.

@@ -4,7 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Request;
 use serde::Serialize;
-use steersman_framework::api::Alone;
+use steersman_framework::api::{self, Alone};
 
 use crate::cluster_event::ClusterEvent;
 use crate::plugin::{BindPlugin, Binding, Plugin};
@@ -33,7 +33,7 @@ impl BindPlugin for DefaultBinder {
         async move {
             match post(binding).await {
                 Ok(()) => Status::success(),
-                Err(error) => Status::error(steersman_framework::api::message(&error)),
+                Err(error) => Status::error(api::message(&error)),
             }
         }
         .boxed()
@@ -77,5 +77,5 @@ async fn post(binding: &Binding) -> Result<(), kube::Error> {
         .extension(Alone)
         .body(serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?)
         .map_err(kube::Error::HttpError)?;
-    binding.client.request_text(request).await.map(drop)
+    api::send(&binding.client, request).await
 }

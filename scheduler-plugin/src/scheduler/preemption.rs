@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use kube::Client;
-use steersman_framework::api::has_code;
+use steersman_framework::api::{self, has_code};
 use tokio::time::Instant;
 
 use super::{Finished, Scheduler};
@@ -95,7 +95,7 @@ pub(super) struct Evicted {
 async fn evict(client: &Client, writes: [Option<Write>; 2]) -> Option<bool> {
     for write in writes.into_iter().flatten() {
         let path = write.uri().path().to_owned();
-        if let Err(error) = client.request_text(write).await {
+        if let Err(error) = api::send(client, write).await {
             if has_code(&error, 404) {
                 return Some(false);
             }

@@ -79,8 +79,51 @@ pub struct PodSpec {
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
 }
 
+impl PodSpec {
+    /// Whether the other asks for the same, wherever it is.
+    pub(crate) fn wishes_the_same(&self, other: &Self) -> bool {
+        let Self {
+            node_name: _,
+            scheduler_name,
+            priority,
+            preemption_policy,
+            containers,
+            init_containers,
+            resources,
+            overhead,
+            node_selector,
+            affinity,
+            tolerations,
+            host_network,
+            host_users,
+            scheduling_gates,
+            scheduling_group,
+            resource_claims,
+            volumes,
+            topology_spread_constraints,
+        } = self;
+        *containers == other.containers
+            && *init_containers == other.init_containers
+            && *scheduler_name == other.scheduler_name
+            && *priority == other.priority
+            && *preemption_policy == other.preemption_policy
+            && *resources == other.resources
+            && *overhead == other.overhead
+            && *node_selector == other.node_selector
+            && *affinity == other.affinity
+            && *tolerations == other.tolerations
+            && *host_network == other.host_network
+            && *host_users == other.host_users
+            && *scheduling_gates == other.scheduling_gates
+            && *scheduling_group == other.scheduling_group
+            && *resource_claims == other.resource_claims
+            && *volumes == other.volumes
+            && *topology_spread_constraints == other.topology_spread_constraints
+    }
+}
+
 /// `v1.PodSchedulingGate`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct SchedulingGate {
     /// The name of the gate.
@@ -88,7 +131,7 @@ pub struct SchedulingGate {
 }
 
 /// `v1.PodSchedulingGroup`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SchedulingGroup {
     /// The name of its `PodGroup` of `scheduling.k8s.io`.
@@ -96,7 +139,7 @@ pub struct SchedulingGroup {
 }
 
 /// `v1.Container`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
     /// The name.
@@ -119,7 +162,7 @@ pub struct Container {
 }
 
 /// `v1.ContainerRestartRule`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RestartPolicyRule {
     /// `Restart` or `RestartAllContainers`.
@@ -127,7 +170,7 @@ pub struct RestartPolicyRule {
 }
 
 /// `v1.ResourceRequirements` of a pod as a whole.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct PodLevelResources {
     /// What is set aside.
@@ -136,7 +179,7 @@ pub struct PodLevelResources {
 }
 
 /// `v1.ResourceRequirements`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Resources {
     /// What is set aside.
@@ -148,7 +191,7 @@ pub struct Resources {
 }
 
 /// `v1.ContainerPort`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerPort {
     /// The port on the node; 0 if none.

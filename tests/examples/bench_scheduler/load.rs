@@ -9,7 +9,7 @@ use futures::io::AsyncReadExt;
 use http::Request;
 use kube::Client;
 use parking_lot::Mutex;
-use steersman_framework::api::Alone;
+use steersman_framework::api::{self, Alone};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -22,11 +22,11 @@ const CREATES: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request with a body.
-pub(crate) async fn send(client: &Client, method: &str, path: &str, body: String) -> Result<String> {
+pub(crate) async fn send(client: &Client, method: &str, path: &str, body: String) -> Result<()> {
     let request = Request::builder().method(method).uri(path);
     let request = request.header(http::header::CONTENT_TYPE, "application/json").extension(Alone);
     let request = request.body(body.into_bytes())?;
-    client.request_text(request).await.with_context(|| format!("{method} {path}"))
+    api::send(client, request).await.with_context(|| format!("{method} {path}"))
 }
 
 /// Creates `count` objects of each template, from the number `first` on. All of one template before those of the next,
@@ -84,7 +84,7 @@ impl Observer {
             while let Ok(read @ 1..) = stream.read(&mut buffer[rest..]).await {
                 let filled = rest + read;
                 let end = buffer[..filled].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-                count += buffer[..end].split(|byte| *byte == b'\n').filter(|line| line.starts_with(ADDED)).count();
+                count += std::str::from_utf8(&buffer[..end]).map_or(0, |text| text.matches(ADDED).count());
                 buffer.copy_within(end..filled, 0);
                 rest = filled - end;
                 seen.lock().push((Instant::now(), count));
@@ -130,4 +130,4 @@ impl Drop for Observer {
 
 /// Room for many events, and for the largest.
 const BUFFER: usize = 4 << 20;
-const ADDED: &[u8] = b"{\"type\":\"ADDED\"";
+const ADDED: &str = "{\"type\":\"ADDED\"";

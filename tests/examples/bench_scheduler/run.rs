@@ -58,7 +58,7 @@ impl Bench<'_> {
     async fn namespace(&self, name: &str, labels: serde_json::Value) -> Result<()> {
         let object =
             serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
-        send(&self.client, "POST", "/api/v1/namespaces", object.to_string()).await.map(drop)
+        send(&self.client, "POST", "/api/v1/namespaces", object.to_string()).await
     }
 
     /// The namespaces of the pods that come first.
