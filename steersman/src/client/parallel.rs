@@ -101,9 +101,9 @@ mod tests {
         let service = Parallel(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(tokio::task::id()) }));
         let mut request = Request::new(());
         request.extensions_mut().insert(Alone);
-        let asked = tokio::spawn(async { (tokio::task::id(), service.oneshot(request).await.unwrap()) });
-        let (task, served) = asked.await.unwrap();
-        assert_eq!(served, task);
+        let asked = tokio::spawn(service.oneshot(request));
+        let task = asked.id();
+        assert_eq!(asked.await.unwrap().unwrap(), task);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
