@@ -2,6 +2,7 @@
 //! validation, and the store.
 //! Source: `k8s.io/apiserver/pkg/registry/generic/registry.Store` and `rest.BeforeCreate`, `rest.BeforeUpdate`.
 
+mod admin_access;
 mod admitted;
 mod commit;
 mod identity;
@@ -201,6 +202,7 @@ async fn attempt_create(
     let server = call.server.clone();
     let strategy = &resource.strategy;
     let mut errors = object_meta::validate(object, resource.namespaced, &|name| strategy.validate_name(name));
+    errors.extend(admin_access::of_created(&server, resource, object).await?);
     errors.extend(strategy.validate(object));
     refuse_invalid(&call.server, resource, (object, None), errors)?;
     parameters::check(call, resource, object, None).await?;
@@ -346,8 +348,11 @@ async fn attempt_update(
         Part::Main => allocate(&server, resource, &mut new, Some(live)).await?,
         _ => None,
     };
-    let (problems, warnings) = problems(resource, how, live, &new);
+    let (mut problems, warnings) = problems(resource, how, live, &new);
     call.warnings.extend(warnings);
+    if how.part == Part::Status {
+        problems.extend(admin_access::of_status(&server, resource, (&new, live)).await?);
+    }
     refuse_invalid(&server, resource, (&new, Some(live)), problems)?;
     parameters::check(call, resource, &new, Some(live)).await?;
     if matches!(how.part, Part::Main | Part::Subresource) {

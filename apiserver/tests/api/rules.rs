@@ -240,3 +240,37 @@ async fn the_metadata_of_custom_objects_has_its_type() {
     assert_eq!(message(&client.get(&format!("{path}/a/scale")).await), "notes.example.com \"a\" not found");
     assert_eq!(client.get("/apis/example.com/v2/namespaces/default/notes").await.body, "404 page not found\n");
 }
+
+#[tokio::test]
+async fn administrators_access_to_devices_needs_a_labelled_namespace() {
+    let client = Client::new().await;
+    let plain = json!({"name": "a", "exactly": {"deviceClassName": "gpu"}});
+    let admin = json!({"name": "b", "exactly": {"deviceClassName": "gpu", "adminAccess": true}});
+    let devices = json!({"devices": {"requests": [plain, admin]}});
+    let claim = json!({"metadata": {"name": "x"}, "spec": devices});
+    let template = json!({"metadata": {"name": "x"}, "spec": {"spec": devices}});
+    let label = "resource.kubernetes.io/admin-access";
+    let why = format!("admin access to devices requires the `{label}: true` label on the containing namespace");
+    let base = "/apis/resource.k8s.io/v1/namespaces/default";
+    for (resource, object) in [("resourceclaims", &claim), ("resourceclaimtemplates", &template)] {
+        let refused = client.post(&format!("{base}/{resource}"), object.clone()).await;
+        assert_eq!(refused.code, 422, "{}", refused.body);
+        let expected = format!("spec.devices.requests[1].adminAccess: Forbidden: {why}");
+        assert!(message(&refused).contains(&expected), "{}", refused.body);
+    }
+    let labels = json!({"metadata": {"labels": {label: "true"}}});
+    assert_eq!(client.patch("merge", "/api/v1/namespaces/default", labels).await.code, 200);
+    for (resource, object) in [("resourceclaims", claim), ("resourceclaimtemplates", template)] {
+        let made = client.post(&format!("{base}/{resource}"), object).await;
+        assert_eq!(made.code, 201, "{}", made.body);
+    }
+
+    let labels = json!({"metadata": {"labels": {label: null}}});
+    assert_eq!(client.patch("merge", "/api/v1/namespaces/default", labels).await.code, 200);
+    let result = json!({"request": "b", "driver": "d", "pool": "p", "device": "g", "adminAccess": true});
+    let status = json!({"status": {"allocation": {"devices": {"results": [result]}}}});
+    let refused = client.patch("merge", &format!("{base}/resourceclaims/x/status"), status).await;
+    assert_eq!(refused.code, 422, "{}", refused.body);
+    let expected = format!("status.allocation.devices.results[0].adminAccess: Forbidden: {why}");
+    assert!(message(&refused).contains(&expected), "{}", refused.body);
+}
