@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snapshot::Row;
 use crate::status::{Code, Status};
+pub(crate) use node_to_status::Marks;
 pub use node_to_status::NodeToStatus;
 
 /// Why no node is feasible.

@@ -47,6 +47,17 @@ impl Answers {
     }
 }
 
+/// Which answers are as somebody wants them.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(Vec<bool>);
+
+impl Marks {
+    /// Whether a node's is.
+    pub(crate) fn has(&self, answers: &NodeToStatus, row: Row) -> bool {
+        self.0[answers.0.of.get(row as usize).copied().unwrap_or(NOTHING) as usize]
+    }
+}
+
 impl NodeToStatus {
     /// What a node was told.
     pub fn get(&self, row: Row) -> Option<&Status> {
@@ -76,10 +87,14 @@ impl NodeToStatus {
 
     /// Those of some nodes of which the answer is as wanted; `absent` is that of nodes without one.
     pub(crate) fn select(&self, rows: &[Row], absent: Option<&Status>, wanted: impl Fn(&Status) -> bool) -> Vec<Row> {
+        let marks = self.marks(absent, wanted);
+        rows.iter().copied().filter(|row| marks.has(self, *row)).collect()
+    }
+
+    /// Which answers are as wanted, so that this need not be asked for each node.
+    pub(crate) fn marks(&self, absent: Option<&Status>, wanted: impl Fn(&Status) -> bool) -> Marks {
         let answers = self.0.answers.iter().map(|(status, _)| wanted(status));
-        let wanted: Vec<bool> = std::iter::once(absent.is_some_and(&wanted)).chain(answers).collect();
-        let place = |row: Row| self.0.of.get(row as usize).copied().unwrap_or(NOTHING);
-        rows.iter().copied().filter(|row| wanted[place(*row) as usize]).collect()
+        Marks(std::iter::once(absent.is_some_and(&wanted)).chain(answers).collect())
     }
 
     /// A node got an answer.

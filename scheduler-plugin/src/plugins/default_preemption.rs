@@ -19,7 +19,6 @@ use crate::pod::Pod;
 use crate::registry::{Handle, Preempting};
 use crate::snapshot::{Row, Snapshot};
 use crate::status::{Code, Status};
-use candidate::harm;
 pub(crate) use candidate::{Candidate, pick};
 use verdicts::{Best, Compared, Kinds};
 pub(super) use victims::{Rules, select_victims};
@@ -99,24 +98,22 @@ impl DefaultPreemption {
         let mut known = kinds.of((state, pod), context).filter(|_| wanted.is_none());
         let mut compared = Compared::default();
         for &row in rows[offset..].iter().chain(&rows[..offset]) {
-            let signature = known.as_ref().and_then(|known| known.signature(context, row));
-            let verdict = signature.and_then(|signature| known.as_ref()?.get(signature));
-            if let Some(verdict) = verdict {
-                compared.add(row, verdict, None);
-            } else {
+            if !known.as_mut().is_some_and(|known| known.tell(context, row, &mut compared)) {
                 let candidate = select_victims((state, pod), context, row, &rules);
-                let verdict = candidate.as_ref().map(harm).map_err(|status| Arc::new(status.clone()));
                 if let (Some(wanted), Ok(candidate)) = (&mut wanted, &candidate) {
                     wanted.push(candidate.clone());
                 }
-                compared.add(row, &verdict, candidate.ok());
-                if let (Some(known), Some(signature)) = (&mut known, signature) {
-                    known.insert(signature, verdict);
+                if let Some(known) = &mut known {
+                    known.learn(context, row, &candidate);
                 }
+                compared.add(row, candidate);
             }
             if compared.found >= enough && compared.is_harmless {
                 break;
             }
+        }
+        if let Some(known) = known {
+            known.sum_up(&mut compared);
         }
         drop(kinds);
         if let Some(wanted) = wanted {

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::candidate::{Candidate, Harm};
+use super::candidate::{Candidate, Harm, harm};
 use crate::cycle_state::CycleState;
-use crate::diagnosis::no_node_because;
+use crate::diagnosis::{Diagnosis, Marks, no_node_because};
 use crate::plugin::{LooksAt, PostFilterContext};
 use crate::pod::{Pod, PodSpec};
 use crate::profile::{Point, Profile};
@@ -19,13 +19,14 @@ use crate::status::{Code, Status};
 
 /// Kinds of pods of which something is kept.
 const KINDS: usize = 8;
-/// Kinds of nodes that are kept for each of them, with some 100 bytes each; beyond it all are forgotten.
+/// Kinds of nodes that are kept for each of them, with some 100 bytes each; beyond it all are forgotten before the next pod.
 const MOST_VERDICTS: usize = 32_768;
+const UNKNOWN: u32 = u32::MAX;
 /// Among so many reasons it is looked whether one was given before; further ones are counted on their own.
 const COMPARED: usize = 32;
 
 /// How bad it would be, or why it would not help.
-pub(super) type Verdict = Result<Harm, Arc<Status>>;
+type Verdict = Result<Harm, Arc<Status>>;
 
 /// What is kept for the last few kinds of pods, the latest last.
 #[derive(Debug, Default)]
@@ -43,7 +44,22 @@ pub(super) struct Kind {
     plugin: &'static str,
     /// The node that is held for the pod itself.
     own: Option<Row>,
-    verdicts: HashMap<Signature, Verdict, BuildHasherDefault<Half>>,
+    /// Which nodes the filter of amounts has refused.
+    refused_by_amounts: Marks,
+    /// What was found out, and how many nodes it counts for at present.
+    verdicts: Vec<Known>,
+    /// The places of these.
+    by_signature: HashMap<Signature, u32, BuildHasherDefault<Half>>,
+    /// By row: the place of the one that counted lately.
+    seen: Vec<u32>,
+}
+
+/// What is known of one kind of nodes.
+#[derive(Debug)]
+struct Known {
+    signature: Signature,
+    verdict: Verdict,
+    tally: Tally,
 }
 
 impl Kinds {
@@ -74,9 +90,20 @@ impl Kinds {
             versions,
             plugin,
             own: None,
-            verdicts: HashMap::default(),
+            refused_by_amounts: Marks::default(),
+            verdicts: Vec::new(),
+            by_signature: HashMap::default(),
+            seen: Vec::new(),
         });
         kind.own = snapshot.row_held_for(&pod.uid);
+        let Diagnosis { node_to_status, absent, .. } = context.diagnosis;
+        kind.refused_by_amounts = node_to_status.marks(absent.as_ref(), |status| status.plugin() == plugin);
+        if kind.verdicts.len() >= MOST_VERDICTS {
+            kind.verdicts.clear();
+            kind.by_signature.clear();
+            kind.seen.clear();
+        }
+        kind.seen.resize(snapshot.rows(), UNKNOWN);
         if self.0.len() == KINDS {
             self.0.remove(0);
         }
@@ -94,25 +121,53 @@ fn filter_of_amounts(state: &CycleState, profile: &Profile) -> Option<&'static s
 }
 
 impl Kind {
-    /// The kind of a node; `None` if more than that plays a role.
-    pub(super) fn signature(&self, context: &PostFilterContext<'_>, row: Row) -> Option<Signature> {
-        let refused_by_amounts = context.diagnosis.status_of(row)?.plugin() == self.plugin;
+    /// The signature of a node that stands for all of its kind; `None` if more than that plays a role.
+    fn signature(&self, context: &PostFilterContext<'_>, row: Row) -> Option<Signature> {
+        let refused_by_amounts = self.refused_by_amounts.has(&context.diagnosis.node_to_status, row);
         (refused_by_amounts && self.own != Some(row)).then(|| context.snapshot.signature(row))
     }
 
-    pub(super) fn get(&self, signature: Signature) -> Option<&Verdict> {
-        self.verdicts.get(&signature)
+    /// Counts a node among those that were compared, if its kind is known.
+    pub(super) fn tell(&mut self, context: &PostFilterContext<'_>, row: Row, compared: &mut Compared) -> bool {
+        let Some(signature) = self.signature(context, row) else { return false };
+        let seen = &mut self.seen[row as usize];
+        if self.verdicts.get(*seen as usize).is_none_or(|known| known.signature != signature) {
+            let Some(&verdict) = self.by_signature.get(&signature) else { return false };
+            *seen = verdict;
+        }
+        let Known { verdict, tally, .. } = &mut self.verdicts[*seen as usize];
+        compared.count(verdict.as_ref().ok());
+        if tally.count == 0 {
+            (tally.row, tally.place) = (row, compared.place);
+        }
+        tally.count += 1;
+        true
     }
 
-    pub(super) fn insert(&mut self, signature: Signature, verdict: Verdict) {
+    /// Keeps what was found out on a node.
+    pub(super) fn learn(&mut self, context: &PostFilterContext<'_>, row: Row, candidate: &Result<Candidate, Status>) {
+        let Some(signature) = self.signature(context, row) else { return };
         // An error says nothing about the next attempt.
-        if verdict.as_ref().is_err_and(|status| status.code() == Code::Error) {
+        if candidate.as_ref().is_err_and(|status| status.code() == Code::Error) {
             return;
         }
-        if self.verdicts.len() >= MOST_VERDICTS {
-            self.verdicts.clear();
+        let verdict = candidate.as_ref().map(harm).map_err(|status| Arc::new(status.clone()));
+        let number = u32::try_from(self.verdicts.len()).expect("few verdicts");
+        self.verdicts.push(Known { signature, verdict, tally: Tally::default() });
+        self.by_signature.insert(signature, number);
+        self.seen[row as usize] = number;
+    }
+
+    /// Says which of the known kinds of nodes is best, and why others would not do.
+    pub(super) fn sum_up(&mut self, compared: &mut Compared) {
+        for Known { verdict, tally, .. } in &mut self.verdicts {
+            let Tally { count, row, place } = std::mem::take(tally);
+            match verdict {
+                _ if count == 0 => {}
+                Ok(harm) => compared.better(Best { place, row, harm: *harm, candidate: None }),
+                Err(status) => compared.refused(status, count),
+            }
         }
-        self.verdicts.insert(signature, verdict);
     }
 }
 
@@ -134,6 +189,14 @@ impl Hasher for Half {
     }
 }
 
+/// How many nodes of a kind were compared, and the first of them.
+#[derive(Debug, Default)]
+struct Tally {
+    count: usize,
+    row: Row,
+    place: usize,
+}
+
 /// The nodes that were compared up to now.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
@@ -143,6 +206,8 @@ pub(super) struct Compared {
     pub(super) is_harmless: bool,
     /// The first of the best.
     pub(super) best: Option<Best>,
+    /// How many there were.
+    place: usize,
     /// Why others would not.
     refused: Vec<(Arc<Status>, usize)>,
 }
@@ -150,6 +215,7 @@ pub(super) struct Compared {
 /// The best node.
 #[derive(Debug)]
 pub(super) struct Best {
+    place: usize,
     pub(super) row: Row,
     harm: Harm,
     /// Who would have to go, if that was looked at.
@@ -158,22 +224,36 @@ pub(super) struct Best {
 
 impl Compared {
     /// One more node.
-    pub(super) fn add(&mut self, row: Row, verdict: &Verdict, candidate: Option<Candidate>) {
-        match verdict {
-            Ok(harm) => {
-                self.found += 1;
-                self.is_harmless |= harm.0 == 0;
-                if self.best.as_ref().is_none_or(|best| *harm < best.harm) {
-                    self.best = Some(Best { row, harm: *harm, candidate });
-                }
+    pub(super) fn add(&mut self, row: Row, candidate: Result<Candidate, Status>) {
+        match candidate {
+            Ok(candidate) => {
+                let harm = harm(&candidate);
+                self.count(Some(&harm));
+                self.better(Best { place: self.place, row, harm, candidate: Some(candidate) });
             }
             Err(status) => {
-                let same = |other: &Arc<Status>| Arc::ptr_eq(other, status) || other == status;
-                match self.refused.iter_mut().take(COMPARED).find(|(other, _)| same(other)) {
-                    Some((_, count)) => *count += 1,
-                    None => self.refused.push((status.clone(), 1)),
-                }
+                self.count(None);
+                self.refused(&Arc::new(status), 1);
             }
+        }
+    }
+
+    fn count(&mut self, harm: Option<&Harm>) {
+        self.place += 1;
+        self.found += usize::from(harm.is_some());
+        self.is_harmless |= harm.is_some_and(|harm| harm.0 == 0);
+    }
+
+    fn better(&mut self, other: Best) {
+        if self.best.as_ref().is_none_or(|best| (other.harm, other.place) < (best.harm, best.place)) {
+            self.best = Some(other);
+        }
+    }
+
+    fn refused(&mut self, status: &Arc<Status>, nodes: usize) {
+        match self.refused.iter_mut().take(COMPARED).find(|(other, _)| other == status) {
+            Some((_, count)) => *count += nodes,
+            None => self.refused.push((status.clone(), nodes)),
         }
     }
 
