@@ -30,7 +30,7 @@ mod priority;
 pub mod reinvocation;
 mod resource_quota;
 mod runtime_class;
-mod service_account;
+pub(crate) mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 mod webhook;

@@ -15,7 +15,7 @@ use super::{Attributes, Operation, Plugin, Verdict, pass};
 /// Where the token is mounted.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What the volume with the token begins with.
-const VOLUME: &str = "kube-api-access-";
+pub(crate) const VOLUME: &str = "kube-api-access-";
 /// The annotation of pods that a node made by itself.
 const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 /// The life of the mounted token: an hour and a little, by which the server knows that it may be extended.

@@ -6,8 +6,13 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use steersman_machinery::meta;
 
+use crate::admission::service_account;
+
 /// How many are remembered. At some 10 KB for a usual one it is a sixth of a megabyte.
 const MOST: usize = 16;
+
+/// How many random characters the name of the volume with the token of the service account ends with.
+const SUFFIX: usize = 5;
 
 /// The last new pods in which nothing was found that is wrong or worth a warning: of each, what that depends on.
 #[derive(Debug, Default)]
@@ -24,9 +29,8 @@ impl Proven {
     pub(super) fn knows(&self, pod: &Value) -> bool {
         let (annotations, spec) = (annotations(pod), spec(pod));
         let mut seen = self.0.lock();
-        let Some(at) = seen.iter().position(|it| it.spec == *spec && it.annotations == *annotations) else {
-            return false;
-        };
+        let is_same = |it: &Seen| it.annotations == *annotations && is_same_spec(&it.spec, spec);
+        let Some(at) = seen.iter().position(is_same) else { return false };
         seen.swap(0, at);
         true
     }
@@ -49,6 +53,34 @@ fn annotations(pod: &Value) -> &Value {
 
 fn spec(pod: &Value) -> &Value {
     pod.get("spec").unwrap_or(&Value::Null)
+}
+
+/// Whether two specifications are the same but for the names that the volumes with the tokens of their accounts were given.
+fn is_same_spec(a: &Value, b: &Value) -> bool {
+    is_same(a, b, (token_volume(a), token_volume(b)))
+}
+
+fn is_same(a: &Value, b: &Value, tokens: (Option<&str>, Option<&str>)) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let same =
+                |((key, a), (other, b)): ((&String, &Value), (&String, &Value))| key == other && is_same(a, b, tokens);
+            a.len() == b.len() && a.iter().zip(b).all(same)
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b, tokens)),
+        (Value::String(a), Value::String(b)) => a == b || (Some(a.as_str()), Some(b.as_str())) == tokens,
+        (a, b) => a == b,
+    }
+}
+
+/// The name of the volume with the token, as admission makes it up.
+fn token_volume(spec: &Value) -> Option<&str> {
+    let random = |suffix: &str| {
+        suffix.len() == SUFFIX && suffix.bytes().all(|it| it.is_ascii_digit() || it.is_ascii_lowercase())
+    };
+    let made_up = |name: &&str| name.strip_prefix(service_account::VOLUME).is_some_and(random);
+    let names = meta::items(spec, &["volumes"]).iter().map(|volume| meta::text(volume, &["name"]));
+    names.rev().find(made_up)
 }
 
 /// Whether something in the specification takes its name from that of the pod, so that this has to be looked at, too.
@@ -87,6 +119,12 @@ mod tests {
             spec["volumes"] = json!([{"name": "v123", "ephemeral": {"volumeClaimTemplate": {"spec": {
                 "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}}}}}]);
         };
+        let token = |volume: &'static str, mounted: &'static str| {
+            move |spec: &mut Value| {
+                spec["volumes"] = json!([{"name": volume, "projected": {"sources": [], "defaultMode": 420}}]);
+                spec["containers"][0]["volumeMounts"] = json!([{"name": mounted, "mountPath": "/a"}]);
+            }
+        };
         let pods = [
             (pod("a", Value::Null, |_| ()), (0, 0)),
             (pod("b", Value::Null, |_| ()), (0, 0)),
@@ -98,11 +136,17 @@ mod tests {
             (pod("b", Value::Null, ephemeral), (0, 0)),
             (pod(&long, Value::Null, ephemeral), (1, 0)),
             (pod(&long, Value::Null, |_| ()), (0, 0)),
+            (pod("b", Value::Null, token("kube-api-access-abcde", "kube-api-access-abcde")), (0, 0)),
+            (pod("b", Value::Null, token("kube-api-access-abcde", "kube-api-access-fghij")), (1, 0)),
+            (pod("b", Value::Null, token("kube-api-access-fghij", "kube-api-access-fghij")), (0, 0)),
+            (pod("b", Value::Null, token("kube-api-access-ABCDE", "kube-api-access-ABCDE")), (2, 0)),
         ];
         for (pod, expect) in &pods {
             assert_eq!(faults(pod), *expect, "{pod}");
             assert_eq!(fresh(pod), (expect.1, expect.0), "{pod}");
         }
-        assert!(strategy.proven.knows(&pods[9].0) && !strategy.proven.knows(&pods[8].0));
+        let renamed = pod("z", Value::Null, token("kube-api-access-zzzzz", "kube-api-access-zzzzz"));
+        assert!(strategy.proven.knows(&pods[9].0) && strategy.proven.knows(&renamed));
+        assert!(!strategy.proven.knows(&pods[8].0));
     }
 }
