@@ -197,6 +197,8 @@ impl Writer<'_> {
     fn base_of_update<'b>(&self, live: Option<&'b Value>, sent: Option<Value>) -> Option<Base<'b>> {
         let create = live.is_none();
         let base = match sent {
+            // Who patches sends what there is.
+            Some(sent) if live.and_then(|live| meta::at(live, &MANAGED_FIELDS)) == Some(&sent) => Base::live(live),
             Some(sent) if self.subresource.is_empty() => match Entries::decode_strictly(&sent) {
                 _ if is_reset(&sent) => Base::Entries(Entries::default()),
                 Some(entries) if !entries.is_empty() => Base::Entries(entries),

@@ -129,6 +129,26 @@ pub(crate) fn shape(resource: &Resource, mut object: Value) -> Result<(Value, Ve
     Ok((object, unknown))
 }
 
+/// [`shape`] of an object that was made from `live`, which has that form: what both have in common is not looked at.
+pub(super) fn shape_changed(
+    resource: &Resource,
+    live: &Value,
+    mut object: Value,
+) -> Result<(Value, Vec<String>), TypeError> {
+    let fields = object.as_object_mut().filter(|_| !resource.custom);
+    let mut same = Vec::new();
+    if let Some(fields) = fields {
+        let is_same = |(name, value): &(&String, &Value)| *name != "metadata" && live.get(name) == Some(value);
+        let names: Vec<String> = fields.iter().filter(is_same).map(|(name, _)| name.clone()).collect();
+        same.extend(names.iter().filter_map(|name| fields.remove_entry(name)));
+    }
+    let (mut object, unknown) = shape(resource, object)?;
+    if let Some(fields) = object.as_object_mut() {
+        fields.extend(same);
+    }
+    Ok((object, unknown))
+}
+
 /// Reads the body as an object of a given type, without defaults.
 pub(super) fn typed(call: &mut Call, expected: Expected<'_>, validation: FieldValidation) -> Result<Value, Status> {
     let document = document(call, expected)?;

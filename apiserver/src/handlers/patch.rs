@@ -55,7 +55,7 @@ pub(super) async fn handle(call: &mut Call, resource: &Resource, subresource: &s
     let updated = write::update(call, resource, &how, |call, live| {
         let kind = (!resource.custom).then_some(resource.kind.as_str());
         let patched = || patch.apply(live, resource.object_type.root());
-        let mut object = patch.decode(call, kind, patched, |patched| input::shape(resource, patched))?;
+        let mut object = patch.decode(call, kind, patched, |made| input::shape_changed(resource, live, made))?;
         resource.default(&mut object);
         Ok(object)
     });

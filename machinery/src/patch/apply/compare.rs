@@ -130,6 +130,9 @@ fn change_of_map(
         }
         // A field that is absent has its zero value if the object around it is there.
         let zero = || zero_value(ty.and_then(|ty| ty.field(name))?.field());
+        if old_value.is_some() && old_value == new_value {
+            return;
+        }
         let old_value = old_value.or_else(|| old.and_then(|_| zero()));
         let new_value = new_value.or_else(|| new.and_then(|_| zero()));
         let member = ty.and_then(|ty| ty.member(name));
