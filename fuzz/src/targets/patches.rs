@@ -67,6 +67,7 @@ pub(super) fn apply(input: &[u8]) {
         now: jiff::Timestamp::UNIX_EPOCH,
         ty,
         reset_fields: &[&["status"]],
+        alike: None,
     };
     let Ok(once) = writer.apply(Some(&live), config.clone(), true) else {
         return;
