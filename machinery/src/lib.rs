@@ -29,6 +29,7 @@ pub mod resource_list;
 pub mod schema;
 pub mod status;
 pub mod token_bucket;
+pub mod weight;
 
 /// A JSON object, the form in which the server handles every Kubernetes object.
 pub type Object = serde_json::Map<String, serde_json::Value>;

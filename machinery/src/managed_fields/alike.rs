@@ -8,9 +8,12 @@ use serde_json::Value;
 
 use super::Writer;
 use crate::meta;
+use crate::weight;
 
-/// How many shapes are remembered. At some 20 KB for an object of a usual size it is a third of a megabyte.
+/// How many shapes are remembered.
 const MOST: usize = 16;
+/// What an object may weigh so that it is remembered: all together a megabyte. A usual pod weighs a fifth of that.
+const HEAVIEST: usize = 64 << 10;
 
 /// The shapes of the last objects that were created, with what their creators own. A shape is an object but for the texts and
 /// numbers that stand outside of lists: those name no field.
@@ -41,8 +44,11 @@ impl Alike {
         Some(list)
     }
 
-    /// Remembers what was found out for an object without managedFields.
+    /// Remembers what was found out for an object without managedFields, unless that is large.
     pub(super) fn note(&self, writer: &Writer<'_>, object: &Value, list: &Value) {
+        if !weight::is_at_most(object, HEAVIEST) {
+            return;
+        }
         let known = Known { by: by(writer).map(str::to_owned), object: object.clone(), list: list.clone() };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.truncate(MOST - 1);

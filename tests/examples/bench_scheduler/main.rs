@@ -73,6 +73,11 @@ fn print_throughput(workload: &Workload, throughput: &report::Throughput) {
     let cpu = throughput.cpu_per_pod().as_micros();
     print!(" {:>9} {times:>6} {:>8}", workload.threshold, format!("{cpu}us"));
     if std::env::var_os("BENCH_TIMES").is_some() {
-        print!(" (created in {:.2?}, all in {:.2?})", throughput.created, throughput.took());
+        print!(
+            " (created in {:.2?}, all in {:.2?}; {} events)",
+            throughput.created,
+            throughput.took(),
+            throughput.told
+        );
     }
 }

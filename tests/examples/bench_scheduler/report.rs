@@ -14,6 +14,8 @@ pub(crate) struct Throughput {
     pub(crate) created: Duration,
     /// What the whole process has computed meanwhile.
     pub(crate) cpu: Duration,
+    /// Events that tell of them, when all was written that was under way.
+    pub(crate) told: usize,
 }
 
 impl Throughput {

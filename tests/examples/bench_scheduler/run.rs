@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use http::Request;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use steersman::Cluster;
@@ -39,9 +40,11 @@ pub(crate) async fn run(tables: &Tables, workload: &Workload, tls: bool) -> Resu
     let scheduler = tokio::spawn(async move {
         steersman_scheduler_plugin::run(context, steersman_scheduler_plugin::Options::default()).await
     });
-    let throughput = bench.measure().await?;
+    let mut throughput = bench.measure().await?;
     trigger.trigger();
     scheduler.await?.context("the scheduler")?;
+    let events = Request::get(format!("/apis/events.k8s.io/v1/namespaces/{MEASURED}/events")).body(Vec::new())?;
+    throughput.told = bench.observed.request_text(events).await?.matches(r#""reason":"Scheduled""#).count();
     cluster.stop().await;
     Ok(throughput)
 }
@@ -131,7 +134,7 @@ impl Bench<'_> {
         let created = start.elapsed();
         observer.wait(*count).await?;
         beside.iter().for_each(JoinHandle::abort);
-        Ok(Throughput { start, samples: observer.samples(), created, cpu: crate::report::cpu_time() - busy })
+        Ok(Throughput { start, samples: observer.samples(), created, cpu: crate::report::cpu_time() - busy, told: 0 })
     }
 
     /// Creates objects again and again.

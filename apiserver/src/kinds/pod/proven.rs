@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use steersman_machinery::meta;
+use steersman_machinery::{meta, weight};
 
 use crate::admission::service_account;
 
-/// How many are remembered. At some 10 KB for a usual one it is a sixth of a megabyte.
+/// How many are remembered.
 const MOST: usize = 16;
+/// What a specification, and annotations, may weigh so that they are remembered: all together two megabytes.
+const HEAVIEST: usize = 64 << 10;
 
 /// How many random characters the name of the volume with the token of the service account ends with.
 const SUFFIX: usize = 5;
@@ -35,9 +37,10 @@ impl Proven {
         true
     }
 
-    /// Remembers a pod.
+    /// Remembers a pod, unless it is large.
     pub(super) fn note(&self, pod: &Value) {
-        if is_named_after_the_pod(spec(pod)) {
+        let is_light = |it: &Value| weight::is_at_most(it, HEAVIEST);
+        if is_named_after_the_pod(spec(pod)) || !is_light(spec(pod)) || !is_light(annotations(pod)) {
             return;
         }
         let new = Seen { annotations: annotations(pod).clone(), spec: spec(pod).clone() };
@@ -148,5 +151,8 @@ mod tests {
         let renamed = pod("z", Value::Null, token("kube-api-access-zzzzz", "kube-api-access-zzzzz"));
         assert!(strategy.proven.knows(&pods[9].0) && strategy.proven.knows(&renamed));
         assert!(!strategy.proven.knows(&pods[8].0));
+        let large = pod("a", json!({"a": "b".repeat(HEAVIEST)}), |_| ());
+        assert_eq!(faults(&large), (0, 0));
+        assert!(!strategy.proven.knows(&large), "what is large is not kept");
     }
 }
