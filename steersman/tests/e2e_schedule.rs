@@ -161,7 +161,7 @@ fn what_is_wrong_is_named_with_its_file() {
     with("no.yaml", "kind: ConfigMap\nmetadata: {name: c}\n");
     refused(&folder, &["--cluster", "nowhere.yaml"], "cannot read nowhere.yaml: ");
     refused(&folder, &["--cluster", "bad.yaml"], "bad.yaml: neither YAML nor JSON: ");
-    refused(&folder, &["--cluster", "odd.yaml"], "odd.yaml: Node \"odd\": invalid type: integer `7`");
+    refused(&folder, &["--cluster", "odd.yaml"], "odd.yaml: Node \"odd\": spec.taints: invalid type: integer `7`");
     refused(&folder, &["--cluster", "no.yaml"], "no.yaml: there are no nodes; dump them with: kubectl get nodes");
     let arguments = ["--cluster", "cluster.yaml", "--pods", "no.yaml"];
     refused(&folder, &arguments, "no.yaml: ConfigMap \"c\": expected pods, or objects with a template for pods");
