@@ -60,6 +60,8 @@ impl Town {
             .nodes(2)
             .controllers("deployment,replicaset".parse().unwrap())
             .enable_admission(["OwnerReferencesPermissionEnforcement"])
+            .api_features("GenericWorkload=true".parse().unwrap())
+            .runtime_config("scheduling.k8s.io/v1alpha2=true".parse().unwrap())
             .record_requests()
             .start()
             .await
@@ -271,11 +273,14 @@ async fn store(town: &Town) {
     town.create("v1", "PersistentVolume", None, volume).await;
     let class = json!({"metadata": {"name": "fast"}, "driverName": "disks.example.com", "parameters": {"iops": "9"}});
     town.create("storage.k8s.io/v1", "VolumeAttributesClass", None, class).await;
+    let group = json!({"metadata": {"name": "gang"}, "spec": {"schedulingPolicy": {"gang": {"minCount": 3}}}});
+    town.create("scheduling.k8s.io/v1alpha2", "PodGroup", default, group).await;
     settle().await;
     for (version, kind, namespace, name) in [
         ("v1", "PersistentVolumeClaim", default, "data"),
         ("v1", "PersistentVolume", None, "disk"),
         ("storage.k8s.io/v1", "VolumeAttributesClass", None, "fast"),
+        ("scheduling.k8s.io/v1alpha2", "PodGroup", default, "gang"),
     ] {
         town.delete(version, kind, namespace, name).await;
         town.gone(version, kind, namespace, name).await;
