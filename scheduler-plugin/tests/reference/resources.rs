@@ -99,11 +99,20 @@ fn total(pod: &Pod, defaults: &List, with_pod_level: bool) -> List {
     sum
 }
 
-fn pod_level(pod: &Pod) -> List {
+fn supported(name: &str) -> bool {
+    name == "cpu" || name == "memory" || name.starts_with("hugepages-")
+}
+
+/// What the specification gives for the pod as a whole.
+fn given(pod: &Pod) -> List {
     let resources = pod.spec.as_ref().unwrap().resources.as_ref();
     let mut given = list(resources.and_then(|resources| resources.requests.as_ref()));
-    let supported = |name: &str| name == "cpu" || name == "memory" || name.starts_with("hugepages-");
     given.retain(|name, _| supported(name));
+    given
+}
+
+fn pod_level(pod: &Pod) -> List {
+    let given = given(pod);
     let status = pod.status.as_ref();
     let Some(actual) = status.and_then(|status| status.resources.as_ref()).filter(|_| !given.is_empty()) else {
         return given;
@@ -126,7 +135,7 @@ pub fn requests(pod: &Pod) -> List {
 /// Cpu and memory as they count on the node when it is scored.
 fn non_zero(pod: &Pod) -> List {
     let mut missing = defaults();
-    if !pod_level(pod).is_empty() {
+    if !given(pod).is_empty() {
         let mentioned = requests(pod);
         missing.retain(|name, _| !mentioned.contains_key(name));
     }
