@@ -71,7 +71,11 @@ fn is_same(a: &Value, b: &Value, tokens: (Option<&str>, Option<&str>)) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(same)
         }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b, tokens)),
-        (Value::String(a), Value::String(b)) => a == b || (Some(a.as_str()), Some(b.as_str())) == tokens,
+        (Value::String(a), Value::String(b)) => {
+            // Where one has the name the other has it too, or it is another volume that is meant.
+            let is_token = (tokens.0 == Some(a), tokens.1 == Some(b));
+            is_token == (true, true) || (is_token == (false, false) && a == b)
+        }
         (a, b) => a == b,
     }
 }
@@ -141,6 +145,7 @@ mod tests {
             (pod(&long, Value::Null, |_| ()), (0, 0)),
             (pod("b", Value::Null, token("kube-api-access-abcde", "kube-api-access-abcde")), (0, 0)),
             (pod("b", Value::Null, token("kube-api-access-abcde", "kube-api-access-fghij")), (1, 0)),
+            (pod("b", Value::Null, token("kube-api-access-fghij", "kube-api-access-abcde")), (1, 0)),
             (pod("b", Value::Null, token("kube-api-access-fghij", "kube-api-access-fghij")), (0, 0)),
             (pod("b", Value::Null, token("kube-api-access-ABCDE", "kube-api-access-ABCDE")), (2, 0)),
         ];
