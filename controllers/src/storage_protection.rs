@@ -25,6 +25,19 @@ pub(crate) struct Protected {
     queue: &'static str,
     resource: &'static Resource,
     finalizer: &'static str,
+    users: Users,
+    /// Whether the finalizer is given to objects that were made while the admission plugin was off.
+    gives: bool,
+}
+
+/// Who may use an object.
+enum Users {
+    /// Pods of its namespace of which this says so.
+    Pods(fn(&Value, &Value) -> bool),
+    /// Whoever it says it is bound to.
+    Bound,
+    /// Claims and volumes that name it.
+    ClaimsAndVolumes,
 }
 
 /// Claims, while a pod has them.
@@ -33,6 +46,8 @@ pub(crate) static CLAIM: Protected = Protected {
     queue: "pvcprotection",
     resource: &CLAIMS,
     finalizer: "kubernetes.io/pvc-protection",
+    users: Users::Pods(plan::uses_claim),
+    gives: true,
 };
 /// Volumes, while they are bound.
 pub(crate) static VOLUME: Protected = Protected {
@@ -40,6 +55,8 @@ pub(crate) static VOLUME: Protected = Protected {
     queue: "pvprotection",
     resource: &VOLUMES,
     finalizer: "kubernetes.io/pv-protection",
+    users: Users::Bound,
+    gives: true,
 };
 /// Classes of volume attributes, while claims or volumes name them.
 pub(crate) static CLASS: Protected = Protected {
@@ -47,6 +64,8 @@ pub(crate) static CLASS: Protected = Protected {
     queue: "vacprotection",
     resource: &VOLUME_ATTRIBUTES_CLASSES,
     finalizer: "kubernetes.io/vac-protection",
+    users: Users::ClaimsAndVolumes,
+    gives: true,
 };
 /// Groups of pods of the Workload API, while a pod that has not ended belongs to them.
 pub(crate) static GROUP: Protected = Protected {
@@ -54,6 +73,8 @@ pub(crate) static GROUP: Protected = Protected {
     queue: "podgroupprotection",
     resource: &POD_GROUPS,
     finalizer: "scheduling.k8s.io/podgroup-protection",
+    users: Users::Pods(plan::is_in_group),
+    gives: false,
 };
 /// The name of the controller of groups.
 pub const POD_GROUP_PROTECTION: &str = "podgroup-protection-controller";
@@ -83,23 +104,26 @@ impl StorageProtectionController {
                 queue.add(meta.key());
             }
         });
-        if std::ptr::eq(protected, &CLAIM) || std::ptr::eq(protected, &GROUP) {
-            let waiting = controller.waiting();
-            shared.informers.informer(&PODS).on_change(move |delta: &Delta<Pod>| {
-                let done = delta.new.as_ref().is_none_or(|pod| pod.phase.is_terminal());
-                if let Some(pod) = delta.old.as_ref().filter(|_| done) {
-                    waiting(Some(&pod.metadata.namespace));
-                }
-            });
-        }
-        if std::ptr::eq(protected, &CLASS) {
-            for users in [&CLAIMS, &VOLUMES] {
+        match protected.users {
+            Users::Pods(_) => {
                 let waiting = controller.waiting();
-                shared.informers.informer(users).on_change(move |delta: &Delta<Partial>| {
-                    if delta.old.is_some() {
-                        waiting(None);
+                shared.informers.informer(&PODS).on_change(move |delta: &Delta<Pod>| {
+                    let done = delta.new.as_ref().is_none_or(|pod| pod.phase.is_terminal());
+                    if let Some(pod) = delta.old.as_ref().filter(|_| done) {
+                        waiting(Some(&pod.metadata.namespace));
                     }
                 });
+            }
+            Users::Bound => {}
+            Users::ClaimsAndVolumes => {
+                for users in [&CLAIMS, &VOLUMES] {
+                    let waiting = controller.waiting();
+                    shared.informers.informer(users).on_change(move |delta: &Delta<Partial>| {
+                        if delta.old.is_some() {
+                            waiting(None);
+                        }
+                    });
+                }
             }
         }
         controller
@@ -132,10 +156,7 @@ impl StorageProtectionController {
             (true, true) if !self.is_used(&object).await? => {
                 meta::finalizers(&object).filter(|present| *present != finalizer).collect()
             }
-            // Made while the admission plugin was off.
-            (false, false) if !std::ptr::eq(self.protected, &GROUP) => {
-                meta::finalizers(&object).chain([finalizer]).collect()
-            }
+            (false, false) if self.protected.gives => meta::finalizers(&object).chain([finalizer]).collect(),
             _ => return Ok(Outcome::Done),
         };
         let mut changed = object.clone();
@@ -152,20 +173,18 @@ impl StorageProtectionController {
             let page = self.api.list::<Value>(resource, namespace, &ListParams::default()).await?;
             Ok::<_, SyncError>(page.items)
         };
-        if std::ptr::eq(self.protected, &VOLUME) {
-            return Ok(meta::text(object, &["status", "phase"]) == "Bound");
+        match self.protected.users {
+            Users::Bound => Ok(meta::text(object, &["status", "phase"]) == "Bound"),
+            Users::Pods(uses) => {
+                let pods = list(&PODS, meta::namespace(object)).await?;
+                Ok(pods.iter().any(|pod| uses(pod, object)))
+            }
+            Users::ClaimsAndVolumes => {
+                let name = meta::name(object);
+                let claims = list(&CLAIMS, "").await?;
+                Ok(claims.iter().any(|claim| plan::claim_uses_class(claim, name))
+                    || list(&VOLUMES, "").await?.iter().any(|volume| plan::volume_uses_class(volume, name)))
+            }
         }
-        if std::ptr::eq(self.protected, &CLAIM) {
-            let pods = list(&PODS, meta::namespace(object)).await?;
-            return Ok(pods.iter().any(|pod| plan::uses_claim(pod, object)));
-        }
-        if std::ptr::eq(self.protected, &GROUP) {
-            let pods = list(&PODS, meta::namespace(object)).await?;
-            return Ok(pods.iter().any(|pod| plan::is_in_group(pod, meta::name(object))));
-        }
-        let name = meta::name(object);
-        let claims = list(&CLAIMS, "").await?;
-        Ok(claims.iter().any(|claim| plan::claim_uses_class(claim, name))
-            || list(&VOLUMES, "").await?.iter().any(|volume| plan::volume_uses_class(volume, name)))
     }
 }

@@ -33,9 +33,9 @@ pub fn volume_uses_class(volume: &Value, class: &str) -> bool {
 }
 
 /// Whether a pod belongs to a group and has not ended.
-pub fn is_in_group(pod: &Value, group: &str) -> bool {
+pub fn is_in_group(pod: &Value, group: &Value) -> bool {
     let ended = matches!(meta::text(pod, &["status", "phase"]), "Succeeded" | "Failed");
-    !ended && meta::text(pod, &["spec", "schedulingGroup", "podGroupName"]) == group
+    !ended && meta::text(pod, &["spec", "schedulingGroup", "podGroupName"]) == meta::name(group)
 }
 
 #[cfg(test)]
@@ -61,6 +61,7 @@ mod tests {
     #[test]
     fn a_group_is_used_by_pods_that_have_not_ended() {
         let pod = |group: &str, phase: &str| json!({"spec": {"schedulingGroup": {"podGroupName": group}}, "status": {"phase": phase}});
+        let group = json!({"metadata": {"name": "g"}});
         for (pod, used) in [
             (pod("g", "Pending"), true),
             (pod("g", "Running"), true),
@@ -69,7 +70,7 @@ mod tests {
             (pod("h", "Running"), false),
             (json!({}), false),
         ] {
-            assert_eq!(is_in_group(&pod, "g"), used, "{pod}");
+            assert_eq!(is_in_group(&pod, &group), used, "{pod}");
         }
     }
 
